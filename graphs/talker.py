@@ -1,0 +1,31 @@
+"""`talker`: a turn whose run ends with the reply. Recall, talk, schedule."""
+
+from langgraph.graph import START, StateGraph
+
+from mirror_graph.graphs.thinking import RETRY
+from mirror_graph.lanes import Lane
+from mirror_graph.lanes.server import ServerLane
+from mirror_graph.nodes import Recall, Schedule, note_failure, talk
+from mirror_graph.state import MirrorContext, MirrorState
+from mirror_graph.state.mind import MirrorInput
+
+
+def build_talker(lane: Lane | None = None) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
+    """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
+
+    `lane` takes over what is to be thought about; by default a background run of the graph `thinker` on the
+    same LangGraph server. A mind that cannot be read or a pass that cannot be scheduled costs no reply: it is
+    counted, the reply starts from the mind the thread saw last, and the next turn catches up.
+    """
+    lane = lane or ServerLane()
+    builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
+    builder.add_node("recall", Recall(lane), error_handler=note_failure)
+    builder.add_node("talker", talk, retry_policy=RETRY)
+    builder.add_node("schedule", Schedule(lane), error_handler=note_failure)
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "talker")
+    builder.add_edge("talker", "schedule")
+    return builder
+
+
+graph = build_talker().compile(name="talker")

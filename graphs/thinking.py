@@ -1,0 +1,45 @@
+"""The fan-out that `mirror` and `thinker` share: thinkers side by side, then the synthesis."""
+
+from functools import partial
+from typing import Any
+
+from langgraph.graph import StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import RetryPolicy, Send
+
+from mirror_graph.models import is_transient
+from mirror_graph.nodes import Thinker, note_failure, synthesize, think_jointly
+from mirror_graph.nodes.asking import choices
+from mirror_graph.state import ALL_THINKERS, MirrorContext
+from mirror_graph.state.mind import PassState
+from mirror_graph.state.window import last_turn
+
+RETRY = RetryPolicy(initial_interval=0.5, max_interval=8.0, max_attempts=3, retry_on=is_transient)
+OWN, JOINT, SYNTHESIS = "own", "joint", "synthesis"
+
+
+def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
+    """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
+    for name in ALL_THINKERS:
+        builder.add_node(name, Thinker(name), retry_policy=RETRY, error_handler=note_failure)
+    builder.add_node(OWN, Thinker(), retry_policy=RETRY, error_handler=note_failure)
+    builder.add_node(JOINT, think_jointly, retry_policy=RETRY, error_handler=note_failure)
+    builder.add_node(SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=note_failure)
+    builder.add_conditional_edges(
+        start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, SYNTHESIS, end]
+    )
+    for name in (*ALL_THINKERS, OWN, JOINT):
+        builder.add_edge(name, SYNTHESIS)  # one edge each: a joined edge never fires after a handled failure
+    builder.add_edge(SYNTHESIS, end)
+
+
+def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
+    """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing new was said."""
+    context = choices(runtime)
+    if context.thinking == "off" or last_turn(state["messages"]) <= state["turn"]:
+        return [nobody]
+    if context.thinking == "synthesis_only":
+        return [SYNTHESIS]
+    if context.thinking == "joint":
+        return [JOINT]
+    return [Send(OWN, {**state, "voice": voice}) if ":" in voice else voice for voice in context.thinkers]

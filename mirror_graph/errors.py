@@ -1,0 +1,60 @@
+"""What can go wrong, named after what happened and carrying the facts."""
+
+
+class MirrorError(Exception):
+    """Any error of this package."""
+
+
+class ConfigurationError(MirrorError):
+    """A setting, model name or key is missing or wrong; the text says what to set."""
+
+
+class MessageRefusedError(MirrorError):
+    """A message was not taken: it is empty or does not fit the window. Nothing was stored."""
+
+    def __init__(self, problem: str, *, tokens: int, limit: int) -> None:
+        super().__init__(problem)
+        self.tokens = tokens
+        self.limit = limit
+
+
+class CallError(MirrorError):
+    """A model call gave nothing usable.
+
+    `transient` says whether the same call may succeed when made again; `cause` is the
+    provider's own error where there was one.
+    """
+
+    def __init__(
+        self, component: str, problem: str, *, transient: bool = False, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(f"{component}: {problem}")
+        self.component = component
+        self.problem = problem
+        self.transient = transient
+        self.cause = cause
+
+
+class ReplyError(CallError):
+    """The talker gave no whole reply. The user's message is kept: say it again to try again.
+
+    `partial` is the text that had already been streamed when the call broke, or `""`.
+    """
+
+    def __init__(
+        self, problem: str, *, transient: bool = False, cause: BaseException | None = None, partial: str = ""
+    ) -> None:
+        super().__init__("talker", problem, transient=transient, cause=cause)
+        self.partial = partial
+
+
+class ModelFileError(MirrorError):
+    """A local model file is missing, cut off, or not the bytes it should be."""
+
+    def __init__(self, problem: str, *, path: str) -> None:
+        super().__init__(problem)
+        self.path = path
+
+
+class StorageError(MirrorError):
+    """A stored thread cannot be read or written as this release expects."""

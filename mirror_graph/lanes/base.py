@@ -1,0 +1,49 @@
+"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from langchain_core.messages import AnyMessage
+
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.state import MindState, MirrorContext
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of thinking to be made: every exchange after the last turn that was thought about.
+
+    `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
+    `trace` names the LangSmith run of the turn, where it is traced.
+    """
+
+    thread_id: str
+    turn: int
+    messages: list[AnyMessage]
+    context: MirrorContext
+    behind: int
+    trace: dict[str, str] = field(default_factory=dict)
+
+
+class Lane(Protocol):
+    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+
+    async def recall(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread: one read, never a wait for a pass."""
+        ...
+
+    async def schedule(self, work: Pass) -> None:
+        """Take over a pass: it starts `think_after` seconds from now unless a newer one comes first."""
+        ...
+
+
+def mind_thread(thread_id: str) -> str:
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+
+    Raises `ConfigurationError` where `thread_id` is not a UUID, which a LangGraph server demands too.
+    """
+    try:
+        return str(uuid5(UUID(thread_id), "mind"))
+    except ValueError as error:
+        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error

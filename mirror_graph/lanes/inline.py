@@ -1,0 +1,21 @@
+"""The thinking lane for batch work and tests: a turn's run ends when its thinking does."""
+
+from mirror_graph.lanes.base import Pass
+from mirror_graph.lanes.local import Minds
+from mirror_graph.state import MindState
+
+
+class InlineLane:
+    """Thinks in `schedule` itself: no task, no pause, the mind is never behind."""
+
+    def __init__(self, minds: Minds) -> None:
+        self._minds = minds
+
+    async def recall(self, thread_id: str) -> MindState:
+        """Read the newest mind from the database."""
+        return await self._minds.load(thread_id)
+
+    async def schedule(self, work: Pass) -> None:
+        """Make the pass now."""
+        mind = await self._minds.think(await self._minds.load(work.thread_id), work)
+        await self._minds.commit(work.thread_id, mind)

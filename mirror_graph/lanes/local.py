@@ -1,0 +1,122 @@
+"""The thinking lane inside a host: asyncio tasks, one a thread at most, beside the talkers."""
+
+import asyncio
+import logging
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mirror_graph.lanes.base import Pass
+from mirror_graph.lanes.fair import FairSlots
+from mirror_graph.state import MindState
+
+log = logging.getLogger(__name__)
+
+
+class Minds(Protocol):
+    """Where minds are kept, and how one is thought further."""
+
+    async def load(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread."""
+        ...
+
+    async def think(self, mind: MindState, work: Pass) -> MindState:
+        """Return `mind` after a pass. Nothing is stored."""
+        ...
+
+    async def commit(self, thread_id: str, mind: MindState) -> None:
+        """Merge a mind into the stored one, all or nothing."""
+        ...
+
+
+@dataclass
+class _Slot:
+    """The one task of a thread: waiting for the user to pause, then thinking."""
+
+    work: Pass
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    thinking: bool = False
+    task: "asyncio.Task[None] | None" = None
+
+
+class LocalLane:
+    """Schedules passes as tasks of this process.
+
+    A new turn starts the wait for a pause anew, and cancels a pass that is already thinking, whose exchanges
+    the new one takes over. Once the mind is `max_lag` turns behind, neither: the pass is left to finish.
+    """
+
+    def __init__(self, minds: Minds, *, max_thinking: int = 8) -> None:
+        self._minds = minds
+        self._slots: dict[str, _Slot] = {}
+        self._places = FairSlots(max_thinking)
+
+    async def recall(self, thread_id: str) -> MindState:
+        """Read the newest mind from the database."""
+        return await self._minds.load(thread_id)
+
+    async def schedule(self, work: Pass) -> None:
+        """Take over a pass; returns at once."""
+        slot = self._slots.get(work.thread_id)
+        if slot is not None and work.behind >= work.context.max_lag:
+            slot.work = work  # a waiting pass takes it in; a thinking one is followed by another
+            return
+        earlier = slot.task if slot is not None else None
+        if earlier is not None:
+            earlier.cancel()
+        slot = self._slots[work.thread_id] = _Slot(work)
+        # A context of its own: a task that inherits the turn's would stream its tokens to the user.
+        slot.task = asyncio.create_task(self._work(slot, earlier), name="mirror-thinking", context=Context())
+
+    def busy(self, thread_id: str) -> bool:
+        """Say whether a pass is waiting or thinking."""
+        return thread_id in self._slots
+
+    async def settle(self, thread_id: str) -> None:
+        """Wait until the thread's passes are done, the pause before them left out."""
+        while slot := self._slots.get(thread_id):
+            slot.hurry.set()
+            if slot.task is not None:
+                await asyncio.wait({slot.task})
+
+    async def stop(self, thread_id: str) -> None:
+        """Cancel the thread's pass; what it was about is handed over again by the next turn."""
+        slot = self._slots.pop(thread_id, None)
+        if slot is not None and slot.task is not None:
+            slot.task.cancel()
+            await asyncio.wait({slot.task})
+
+    async def close(self) -> None:
+        """Cancel every pass."""
+        await asyncio.gather(*(self.stop(thread_id) for thread_id in list(self._slots)))
+
+    async def _work(self, slot: _Slot, earlier: "asyncio.Task[None] | None") -> None:
+        try:
+            if earlier is not None:
+                await asyncio.wait({earlier})
+            await self._pause(slot)
+            while True:
+                work = slot.work
+                await self._think(slot, work)
+                if slot.work is work:
+                    return
+        finally:
+            if self._slots.get(slot.work.thread_id) is slot:
+                del self._slots[slot.work.thread_id]
+
+    async def _pause(self, slot: _Slot) -> None:
+        try:
+            async with asyncio.timeout(slot.work.context.think_after):
+                await slot.hurry.wait()
+        except TimeoutError:
+            return
+
+    async def _think(self, slot: _Slot, work: Pass) -> None:
+        async with self._places.place(work.context.user_id or work.thread_id):
+            try:
+                mind = await self._minds.think(await self._minds.load(work.thread_id), work)
+                await asyncio.shield(self._minds.commit(work.thread_id, mind))
+            except Exception:
+                # The nodes count their own failures; what arrives here is the host's (a database, a wrong
+                # setting). Thinking is not worth a crash, and the next turn hands everything over again.
+                log.exception("a thinking pass failed on thread %s, turn %s", work.thread_id, work.turn)

@@ -1,0 +1,120 @@
+"""Which chat model a name stands for."""
+
+import importlib
+import importlib.util
+import os
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from langchain_core.language_models import BaseChatModel
+
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.models.ending import finish_reason, is_whole
+from mirror_graph.models.scripted import ScriptedModel, register_script, scripted_model
+from mirror_graph.models.transience import is_transient
+
+__all__ = [
+    "ScriptedModel",
+    "chat_model",
+    "finish_reason",
+    "is_transient",
+    "is_whole",
+    "register_script",
+    "release",
+    "scripted_model",
+]
+
+EXPECTED = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
+CONNECT_SECONDS = 10.0
+
+
+def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatModel:
+    """Return the chat model a name stands for, the same object for the same arguments.
+
+    No call is retried and, but for connecting, none is timed: both are the caller's. `scripted:` models
+    heed neither `temperature` nor `max_tokens`. Raises `ConfigurationError` for an unknown name, a missing
+    key or a missing package, and `ModelFileError` for a local model that was not downloaded.
+    """
+    provider, _, model = name.partition(":")
+    if not provider or not model:
+        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}")
+    match provider:
+        case "openai":
+            base_url = os.environ.get("OPENAI_BASE_URL") or None
+            return _openai_model(model, temperature, max_tokens, os.environ.get("OPENAI_API_KEY"), base_url)
+        case "local":
+            return _local_model(model, temperature, max_tokens, os.environ.get("MIRROR_CACHE_DIR"))
+        case "scripted":
+            return scripted_model(model)
+        case _:
+            return _provider_model(name, temperature, max_tokens)
+
+
+def release() -> None:
+    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+    if importlib.util.find_spec("xllamacpp"):
+        from mirror_graph.models.local import stop_engines
+
+        stop_engines()
+
+
+@lru_cache
+def _openai_model(
+    model: str, temperature: float, max_tokens: int, api_key: str | None, base_url: str | None
+) -> BaseChatModel:
+    if not api_key:
+        raise ConfigurationError(
+            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
+            "any value does, such as OPENAI_API_KEY=none"
+        )
+    from langchain_openai import ChatOpenAI
+    from openai import Timeout
+    from pydantic import SecretStr
+
+    from mirror_graph.models.connections import shared_client
+
+    bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
+    return ChatOpenAI(
+        model=model,
+        temperature=temperature,
+        max_completion_tokens=None if bounded_by_old_name else max_tokens,
+        extra_body={"max_tokens": max_tokens} if bounded_by_old_name else None,
+        api_key=SecretStr(api_key),
+        base_url=base_url,
+        stream_usage=True,
+        max_retries=0,
+        timeout=Timeout(None, connect=CONNECT_SECONDS),
+        stream_chunk_timeout=None,
+        http_async_client=shared_client(),
+        http_socket_options=(),
+    )
+
+
+def _speaks_newest_protocol(base_url: str) -> bool:
+    """Tell whether an endpoint knows `max_completion_tokens`, which others ignore (Ollama) or refuse (Mistral)."""
+    host = urlsplit(base_url).hostname or ""
+    return host.endswith(("openai.com", "azure.com"))
+
+
+@lru_cache
+def _local_model(model: str, temperature: float, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
+    if not importlib.util.find_spec("xllamacpp") or not importlib.util.find_spec("platformdirs"):
+        raise ConfigurationError(f"local:{model} needs the local extra: pip install 'mirror-graph[local]'")
+    from mirror_graph.models.files import find
+    from mirror_graph.models.local import LocalModel
+
+    return LocalModel.of(find(model), temperature=temperature, max_tokens=max_tokens)
+
+
+@lru_cache
+def _provider_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+    if not importlib.util.find_spec("langchain"):
+        raise ConfigurationError(
+            f"unknown model {name!r}: {EXPECTED}, and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
+        )
+    providers = importlib.import_module("langchain.chat_models")
+    try:
+        model: BaseChatModel = providers.init_chat_model(name, temperature=temperature, max_tokens=max_tokens)
+    except (ImportError, ValueError) as error:
+        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}; {error}") from error
+    return model

@@ -1,0 +1,124 @@
+"""A chat model that follows a script: no network, no randomness, the same reply every time."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
+
+from mirror_graph.errors import ConfigurationError
+
+Script = Callable[[list[BaseMessage]], str]
+"""What the model replies to these messages; it raises to let the call fail."""
+
+
+class ScriptedModel(BaseChatModel):
+    """Reply with what a script returns, streamed word by word, and keep every call.
+
+    It knows neither tools nor schemas, as the smallest real models do not: structured output is text to it.
+    A token is four bytes, rounded up.
+    """
+
+    script: Script = Field(exclude=True)
+    calls: list[list[BaseMessage]] = Field(default_factory=list, exclude=True)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _reply(self, messages: list[BaseMessage]) -> str:
+        self.calls.append(list(messages))
+        return self.script(messages)
+
+    def _chunks(self, messages: list[BaseMessage]) -> Iterator[ChatGenerationChunk]:
+        reply = self._reply(messages)
+        for word in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", reply):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        ending = AIMessageChunk(
+            content="", usage_metadata=_usage(messages, reply), response_metadata=_ENDING, chunk_position="last"
+        )
+        yield ChatGenerationChunk(message=ending)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        reply = self._reply(messages)
+        message = AIMessage(content=reply, usage_metadata=_usage(messages, reply), response_metadata=_ENDING)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        await asyncio.sleep(0)
+        return self._generate(messages)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._chunks(messages):
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in self._chunks(messages):
+            await asyncio.sleep(0)
+            if run_manager:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+
+def register_script(name: str, script: Script) -> ScriptedModel:
+    """Make `scripted:NAME` follow a script, and return its model; a script of that name is replaced."""
+    _models[name] = ScriptedModel(script=script)
+    return _models[name]
+
+
+def scripted_model(name: str) -> ScriptedModel:
+    """Return the live model behind `scripted:NAME`; its `calls` are what the graph asked."""
+    if name not in _models:
+        raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
+    return _models[name]
+
+
+def echo(messages: list[BaseMessage]) -> str:
+    """Reply with the user's last words."""
+    return next((str(message.text) for message in reversed(messages) if message.type == "human"), "")
+
+
+def _usage(messages: list[BaseMessage], reply: str) -> UsageMetadata:
+    asked, answered = sum(_tokens(message.text) for message in messages), _tokens(reply)
+    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode()) // 4)
+
+
+_ENDING = {"finish_reason": "stop"}
+_models: dict[str, ScriptedModel] = {}
+register_script("echo", echo)

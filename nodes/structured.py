@@ -1,0 +1,92 @@
+"""One private call for a typed answer, from any model: by schema, by tool, in JSON mode, or read from plain text."""
+
+import re
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from pydantic import BaseModel, ValidationError
+
+from mirror_graph.errors import CallError
+from mirror_graph.nodes.asking import bounded, inner_model, private_config
+from mirror_graph.nodes.usage import NONE, plus, used
+from mirror_graph.state import MirrorContext, Tokens
+
+METHODS = ("json_schema", "function_calling", "json_mode", "text")
+"""From the strictest way of asking to the one that every model understands."""
+
+_Schema = TypeVar("_Schema", bound=BaseModel)
+
+_works: dict[int, str] = {}
+"""The first method each model took, so that an endpoint's refusals are found out once and not once a turn."""
+
+
+class Typed(NamedTuple, Generic[_Schema]):
+    """A typed answer, and what it took, unreadable tries included."""
+
+    value: _Schema
+    tokens: Tokens
+
+
+async def ask_structured(
+    component: str, prompt: list[BaseMessage], schema: type[_Schema], context: MirrorContext, turn: int, max_tokens: int
+) -> Typed[_Schema]:
+    """Ask the model of `component` for a `schema`, stepping down `METHODS` where one is refused or unreadable.
+
+    Raises `CallError` where no method gives a readable answer, and at once for an error that is not about
+    the method (a refused key, a lost connection, a time-out).
+    """
+    model = inner_model(component, context, max_tokens)
+    config = private_config(component, turn)
+    tokens = NONE
+    problem = CallError(component, "no answer that can be read", transient=True)
+    for method in METHODS[METHODS.index(_works.get(id(model), METHODS[0])) :]:
+        try:
+            message = await bounded(component, _call(model, prompt, schema, method, config), context)
+        except CallError as error:
+            if not _is_about_the_method(error):
+                raise
+            problem = error
+            continue
+        tokens = plus(tokens, used(message))
+        value = read(message, schema)
+        if value is not None:
+            _works[id(model)] = method
+            return Typed(value, tokens)
+    raise problem
+
+
+def read(message: AIMessage, schema: type[_Schema]) -> _Schema | None:
+    """Read a `schema` from a message's tool call or text, or None: a refusal and broken JSON are no answer."""
+    for call in message.tool_calls:
+        value = _validated(call["args"], schema)
+        if value is not None:
+            return value
+    found = re.search(r"\{.*\}", message.text, re.DOTALL)
+    return _validated(found.group(), schema) if found else None
+
+
+def _validated(given: dict[str, Any] | str, schema: type[_Schema]) -> _Schema | None:
+    try:
+        return schema.model_validate_json(given) if isinstance(given, str) else schema.model_validate(given)
+    except ValidationError:
+        return None
+
+
+async def _call(
+    model: BaseChatModel, prompt: list[BaseMessage], schema: type[BaseModel], method: str, config: RunnableConfig
+) -> AIMessage:
+    if method == "text":
+        return await model.ainvoke(prompt, config)
+    answer = await model.with_structured_output(schema, method=method, include_raw=True).ainvoke(prompt, config)
+    raw: AIMessage = answer["raw"]  # type: ignore[index]  # include_raw makes it a dict
+    return raw
+
+
+def _is_about_the_method(error: CallError) -> bool:
+    """Say whether another way of asking may work: the endpoint refused this one, or its answer was no JSON."""
+    status = getattr(error.cause, "status_code", None)
+    if status is not None:
+        return status in {400, 404, 415, 422, 501}
+    return not error.transient and isinstance(error.cause, ValueError | NotImplementedError | TypeError | KeyError)

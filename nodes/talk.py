@@ -1,0 +1,142 @@
+"""The talker: the one voice the person hears."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+)
+from langgraph.runtime import Runtime
+
+from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.models import chat_model, is_transient, is_whole
+from mirror_graph.nodes.asking import call_config, choices
+from mirror_graph.nodes.usage import spent, used
+from mirror_graph.prompts import block, render, unmarked
+from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.tokens import cut
+from mirror_graph.state.window import last_turn, leaving, unanswered
+
+REPLY_TOKENS = 4_096
+"""The longest reply (paper, output limit of the talker)."""
+
+
+async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+    """Answer the user's words from the window and the mind, streaming from the first token.
+
+    Raises `ReplyError` where no whole reply came; nothing is then saved but the user's own message.
+    """
+    context = choices(runtime)
+    turn = last_turn(state["messages"]) + 1
+    stood_on = narrative_turn(state)
+    repeats = _repeats(state["messages"])
+    messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
+    prompt = reply_prompt(messages, mind_block(state, secrets.token_hex(4)), context)
+    whole = await _stream(prompt, context, turn)
+    mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - stood_on}
+    reply = AIMessage(
+        whole.text,
+        id=whole.id,
+        usage_metadata=whole.usage_metadata,
+        response_metadata={**whole.response_metadata, "mirror": mirror},
+    )
+    thought_turn = None if context.thinking == "off" else state["turn"]
+    gone = leaving([*messages, reply], budget=context.window_tokens, thought_turn=thought_turn)
+    return {"messages": [*repeats, reply, *gone], "usage": spent(state, "talker", turn, used(reply))}
+
+
+def narrative_turn(state: MindState) -> int:
+    """Return the turn of the account a reply stands on: the narrative's, or the thoughts' where there is none."""
+    return state["narrative"].get("turn") or state["turn"]
+
+
+def reply_prompt(messages: Sequence[AnyMessage], inner: str, context: MirrorContext) -> list[BaseMessage]:
+    """Lay out the talker's prompt: what never changes, then the window, then what is new this turn.
+
+    The mind (`inner`) stands in front of the user's last words and is never stored with them, so that the
+    prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.
+    """
+    words = unanswered(messages)
+    instructions = f"\n{context.instructions}" if context.instructions else ""
+    return [
+        SystemMessage(render("talker", instructions=instructions)),
+        *(_spoken(message) for message in messages if message not in words),
+        _last_words(words, inner, context.window_tokens),
+    ]
+
+
+def mind_block(state: MindState, mark: str) -> str:
+    """Fence what the mind holds in a tag that ends in `mark`; `""` before there is a mind."""
+    narrative = state["narrative"].get("text", "")
+    thoughts = [] if narrative else state["thoughts"]
+    sections = [
+        render("inner_narrative", narrative=unmarked(narrative)) if narrative else "",
+        render("inner_thoughts", thoughts="\n".join(f"- {unmarked(it['text'])}" for it in thoughts))
+        if thoughts
+        else "",
+    ]
+    content = "\n\n".join(section for section in sections if section)
+    return block(mark, content) if content else ""
+
+
+async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:
+    """Stream one reply to its end.
+
+    Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
+    """
+    model = chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
+    whole = AIMessageChunk(content="")
+    try:
+        async with asyncio.timeout(context.talker_timeout) as patience:
+            async for piece in model.astream(prompt, call_config("talker", turn)):
+                patience.reschedule(asyncio.get_running_loop().time() + context.talker_timeout)
+                whole += piece
+    except MirrorError:
+        raise
+    except Exception as error:
+        problem = f"the call failed: {error!r}"
+        if isinstance(error, TimeoutError):
+            problem = f"no text for {context.talker_timeout} s"
+        transient = is_transient(error) and not whole.text
+        raise ReplyError(problem, transient=transient, cause=error, partial=whole.text) from error
+    if not whole.text.strip():
+        raise ReplyError("the model gave an empty reply", transient=True)
+    if not is_whole(whole):
+        raise ReplyError("the stream ended before the reply did", partial=whole.text)
+    return whole
+
+
+def _spoken(message: AnyMessage) -> AnyMessage:
+    """Return a message of the window as the provider gets it: its words, and nothing we noted about it."""
+    if isinstance(message, AIMessage):
+        return AIMessage(message.content)
+    if isinstance(message, HumanMessage):
+        return HumanMessage(message.content)
+    return message
+
+
+def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanMessage:
+    """Put the mind in front of the user's last words."""
+    words = [message.content for message in said]
+    if all(isinstance(content, str) for content in words):
+        text = cut("\n\n".join(str(content) for content in words), tokens)
+        return HumanMessage(f"{inner}\n\n{text}" if inner else text)
+    blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner}] if inner else []
+    for content in words:
+        blocks.extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    return HumanMessage(blocks)
+
+
+def _repeats(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
+    """Name the messages that the user said again word for word, after a reply to them failed."""
+    said = unanswered(messages)
+    return [RemoveMessage(id=earlier.id or "") for earlier, again in pairwise(said) if earlier.content == again.content]

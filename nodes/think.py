@@ -1,0 +1,72 @@
+"""The thinkers: each one goes on thinking about one side of what was said."""
+
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.nodes.asking import ask, choices
+from mirror_graph.nodes.usage import spent
+from mirror_graph.prompts import quoted, render
+from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
+from mirror_graph.state.mind import PassState
+from mirror_graph.state.tokens import cut_to_sentence
+from mirror_graph.state.window import exchanges_since, shorten
+
+THOUGHT_TOKENS = 400
+"""The longest thought: one to three sentences (paper, section on the inner monologue), with room to spare."""
+
+
+class VoiceState(PassState, total=False):
+    """What a thinker is handed that has no node of its own: the thread, and which voice to think in."""
+
+    voice: str
+
+
+@dataclass(frozen=True)
+class Thinker:
+    """One thinker. Without a name it takes the voice, `"name: what it thinks about"`, from what it is sent."""
+
+    voice: str = ""
+
+    async def __call__(self, state: VoiceState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+        """Think one thought about what has been said since the mind's turn."""
+        context = choices(runtime)
+        voice = self.voice or state["voice"]
+        name = voice.partition(":")[0].strip()
+        exchanges = unthought(state, context)
+        turn = exchanges[-1]["turn"]
+        answer = await ask(name, stream(state, exchanges, task(voice)), context, turn, THOUGHT_TOKENS)
+        thought: Thought = {"thinker": name, "turn": turn, "text": cut_to_sentence(answer.text, THOUGHT_TOKENS)}
+        return {"drafts": [thought], "usage": spent(state, name, turn, answer.tokens)}
+
+
+def unthought(state: PassState, context: MirrorContext) -> list[Exchange]:
+    """Return what was said since the mind's turn, shortened to half of the monologue's budget."""
+    return shorten(exchanges_since(state["messages"], state["turn"]), context.monologue_tokens // 2)
+
+
+def task(voice: str) -> str:
+    """Return what a thinker is asked to do."""
+    name, _, about = (part.strip() for part in voice.partition(":"))
+    return render("own", name=name, about=about) if about else render(name)
+
+
+def stream(state: MindState, exchanges: list[Exchange], ending: str) -> list[BaseMessage]:
+    """Lay out the thinkers' one stream: each exchange followed by the thoughts about it, then `ending`.
+
+    Up to `ending` it is the same for every thinker, byte for byte, and it only grows at its end, so that a
+    provider's prompt cache serves all of them.
+    """
+    prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
+    for passage in state["monologue"]:
+        prompt.append(HumanMessage(spoken(passage["exchanges"])))
+        prompt.append(AIMessage("\n".join(f"{it['thinker']}: {it['text']}" for it in passage["thoughts"])))
+    return [*prompt, HumanMessage(f"{spoken(exchanges)}\n\n{ending}")]
+
+
+def spoken(exchanges: list[Exchange]) -> str:
+    """Render what was said, each side as one quoted line."""
+    return "\n\n".join(
+        render("exchange", turn=str(it["turn"]), user=quoted(it["user"]), reply=quoted(it["reply"])) for it in exchanges
+    )

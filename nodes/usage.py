@@ -1,0 +1,33 @@
+"""What calls took, added up by component."""
+
+from langchain_core.messages import AIMessage
+
+from mirror_graph.state import ComponentUsage, MindState, Tokens
+
+NONE: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
+
+
+def used(message: AIMessage) -> Tokens:
+    """Return what one call took, as its provider reports it; zeros where it reports nothing."""
+    usage = message.usage_metadata
+    if usage is None:
+        return {**NONE, "calls": 1}
+    cached = usage.get("input_token_details", {}).get("cache_read") or 0
+    return {"calls": 1, "input": usage["input_tokens"], "output": usage["output_tokens"], "cached": cached}
+
+
+def plus(left: Tokens, right: Tokens) -> Tokens:
+    """Add two usages."""
+    return {
+        "calls": left["calls"] + right["calls"],
+        "input": left["input"] + right["input"],
+        "output": left["output"] + right["output"],
+        "cached": left["cached"] + right["cached"],
+    }
+
+
+def spent(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:
+    """Return `component`'s usage with `tokens` more, spent in `turn`."""
+    before: ComponentUsage = state["usage"].get(component, {"total": NONE, "turn": 0, "latest": NONE})
+    latest = plus(before["latest"], tokens) if before["turn"] == turn else tokens
+    return {component: {"total": plus(before["total"], tokens), "turn": turn, "latest": latest}}

@@ -1,0 +1,114 @@
+"""The state of a thread: `MirrorState` is the window of messages plus the mind."""
+
+from typing import Annotated
+
+from langchain_core.messages import AnyMessage, RemoveMessage
+from typing_extensions import TypedDict
+
+from mirror_graph.state.reducers import (
+    count_failures,
+    count_usage,
+    keep_messages,
+    later,
+    latest_pass,
+    merge_constraints,
+    newest_monologue,
+    newest_narrative,
+)
+from mirror_graph.state.values import (
+    ComponentUsage,
+    Exchange,
+    Failure,
+    Narrative,
+    Passage,
+    SafetyConstraint,
+    Thought,
+    Tokens,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ComponentUsage",
+    "Exchange",
+    "Failure",
+    "MindState",
+    "MirrorInput",
+    "MirrorState",
+    "MirrorUpdate",
+    "Narrative",
+    "PassState",
+    "Passage",
+    "SafetyConstraint",
+    "Thought",
+    "Tokens",
+    "empty_mind",
+]
+
+SCHEMA_VERSION = 1
+
+
+class MindState(TypedDict):
+    """What is thought about a conversation. Every channel merges as a join (reducers.py).
+
+    `turn` is the last turn that has been thought about; 0 before the first pass.
+    """
+
+    narrative: Annotated[Narrative, newest_narrative]
+    thoughts: Annotated[list[Thought], latest_pass]
+    monologue: Annotated[list[Passage], newest_monologue]
+    constraints: Annotated[list[SafetyConstraint], merge_constraints]
+    turn: Annotated[int, later]
+    failures: Annotated[dict[str, Failure], count_failures]
+    usage: Annotated[dict[str, ComponentUsage], count_usage]
+    schema_version: Annotated[int, later]
+
+
+class MirrorState(MindState):
+    """A thread: the mind and the window of messages it is about, oldest first."""
+
+    messages: Annotated[list[AnyMessage], keep_messages]
+
+
+class MirrorInput(TypedDict):
+    """What a caller sends: messages, in any form LangGraph takes."""
+
+    messages: list[AnyMessage]
+
+
+class PassState(MirrorState):
+    """A thread while it is being thought about.
+
+    `drafts` are the fan-out's thoughts before the synthesis commits them with the narrative, so that
+    a pass cut off halfway leaves the last good mind.
+    """
+
+    drafts: Annotated[list[Thought], latest_pass]
+
+
+class MirrorUpdate(TypedDict, total=False):
+    """What a node may return. LangGraph drops an unknown key in silence; a type checker does not."""
+
+    narrative: Narrative
+    thoughts: list[Thought]
+    monologue: list[Passage]
+    constraints: list[SafetyConstraint]
+    turn: int
+    failures: dict[str, Failure]
+    usage: dict[str, ComponentUsage]
+    schema_version: int
+    messages: list[AnyMessage | RemoveMessage]
+    drafts: list[Thought]
+
+
+def empty_mind() -> MindState:
+    """Return the mind of a thread nobody has thought about yet."""
+    return {
+        "narrative": {"turn": 0, "text": ""},
+        "thoughts": [],
+        "monologue": [],
+        "constraints": [],
+        "turn": 0,
+        "failures": {},
+        "usage": {},
+        "schema_version": SCHEMA_VERSION,
+    }

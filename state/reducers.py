@@ -1,0 +1,187 @@
+"""How each channel merges what nodes write.
+
+Every reducer of the mind is a join: the order of writes does not matter, a write that arrives twice
+counts once, an older value never replaces a newer one, and the result is bounded for any input.
+So a pass may be replayed, repeated or raced by another host, and the mind comes out the same.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
+from langgraph.graph.message import add_messages
+
+from mirror_graph.state.text import clean
+from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
+from mirror_graph.state.values import (
+    ComponentUsage,
+    Failure,
+    Narrative,
+    Passage,
+    SafetyConstraint,
+    Thought,
+    Tokens,
+)
+
+NARRATIVE_LIMIT = 3_000
+THOUGHT_LIMIT = 3_000
+MONOLOGUE_LIMIT = 40_000
+CONSTRAINT_LIMIT = 64
+COMPONENT_LIMIT = 32
+TRIM_TO = 0.8
+MESSAGE_LIMIT = 32_000
+MESSAGES_LIMIT = 256_000
+"""Hard bounds: tokens, and entries for constraints and components. A run's tighter budgets are in `MirrorContext`."""
+
+_Value = TypeVar("_Value")
+
+
+def later(left: int, right: int) -> int:
+    """Keep the later turn."""
+    return max(left, right)
+
+
+def newest_narrative(left: Narrative, right: Narrative) -> Narrative:
+    """Keep the narrative of the newer turn, cut to 3,000 tokens (paper, output limit)."""
+    return max(_bounded_narrative(left), _bounded_narrative(right), key=lambda it: (it["turn"], it["text"]))
+
+
+def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
+    """Gather the thoughts of the newest turn, one a thinker, in one order whoever finished first."""
+    thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
+    turn = max((thought["turn"] for thought in thoughts), default=0)
+    newest = sorted((it for it in thoughts if it["turn"] == turn), key=lambda it: (it["thinker"], it["text"]))
+    return list({thought["thinker"]: thought for thought in newest}.values())[:COMPONENT_LIMIT]
+
+
+def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]:
+    """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
+    streams = (trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right))
+    return max(streams, key=lambda stream: (stream[-1]["turn"] if stream else 0, len(stream), str(stream)))
+
+
+def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Unite two ledgers by id; of one entry, the later word counts."""
+    by_id: dict[str, SafetyConstraint] = {}
+    for entry in sorted([*left, *right], key=lambda entry: (entry["since"], str(entry))):
+        by_id[entry["id"]] = entry
+    return sorted(by_id.values(), key=lambda entry: (entry["since"], entry["id"]))[:CONSTRAINT_LIMIT]
+
+
+def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
+    """Keep the higher count of each component: a failure told twice is one failure."""
+    return _join(left, right, _more_failures)
+
+
+def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
+    """Keep the higher totals of each component: usage only grows, and usage told twice is used once."""
+    return _join(left, right, _more_usage)
+
+
+def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
+    """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
+
+    A single message is cut to 32,000 tokens. The window's own trimming (which waits until a message
+    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens.
+    """
+    written = convert_to_messages(right if isinstance(right, list) else [right])
+    merged = cast("list[AnyMessage]", add_messages(left, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
+    return trim(merged, MESSAGES_LIMIT, message_tokens)
+
+
+def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list[_Value]:
+    """Return `items` without the oldest, once they pass `limit` together: down to 80 % of it.
+
+    In steps, because a prompt whose beginning moves every turn is never found in a provider's cache.
+    The newest item always stays.
+    """
+    sizes = [size(item) for item in items]
+    total = sum(sizes)
+    if total <= limit:
+        return items
+    first = 0
+    while total > limit * TRIM_TO and first < len(items) - 1:
+        total -= sizes[first]
+        first += 1
+    return items[first:]
+
+
+def message_tokens(message: BaseMessage) -> int:
+    """Count the tokens of a message's content."""
+    return sum(count_tokens(_text_of(block)) for block in _blocks(message))
+
+
+def passage_tokens(passage: Passage) -> int:
+    """Count the tokens of what was said and thought in a passage."""
+    said = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
+    return said + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
+
+
+def _bounded_narrative(narrative: Narrative) -> Narrative:
+    text = cut_to_sentence(clean(narrative.get("text", "")), NARRATIVE_LIMIT)
+    return {"turn": narrative.get("turn", 0), "text": text}
+
+
+def _bounded_thought(thought: Thought) -> Thought:
+    return {**thought, "text": cut(clean(thought["text"]), THOUGHT_LIMIT)}
+
+
+def _bounded_message(message: BaseMessage) -> BaseMessage:
+    if isinstance(message.content, str):
+        return message.model_copy(update={"content": cut(clean(message.content), MESSAGE_LIMIT)})
+    kept: list[str | dict[str, Any]] = []
+    room = MESSAGE_LIMIT
+    for block in _blocks(message):
+        block = _cleaned_block(block, room)
+        room -= count_tokens(_text_of(block))
+        if room >= 0:
+            kept.append(block)
+    return message.model_copy(update={"content": kept})
+
+
+def _cleaned_block(block: str | dict[str, Any], room: int) -> str | dict[str, Any]:
+    if isinstance(block, str):
+        return cut(clean(block), room)
+    if isinstance(block.get("text"), str):
+        return {**block, "text": cut(clean(block["text"]), room)}
+    return block
+
+
+def _blocks(message: BaseMessage) -> list[str | dict[str, Any]]:
+    return [message.content] if isinstance(message.content, str) else message.content
+
+
+def _text_of(block: str | dict[str, Any]) -> str:
+    if isinstance(block, str):
+        return block
+    text = block.get("text")
+    return text if isinstance(text, str) else str(block)
+
+
+def _join(
+    left: dict[str, _Value], right: dict[str, _Value], more: Callable[[_Value, _Value], _Value]
+) -> dict[str, _Value]:
+    names = sorted({*left, *right})[:COMPONENT_LIMIT]
+    return {
+        name: more(left[name], right[name]) if name in left and name in right else left.get(name, right.get(name))  # type: ignore[misc]  # one of the two has it
+        for name in names
+    }
+
+
+def _more_failures(left: Failure, right: Failure) -> Failure:
+    return max(left, right, key=lambda failure: (failure["count"], failure["turn"], failure["error"]))
+
+
+def _more_usage(left: ComponentUsage, right: ComponentUsage) -> ComponentUsage:
+    older, newer = sorted((left, right), key=lambda usage: usage["turn"])
+    latest = newer["latest"] if older["turn"] < newer["turn"] else _most(older["latest"], newer["latest"])
+    return {"total": _most(left["total"], right["total"]), "turn": newer["turn"], "latest": latest}
+
+
+def _most(left: Tokens, right: Tokens) -> Tokens:
+    return {
+        "calls": max(left["calls"], right["calls"]),
+        "input": max(left["input"], right["input"]),
+        "output": max(left["output"], right["output"]),
+        "cached": max(left["cached"], right["cached"]),
+    }

@@ -1,0 +1,77 @@
+"""The plain values a mind is made of: JSON and msgpack carry them anywhere."""
+
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+
+class Tokens(TypedDict):
+    """What one or more model calls took, in the provider's tokens; `cached` is part of `input`."""
+
+    calls: int
+    input: int
+    output: int
+    cached: int
+
+
+class ComponentUsage(TypedDict):
+    """What a component took over the thread (`total`) and in the last turn it worked on (`latest`)."""
+
+    total: Tokens
+    turn: int
+    latest: Tokens
+
+
+class Failure(TypedDict):
+    """How often a component failed, and the last time: in which turn, with which error class."""
+
+    count: int
+    turn: int
+    error: str
+
+
+class Exchange(TypedDict):
+    """One turn as it was spoken."""
+
+    turn: int
+    user: str
+    reply: str
+
+
+class Thought(TypedDict):
+    """What one thinker thought about the exchanges up to `turn`."""
+
+    thinker: str
+    turn: int
+    text: str
+
+
+class Passage(TypedDict):
+    """A piece of the monologue: what was said since the last one, and what was thought about it."""
+
+    turn: int
+    exchanges: list[Exchange]
+    thoughts: list[Thought]
+
+
+class Narrative(TypedDict):
+    """The first-person account a reply starts from, rebuilt from everything up to `turn`."""
+
+    turn: int
+    text: str
+
+
+Status = Literal["active", "retracted", "superseded"]
+
+
+class SafetyConstraint(TypedDict):
+    """A safety fact of the user's own."""
+
+    id: str
+    kind: str
+    about: str
+    severity: str
+    whose: str
+    status: str
+    source: dict[str, str | int]
+    since: int
