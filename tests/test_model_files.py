@@ -40,7 +40,7 @@ class Host(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    server: Host
+    server: Host  # pyright: ignore[reportIncompatibleVariableOverride]  # only Host makes these
 
     def do_GET(self) -> None:
         assert self.path == "/someone/tiny/resolve/main/tiny.gguf"

@@ -3,12 +3,15 @@
 import asyncio
 import importlib.util
 import json
+import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
@@ -228,7 +231,7 @@ async def test_hundreds_of_calls_are_under_way_at_once(monkeypatch: pytest.Monke
         endpoint.waiting_for = 300
         model = model_of("openai:m")
         replies = await asyncio.gather(*(whole(model.astream("hi")) for _ in range(300)))
-    assert {reply.content for reply in replies} == {"hello"}
+    assert {reply.text for reply in replies} == {"hello"}
 
 
 def test_a_model_outlives_its_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,6 +448,29 @@ class TestLocalModel:
         async with httpx.AsyncClient(trust_env=False) as stranger:
             assert (await stranger.get(f"{address}/v1/models")).status_code == 401
             assert (await stranger.post(f"{address}/v1/chat/completions", json={"messages": []})).status_code == 401
+
+    async def test_an_engine_that_died_is_started_again(self, local: str) -> None:
+        from mirror_graph.models.local import _engines
+
+        model = chat_model(local, temperature=0.0, max_tokens=2)
+        assert (await model.ainvoke("Say yes.")).text
+        [engine] = _engines.values()
+        engine.process.kill()
+        await asyncio.to_thread(engine.process.wait)
+        assert (await model.ainvoke("Say yes.")).text
+
+    def test_no_engine_outlives_its_host(self, local: str) -> None:
+        host = (
+            "import os; from mirror_graph.models import local, files;"
+            f"path = files.find({DEFAULT_MODEL!r}); local.engine_address(path);"
+            "print(local._engines[path].process.pid, flush=True); os._exit(1)"
+        )
+        pid = int(subprocess.run([sys.executable, "-c", host], capture_output=True, check=False, text=True).stdout)
+        for _ in range(50):
+            if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+            time.sleep(0.1)
+        pytest.fail("the engine is still there")
 
     async def test_a_broken_file_is_named(self, local: str, tmp_path: Path) -> None:
         broken = tmp_path / "broken.gguf"

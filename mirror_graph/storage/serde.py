@@ -3,7 +3,6 @@
 from typing import Any
 
 import zstandard
-from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 MARK = "+zstd"
@@ -11,7 +10,7 @@ WORTH_IT = 512
 """Bytes under which compression gains nothing."""
 
 
-class CompressedSerializer(SerializerProtocol):
+class CompressedSerializer(JsonPlusSerializer):
     """Writes what LangGraph's own serializer writes, compressed, and reads either form.
 
     Only plain values and LangChain messages can be read back (strict msgpack, no pickle): a database that
@@ -19,11 +18,11 @@ class CompressedSerializer(SerializerProtocol):
     """
 
     def __init__(self) -> None:
-        self._plain = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
+        super().__init__(pickle_fallback=False, allowed_msgpack_modules=None)
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the type and the bytes of a value."""
-        kind, written = self._plain.dumps_typed(obj)
+        kind, written = super().dumps_typed(obj)
         if len(written) < WORTH_IT:
             return kind, written
         return kind + MARK, zstandard.compress(written)
@@ -33,4 +32,4 @@ class CompressedSerializer(SerializerProtocol):
         kind, written = data
         if kind.endswith(MARK):
             kind, written = kind.removesuffix(MARK), zstandard.decompress(written)
-        return self._plain.loads_typed((kind, written))
+        return super().loads_typed((kind, written))

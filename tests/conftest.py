@@ -1,0 +1,48 @@
+"""What every test stands on: loopback sockets only, strict checkpoints, and a real endpoint to talk to."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when langgraph is imported
+os.environ["LANGSMITH_TRACING"] = "false"
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from mirror_graph.benchmarks.endpoint import Endpoint
+from mirror_graph.graphs import mirror, talker, thinking
+from tests.voices import Voices
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def voices() -> Voices:
+    """What each voice of the mind says; a test changes what it needs to."""
+    return Voices()
+
+
+@pytest.fixture
+def endpoint(voices: Voices, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    """A real server that speaks the OpenAI protocol; `openai:` models talk to it."""
+    with Endpoint(voices) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        yield server
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry without the pause: what is tested is how often, not how long."""
+    quick = thinking.RETRY._replace(initial_interval=0.01, max_interval=0.01, jitter=False)
+    monkeypatch.setattr(thinking, "RETRY", quick)
+    monkeypatch.setattr(mirror, "RETRY", quick)
+    monkeypatch.setattr(talker, "RETRY", quick)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """Where threads are kept."""
+    return None if request.param == "memory" else str(tmp_path / "mirror.db")

@@ -1,0 +1,196 @@
+"""Any call may fail: the reply is saved, the last good mind stays, the failure is counted and never told."""
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from mirror_graph import Conversation, MirrorContext, open_mirror
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.errors import ReplyError
+from tests.voices import Voices, asked, voice_of
+
+CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
+THINKERS = ("goals", "memory", "reasoning")
+BROKEN = Answer(status=400, error="XYZZY the request is broken")
+SUBSETS = [failing for size in range(4) for failing in combinations(THINKERS, size)]
+
+
+async def everything_stored(conversation: Conversation) -> str:
+    """Return all that a user or a model may ever see of a thread."""
+    return repr((await conversation.messages(), await conversation.mind()))
+
+
+@pytest.mark.parametrize("failing", SUBSETS, ids="+".join)
+async def test_any_subset_of_thinkers_may_fail(endpoint: Endpoint, voices: Voices, failing: tuple[str, ...]) -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("first")
+        await conversation.settle()
+        voices.said |= {name: BROKEN for name in failing}
+        voices.said["synthesis"] = "A new account."
+        assert (await conversation.say("second")).text == "I hear you."
+        caught_up = await conversation.settle()
+        mind = await conversation.mind()
+        assert "XYZZY" not in await everything_stored(conversation)
+
+    everyone = len(failing) == 3
+    assert caught_up is not everyone
+    assert (mind.turn, mind.lag) == ((1, 1) if everyone else (2, 0))
+    assert mind.narrative == ("I know that they are allergic to peanuts." if everyone else "A new account.")
+    assert mind.thoughts.keys() == (set(THINKERS) if everyone else set(THINKERS) - set(failing))
+    assert mind.failures.keys() == set(failing)
+    assert {failure["error"] for failure in mind.failures.values()} <= {"OpenAIInvalidRequestError"}
+
+
+async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint, voices: Voices) -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("first")
+        await conversation.settle()
+        before = await conversation.mind()
+        voices.said["synthesis"] = BROKEN
+        await conversation.say("second")
+        assert not await conversation.settle()
+        after = await conversation.mind()
+        voices.said["synthesis"] = "I caught up with both."
+        await conversation.say("third")
+        assert await conversation.settle()
+        last = await conversation.mind()
+    assert (after.narrative, after.thoughts, after.turn) == (before.narrative, before.thoughts, before.turn)
+    assert after.failures["synthesis"]["turn"] == 2
+    assert (last.narrative, last.turn) == ("I caught up with both.", 3)
+    handed_over = asked(endpoint.calls, "goals")[-1]
+    assert '"second"' in handed_over
+    assert '"third"' in handed_over
+
+
+@pytest.mark.parametrize("empty", ["", "  \n ", Answer("", refusal="I cannot help with that.")])
+async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
+    endpoint: Endpoint, voices: Voices, empty: Any, quick_retries: None
+) -> None:
+    voices.said["memory"] = empty
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("hello")
+        await conversation.settle()
+        mind = await conversation.mind()
+    assert mind.thoughts.keys() == {"goals", "reasoning"}
+    assert mind.failures["memory"]["error"] == "CallError"
+
+
+async def test_a_slow_thinker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:
+    voices.said["goals"] = Answer("too late", delay=5)
+    context = MirrorContext(talker_model="openai:test", think_after=0, thinker_timeout=0.2)
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("hello")
+        assert await conversation.settle(timeout=10)
+        mind = await conversation.mind()
+    assert mind.thoughts.keys() == {"memory", "reasoning"}
+    assert mind.failures["goals"]["error"] == "TimeoutError"
+    assert len(asked(endpoint.calls, "goals")) == 3
+
+
+TRANSIENT = [
+    Answer(status=429),
+    Answer(status=500),
+    Answer(status=503),
+    Answer("One two", cut_after=0),
+    Answer("", finish_reason=None),
+]
+
+
+@pytest.mark.parametrize("fault", TRANSIENT, ids=["429", "500", "503", "cut before the first token", "nothing at all"])
+async def test_what_passes_is_tried_again(
+    endpoint: Endpoint, voices: Voices, fault: Answer, quick_retries: None
+) -> None:
+    voices.said["talker"] = [fault, fault, "Here I am."]
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        pieces = [piece async for piece in conversation.stream("hello")]
+        assert "".join(pieces) == "Here I am."
+        assert [it.text for it in await conversation.messages()] == ["hello", "Here I am."]
+    assert len(asked(endpoint.calls, "talker")) == 3
+
+
+LASTING = [
+    Answer(status=401),
+    Answer(status=400),
+    Answer(status=404),
+    Answer(status=429, error_code="insufficient_quota"),
+    Answer("One two three", cut_after=2),
+    Answer("One two three", finish_reason=None),
+]
+
+
+@pytest.mark.parametrize("fault", LASTING, ids=["401", "400", "404", "no quota", "cut", "no end"])
+async def test_what_does_not_pass_is_told_once_and_saying_it_again_works(
+    endpoint: Endpoint, voices: Voices, fault: Answer, quick_retries: None
+) -> None:
+    voices.said["talker"] = fault
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        await_before = await conversation.messages()
+        with pytest.raises(ReplyError) as failed:
+            await conversation.say("hello")
+        assert await_before == []
+        assert len(endpoint.calls) == 1
+        assert "One two three".startswith(failed.value.partial.strip())
+        assert [it.text for it in await conversation.messages()] == ["hello"]
+        voices.said["talker"] = "I hear you now."
+        reply = await conversation.say("hello")
+        assert (reply.text, reply.turn) == ("I hear you now.", 1)
+        assert [it.text for it in await conversation.messages()] == ["hello", "I hear you now."]
+
+
+async def test_another_message_after_a_failed_reply_is_answered_with_the_first(
+    endpoint: Endpoint, voices: Voices
+) -> None:
+    voices.said["talker"] = BROKEN
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        with pytest.raises(ReplyError):
+            await conversation.say("I'm allergic to nuts.")
+        voices.said["talker"] = "Understood."
+        assert (await conversation.say("What can I eat?")).turn == 1
+        await conversation.settle()
+    assert endpoint.calls[1].messages[-1]["content"] == "I'm allergic to nuts.\n\nWhat can I eat?"
+    assert "allergic to nuts" in asked(endpoint.calls, "memory")[0]
+
+
+async def test_a_silent_talker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:
+    voices.said["talker"] = Answer("never", delay=5)
+    context = MirrorContext(talker_model="openai:test", talker_timeout=0.2)
+    async with open_mirror(context=context) as mirror:
+        with pytest.raises(ReplyError, match="no text for 0.2 s"):
+            await mirror.conversation("t").say("hello")
+    assert len(endpoint.calls) == 3
+
+
+async def test_an_endpoint_that_is_not_there_is_told_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch, quick_retries: None
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        with pytest.raises(ReplyError) as failed:
+            await conversation.say("hello")
+        assert failed.value.cause is not None
+        assert len(await conversation.messages()) == 1
+
+
+async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said |= {"goals": BROKEN, "memory": BROKEN}
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in (1, 2, 3):
+            await conversation.say("hello")
+            await conversation.settle()
+            failures = (await conversation.mind()).failures
+            assert {name: (it["count"], it["turn"]) for name, it in failures.items()} == {
+                "goals": (turn, turn),
+                "memory": (turn, turn),
+            }
+    assert {voice_of(call) for call in endpoint.calls} == {"talker", *THINKERS, "synthesis"}
