@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-local format lint type constraints clean
+.PHONY: help setup demo test test-slow test-local format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
@@ -36,6 +36,9 @@ lint: setup  ## style, shape and the order of the rooms
 type: setup  ## mypy strict, then pyright
 	$(BIN)/mypy --strict
 	$(BIN)/pyright
+
+golden: setup  ## write this release's golden database into tests/golden
+	$(PYTHON) -m tests.golden.make
 
 constraints: | $(PYTHON)  ## write constraints.txt anew from the ranges in pyproject.toml
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report .venv/resolved.json --group dev --editable .

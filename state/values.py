@@ -61,17 +61,48 @@ class Narrative(TypedDict):
     text: str
 
 
-Status = Literal["active", "retracted", "superseded"]
+Kind = Literal[
+    "allergy",
+    "intolerance",
+    "phobia",
+    "trauma",
+    "medical",
+    "physical",
+    "medication",
+    "addiction",
+    "dietary",
+    "boundary",
+    "other",
+]
+Severity = Literal["life-threatening", "serious", "preference"]
+Status = Literal["provisional", "active", "retracted", "superseded"]
+
+
+class Source(TypedDict):
+    """Where a constraint comes from: the user's own words, to the letter.
+
+    `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`.
+    """
+
+    message: str
+    turn: int
+    quote: str
+    language: str
 
 
 class SafetyConstraint(TypedDict):
-    """A safety fact of the user's own."""
+    """A safety fact of the user's own, or of somebody they named.
+
+    `about` is the danger in the user's words ("peanuts"). `whose` is `"user"` or the person it concerns ("my
+    sister"). A `provisional` one was found by the scanner and not yet thought about. `since` is the turn it
+    was first told in.
+    """
 
     id: str
-    kind: str
+    kind: Kind
     about: str
-    severity: str
+    severity: Severity
     whose: str
-    status: str
-    source: dict[str, str | int]
+    status: Status
+    source: Source
     since: int

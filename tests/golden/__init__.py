@@ -1,0 +1,1 @@
+"""Databases as releases wrote them, to be read by every later one."""
