@@ -7,7 +7,7 @@ from mirror_graph.errors import CallError
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, unthought
-from mirror_graph.nodes.usage import spent
+from mirror_graph.state.usage import spent
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.mind import PassState

@@ -9,7 +9,8 @@ from langsmith.run_helpers import get_current_run_tree
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes import Lane, Pass
 from mirror_graph.nodes.asking import choices
-from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.usage import thinking_tokens
+from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.window import last_turn, messages_since
 
 
@@ -34,13 +35,18 @@ class Schedule:
         """Schedule a pass over every exchange since the mind's turn."""
         context = choices(runtime)
         messages = messages_since(state["messages"], state["turn"])
-        if context.thinking == "off" or not messages:
+        if context.thinking == "off" or not messages or is_exhausted(state, context):
             return {}
         turn = last_turn(state["messages"])
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
         await self.lane.schedule(Pass(thread_of(runtime), turn, messages, context, turn - state["turn"], trace))
         return {}
+
+
+def is_exhausted(mind: MindState, context: MirrorContext) -> bool:
+    """Say whether the thread's thinking has used up its budget."""
+    return context.thread_tokens is not None and thinking_tokens(mind["usage"]) >= context.thread_tokens
 
 
 def thread_of(runtime: Runtime[MirrorContext]) -> str:

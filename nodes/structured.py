@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mirror_graph.errors import CallError
 from mirror_graph.nodes.asking import bounded, inner_model, private_config
-from mirror_graph.nodes.usage import NONE, plus, used
+from mirror_graph.state.usage import NONE, plus, used
 from mirror_graph.state import MirrorContext, Tokens
 
 METHODS = ("json_schema", "function_calling", "json_mode", "text")

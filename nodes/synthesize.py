@@ -6,7 +6,7 @@ from langgraph.runtime import Runtime
 
 from mirror_graph.nodes.asking import ask, choices
 from mirror_graph.nodes.think import spoken, unthought
-from mirror_graph.nodes.usage import spent
+from mirror_graph.state.usage import spent
 from mirror_graph.prompts import quoted, render, unmarked
 from mirror_graph.state import SCHEMA_VERSION, Exchange, MindState, MirrorContext, MirrorUpdate, Passage, Thought
 from mirror_graph.state.mind import PassState

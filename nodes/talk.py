@@ -20,7 +20,7 @@ from langgraph.runtime import Runtime
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices
-from mirror_graph.nodes.usage import spent, used
+from mirror_graph.state.usage import spent, used
 from mirror_graph.prompts import block, render, unmarked
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.tokens import cut
@@ -42,7 +42,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
     prompt = reply_prompt(messages, mind_block(state, secrets.token_hex(4)), context)
     whole = await _stream(prompt, context, turn)
-    mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - stood_on}
+    mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
     reply = AIMessage(
         whole.text,
         id=whole.id,

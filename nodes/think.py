@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langgraph.runtime import Runtime
 
 from mirror_graph.nodes.asking import ask, choices
-from mirror_graph.nodes.usage import spent
+from mirror_graph.state.usage import spent
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.mind import PassState

@@ -20,6 +20,7 @@ class MirrorContext:
     or `off`. `thinkers`: names of thinkers that ship with the package, or `"name: what it thinks about"`
     for one of your own. A model of `None` is the talker's. `instructions` is the host's own system text.
     `talker_timeout` bounds the wait for the next piece of a reply, `thinker_timeout` a whole inner call.
+    Once a thread's thinking has taken `thread_tokens`, it stops, and replies go on from the last mind.
 
     Raises `ConfigurationError` for a value out of its range.
     """
@@ -38,6 +39,7 @@ class MirrorContext:
     thinker_timeout: float = 60.0
     think_after: float = 1.0
     max_lag: int = 3
+    thread_tokens: int | None = None
     user_id: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class MirrorContext:
         self._check("think_after", 0, 3_600)
         self._check("max_lag", 1, 100)
         self._check("temperature", 0, 2)
+        if self.thread_tokens is not None:
+            self._check("thread_tokens", 0, 10**12)
         self._check_thinkers()
 
     @property

@@ -1,6 +1,8 @@
 """The host: conversations on a database, talking and thinking side by side in one process."""
 
-from mirror_graph.host.conversation import Conversation, Mind, Reply, ReplyStream
+from mirror_graph.host.conversation import Conversation
+from mirror_graph.host.mind import Mind
 from mirror_graph.host.mirror import Mirror, open_mirror
+from mirror_graph.host.reply import Reply, ReplyStream
 
 __all__ = ["Conversation", "Mind", "Mirror", "Reply", "ReplyStream", "open_mirror"]

@@ -1,85 +1,32 @@
 """A conversation: one thread to talk on, and the mind behind it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, cast
 from uuid import uuid4
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from mirror_graph.errors import MessageRefusedError
-from mirror_graph.state import ComponentUsage, Failure, MirrorContext, SafetyConstraint, Tokens
+from mirror_graph.host.engine import Engine
+from mirror_graph.host.mind import Mind, Paused
+from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.lanes import Pass, mind_thread
+from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.state import MindState, MirrorContext, Narrative
+from mirror_graph.state.reducers import count_failures, count_usage
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import count_tokens
-
-if TYPE_CHECKING:
-    from mirror_graph.host.mirror import Mirror
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply.
-
-    It was given in `turn`, stood on the narrative of `narrative_turn`, and `lag` turns before it had not
-    been thought about yet. `usage` is what this call took.
-    """
-
-    text: str
-    turn: int
-    narrative_turn: int
-    lag: int
-    usage: Tokens
-
-
-@dataclass(frozen=True)
-class Mind:
-    """What is thought about a conversation up to `turn`, `lag` turns behind it.
-
-    `thoughts` and `failures` are by thinker and component; `usage` is the whole thread's, the talker's included.
-    """
-
-    narrative: str
-    thoughts: Mapping[str, str]
-    constraints: tuple[SafetyConstraint, ...]
-    turn: int
-    lag: int
-    failures: Mapping[str, Failure]
-    usage: Mapping[str, ComponentUsage]
-
-
-class ReplyStream:
-    """The pieces of a reply as the model emits them; `reply` is the whole, once they are through."""
-
-    def __init__(self, pieces: AsyncGenerator[str | Reply]) -> None:
-        self._pieces = pieces
-        self._reply: Reply | None = None
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        """Iterate over the pieces of text."""
-        return self._texts()
-
-    @property
-    def reply(self) -> Reply:
-        """The whole reply. Raises `RuntimeError` before the last piece."""
-        if self._reply is None:
-            raise RuntimeError("the reply is not through yet: iterate over its pieces first")
-        return self._reply
-
-    async def _texts(self) -> AsyncIterator[str]:
-        async with aclosing(self._pieces) as pieces:  # a reader who stops early ends the turn
-            async for piece in pieces:
-                if isinstance(piece, Reply):
-                    self._reply = piece
-                else:
-                    yield piece
+from mirror_graph.state.window import last_turn, messages_since
 
 
 class Conversation:
     """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
 
-    def __init__(self, mirror: "Mirror", thread_id: str, context: MirrorContext) -> None:
-        self._mirror = mirror
+    def __init__(self, engine: Engine, thread_id: str, context: MirrorContext) -> None:
+        self._engine = engine
         self._context = context
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
@@ -102,30 +49,94 @@ class Conversation:
         """
         return ReplyStream(self._turn(text))
 
-    async def settle(self, timeout: float | None = None) -> bool:
+    async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
 
-        False where it has not: the time was up, thinking is off, or the pass failed (`mind().failures`).
+        False where it has not: the time was up, thinking is paused, or the pass failed (see `mind`).
         """
-        return await self._mirror._settle(self.thread_id, self._context, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._engine.lane.settle(self.thread_id)
+                if work := await self._left_over():
+                    await self._engine.lane.schedule(work)
+                    await self._engine.lane.settle(self.thread_id)
+        except TimeoutError:
+            return False
+        return (await self.mind()).lag == 0
 
     async def mind(self) -> Mind:
         """Return what is thought about the conversation so far."""
-        return await self._mirror._mind(self.thread_id)
+        mind = await self._engine.minds.load(self.thread_id)
+        values = await self._engine.values(self.thread_id)
+        return Mind(
+            narrative=mind["narrative"]["text"],
+            thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
+            constraints=tuple(mind["constraints"]),
+            turn=mind["turn"],
+            lag=max(0, last_turn(values.get("messages", [])) - mind["turn"]),
+            failures=count_failures(mind["failures"], values.get("failures", {})),
+            usage=count_usage(mind["usage"], values.get("usage", {})),
+            paused=self._paused(mind),
+        )
+
+    async def history(self) -> list[Narrative]:
+        """Return the last narratives of the conversation, oldest first, the newest 20 at most."""
+        return await self._engine.storage.history(mind_thread(self.thread_id))
 
     async def messages(self) -> list[AnyMessage]:
         """Return the window: the messages a reply starts from, oldest first."""
-        return await self._mirror._messages(self.thread_id)
+        return list((await self._engine.values(self.thread_id)).get("messages", []))
 
     async def forget(self) -> None:
         """Erase the thread and its mind from the database."""
-        await self._mirror._forget(self.thread_id)
+        storage = self._engine.storage
+        await self._engine.lane.stop(self.thread_id)
+        async with storage.lock(self.thread_id), storage.lock(mind_thread(self.thread_id)):
+            await storage.forget(self.thread_id)
+            await storage.forget(mind_thread(self.thread_id))
 
     async def _turn(self, text: str) -> AsyncGenerator[str | Reply]:
+        """Run one turn: the pieces of the reply, then the reply."""
         message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
-        async with aclosing(self._mirror._run(self.thread_id, message, self._context)) as pieces:
-            async for piece in pieces:
-                yield piece
+        config: RunnableConfig = {
+            "run_name": "turn",
+            "configurable": {"thread_id": self.thread_id},
+            "metadata": {"thread_id": self.thread_id, "component": "turn"},
+        }
+        async with self._engine.storage.lock(self.thread_id):
+            # Sync, so that the user's words are in the database before the first token of a reply to them.
+            events = self._engine.talker.astream(
+                {"messages": [message]},
+                config,
+                context=self._context,
+                stream_mode=["messages", "updates"],
+                durability="sync",
+            )
+            async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
+                async for mode, event in events:
+                    if mode == "messages" and isinstance(event[0], AIMessageChunk) and event[0].text:
+                        yield event[0].text
+                    elif mode == "updates" and "talker" in event:
+                        reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                        yield Reply.of(reply)
+        self._engine.tidy(self.thread_id)
+
+    async def _left_over(self) -> Pass | None:
+        """Return the pass that is due and was not made: it failed, or its host was stopped."""
+        mind = await self._engine.minds.load(self.thread_id)
+        messages = await self.messages()
+        waiting = messages_since(messages, mind["turn"])
+        if not waiting or self._paused(mind):
+            return None
+        turn = last_turn(messages)
+        return Pass(self.thread_id, turn, waiting, self._context, behind=turn - mind["turn"])
+
+    def _paused(self, mind: MindState) -> Paused:
+        if self._context.thinking == "off":
+            return "off"
+        if is_exhausted(mind, self._context):
+            return "thread budget"
+        return "daily budget" if self._engine.lane.budget.is_spent else ""
 
 
 def _accepted(text: str, window: int) -> str:

@@ -62,6 +62,8 @@ class StoredMinds:
         async with self._storage.lock(mind_thread(thread_id)):
             if await self._storage.saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
                 await self._stored.aupdate_state(_config(thread_id), cast("dict[str, Any]", mind), as_node="commit")
+                await self._storage.keep(mind_thread(thread_id), mind["narrative"])
+                await self._storage.prune(mind_thread(thread_id))
 
 
 def _config(thread_id: str) -> RunnableConfig:

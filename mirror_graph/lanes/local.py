@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from mirror_graph.lanes.base import Pass
+from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.fair import FairSlots
 from mirror_graph.state import MindState
+from mirror_graph.state.usage import thinking_tokens
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,9 @@ class LocalLane:
     the new one takes over. Once the mind is `max_lag` turns behind, neither: the pass is left to finish.
     """
 
-    def __init__(self, minds: Minds, *, max_thinking: int = 8) -> None:
+    def __init__(self, minds: Minds, *, max_thinking: int = 8, budget: DailyBudget | None = None) -> None:
         self._minds = minds
+        self.budget = budget or DailyBudget(None)
         self._slots: dict[str, _Slot] = {}
         self._places = FairSlots(max_thinking)
 
@@ -56,7 +60,9 @@ class LocalLane:
         return await self._minds.load(thread_id)
 
     async def schedule(self, work: Pass) -> None:
-        """Take over a pass; returns at once."""
+        """Take over a pass; returns at once. With the day's budget spent, nothing is thought."""
+        if self.budget.is_spent:
+            return
         slot = self._slots.get(work.thread_id)
         if slot is not None and work.behind >= work.context.max_lag:
             slot.work = work  # a waiting pass takes it in; a thinking one is followed by another
@@ -86,8 +92,13 @@ class LocalLane:
             slot.task.cancel()
             await asyncio.wait({slot.task})
 
-    async def close(self) -> None:
-        """Cancel every pass."""
+    async def close(self, drain: float = 0.0) -> None:
+        """Let passes finish for `drain` seconds, without the pause before them, and cancel the rest."""
+        if drain and self._slots:
+            settling = [asyncio.create_task(self.settle(thread_id)) for thread_id in self._slots]
+            _, late = await asyncio.wait(settling, timeout=drain)
+            for task in late:
+                task.cancel()
         await asyncio.gather(*(self.stop(thread_id) for thread_id in list(self._slots)))
 
     async def _work(self, slot: _Slot, earlier: "asyncio.Task[None] | None") -> None:
@@ -114,9 +125,21 @@ class LocalLane:
     async def _think(self, slot: _Slot, work: Pass) -> None:
         async with self._places.place(work.context.user_id or work.thread_id):
             try:
-                mind = await self._minds.think(await self._minds.load(work.thread_id), work)
-                await asyncio.shield(self._minds.commit(work.thread_id, mind))
+                before = await self._minds.load(work.thread_id)
+                mind = await self._minds.think(before, work)
+                self.budget.spend(thinking_tokens(mind["usage"]) - thinking_tokens(before["usage"]))
+                await _to_its_end(self._minds.commit(work.thread_id, mind))
             except Exception:
                 # The nodes count their own failures; what arrives here is the host's (a database, a wrong
                 # setting). Thinking is not worth a crash, and the next turn hands everything over again.
                 log.exception("a thinking pass failed on thread %s, turn %s", work.thread_id, work.turn)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end, and only then let a cancellation through: a commit is all or nothing."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

@@ -1,4 +1,4 @@
-"""What a host needs of a database: checkpoints by thread, and a lock on a thread."""
+"""What a host needs of a database: checkpoints by thread, a lock on a thread, and the versions of a mind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,15 +7,20 @@ from weakref import WeakValueDictionary
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from mirror_graph.storage.leases import Leases, leased
+from mirror_graph.state import Narrative
+from mirror_graph.storage.leases import leased
+from mirror_graph.storage.records import Records, Version
+
+VERSIONS = 20
+"""How many narratives of a thread are kept for its history."""
 
 
 class Storage:
-    """Checkpoints by thread (`saver`), and `lock`."""
+    """Checkpoints by thread (`saver`), kept apart between hosts and bounded over time."""
 
-    def __init__(self, saver: BaseCheckpointSaver[str], leases: Leases | None = None) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[str], records: Records) -> None:
         self.saver = saver
-        self._leases = leases
+        self._records = records
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -25,13 +30,28 @@ class Storage:
         Tasks of one host are served in the order they came.
         """
         lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        async with lock:
-            if self._leases is None:
-                yield
-            else:
-                async with leased(self._leases, thread_id):
-                    yield
+        async with lock, leased(self._records, thread_id):
+            yield
+
+    async def keep(self, thread_id: str, narrative: Narrative) -> None:
+        """Keep a narrative in the thread's history, the newest `VERSIONS` of them."""
+        kind, written = self.saver.serde.dumps_typed(narrative)
+        await self._records.keep(thread_id, Version(narrative["turn"], kind, written), VERSIONS)
+
+    async def history(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first."""
+        versions = await self._records.versions(thread_id)
+        return [self.saver.serde.loads_typed((version.kind, version.written)) for version in versions]
+
+    async def prune(self, thread_id: str) -> None:
+        """Delete every checkpoint of a thread but the newest, which alone is ever read."""
+        await self._records.prune(thread_id)
+
+    async def threads(self) -> list[str]:
+        """Return the ids of all threads of the database."""
+        return await self._records.threads()
 
     async def forget(self, thread_id: str) -> None:
         """Delete everything that is stored of a thread."""
         await self.saver.adelete_thread(thread_id)
+        await self._records.forget(thread_id)

@@ -1,15 +1,66 @@
 """Threads in memory: gone with the process."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph.storage.base import Storage
+from mirror_graph.storage.records import Version
 from mirror_graph.storage.serde import CompressedSerializer
 
 
 @asynccontextmanager
 async def open_memory() -> AsyncIterator[Storage]:
     """Keep threads in memory."""
-    yield Storage(InMemorySaver(serde=CompressedSerializer()))
+    saver = InMemorySaver(serde=CompressedSerializer())
+    yield Storage(saver, MemoryRecords(saver))
+
+
+class MemoryRecords:
+    """Records in dictionaries. There is no other host, so every lease is free."""
+
+    def __init__(self, saver: InMemorySaver) -> None:
+        self._saver = saver
+        self._versions: defaultdict[str, dict[int, Version]] = defaultdict(dict)
+
+    async def take(self, thread_id: str, holder: str) -> bool:
+        """Take a lease."""
+        return True
+
+    async def drop(self, thread_id: str, holder: str) -> None:
+        """Give a lease back."""
+
+    async def keep(self, thread_id: str, version: Version, most: int) -> None:
+        """Keep a version of a mind."""
+        kept = self._versions[thread_id]
+        kept[version.turn] = version
+        for turn in sorted(kept)[:-most]:
+            del kept[turn]
+
+    async def versions(self, thread_id: str) -> list[Version]:
+        """Return the kept versions of a mind, oldest first."""
+        return [version for _, version in sorted(self._versions.get(thread_id, {}).items())]
+
+    async def prune(self, thread_id: str) -> None:
+        """Delete every checkpoint but the newest, with its writes and values."""
+        for namespace, checkpoints in self._saver.storage.get(thread_id, {}).items():
+            if not checkpoints:
+                continue
+            newest = max(checkpoints)
+            for checkpoint_id in [it for it in checkpoints if it != newest]:
+                del checkpoints[checkpoint_id]
+                self._saver.writes.pop((thread_id, namespace, checkpoint_id), None)
+            checkpoint = self._saver.serde.loads_typed(checkpoints[newest][0])
+            current = set(checkpoint["channel_versions"].items())
+            for key in [it for it in self._saver.blobs if it[:2] == (thread_id, namespace) and it[2:] not in current]:
+                del self._saver.blobs[key]
+
+    async def forget(self, thread_id: str) -> None:
+        """Delete the versions of a thread."""
+        self._versions.pop(thread_id, None)
+
+    async def threads(self) -> list[str]:
+        """Return the ids of all threads."""
+        return [thread_id for thread_id, namespaces in self._saver.storage.items() if any(namespaces.values())]

@@ -1,35 +1,62 @@
 """Threads in PostgreSQL, shared by hosts of any number."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.leases import LEASE_SECONDS
+from mirror_graph.storage.records import LEASE_SECONDS, Version
 from mirror_graph.storage.serde import CompressedSerializer
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
+
+    Pool = AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
 
 SETUP = """
 CREATE TABLE IF NOT EXISTS mirror_leases (
     thread_id text PRIMARY KEY,
     holder text NOT NULL,
     until timestamptz NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS mirror_versions (
+    thread_id text NOT NULL,
+    turn integer NOT NULL,
+    kind text NOT NULL,
+    written bytea NOT NULL,
+    PRIMARY KEY (thread_id, turn)
+);
 """
 
 TAKE = """
-INSERT INTO mirror_leases AS lease VALUES (%(thread)s, %(holder)s, clock_timestamp() + %(seconds)s * interval '1 second')
+INSERT INTO mirror_leases AS lease
+VALUES (%(thread)s, %(holder)s, clock_timestamp() + %(seconds)s * interval '1 second')
 ON CONFLICT (thread_id) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
 """
 
 DROP = "DELETE FROM mirror_leases WHERE thread_id = %(thread)s AND holder = %(holder)s"
 
+KEEP = """
+INSERT INTO mirror_versions VALUES (%(thread)s, %(turn)s, %(kind)s, %(written)s)
+ON CONFLICT (thread_id, turn) DO UPDATE SET kind = excluded.kind, written = excluded.written
+"""
+
+KEEP_MOST = """
+DELETE FROM mirror_versions WHERE thread_id = %(thread)s AND turn NOT IN (
+    SELECT turn FROM mirror_versions WHERE thread_id = %(thread)s ORDER BY turn DESC LIMIT %(most)s)
+"""
+
+VERSIONS = "SELECT turn, kind, written FROM mirror_versions WHERE thread_id = %(thread)s ORDER BY turn"
+
+FORGET = "DELETE FROM mirror_versions WHERE thread_id = %(thread)s"
+
 POOL_SIZE = 10
+SETUP_LOCK = 7_230_917_455_210
+"""The advisory lock under which tables are made: two hosts that start at once would both try."""
 
 
 @asynccontextmanager
@@ -46,9 +73,7 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
     except ImportError as error:
         raise ConfigurationError("PostgreSQL needs the extra: pip install 'mirror-graph[postgres]'") from error
     settings: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-    pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] = AsyncConnectionPool(
-        url, min_size=1, max_size=POOL_SIZE, kwargs=settings, open=False, timeout=30
-    )
+    pool: Pool = AsyncConnectionPool(url, min_size=1, max_size=POOL_SIZE, kwargs=settings, open=False, timeout=30)
     try:
         await pool.open(wait=True, timeout=10)
     except (OperationalError, PoolTimeout) as error:
@@ -56,25 +81,65 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         raise ConfigurationError(f"cannot reach the database: {error}") from error
     async with pool:
         saver = AsyncPostgresSaver(pool, serde=CompressedSerializer())
-        await saver.setup()
         async with pool.connection() as connection:
+            await connection.execute("SELECT pg_advisory_lock(%s)", [SETUP_LOCK])
+            await saver.setup()
             await connection.execute(SETUP)
-        yield Storage(saver, PostgresLeases(pool))
+            await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
+        yield Storage(saver, PostgresRecords(pool, saver))
 
 
-class PostgresLeases:
-    """Leases as rows; their time is the server's, so hosts need no common clock."""
+class PostgresRecords:
+    """Records as tables; the time of a lease is the server's, so hosts need no common clock."""
 
-    def __init__(self, pool: "AsyncConnectionPool[AsyncConnection[dict[str, Any]]]") -> None:
+    def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver") -> None:
         self._pool = pool
+        self._saver = saver
 
     async def take(self, thread_id: str, holder: str) -> bool:
         """Take or renew a thread's lease; False while another holds it."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(TAKE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS})
-            return cursor.rowcount == 1
+        return await self._write((TAKE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS})) == 1
 
     async def drop(self, thread_id: str, holder: str) -> None:
-        """Give the lease back."""
+        """Give a lease back."""
+        await self._write((DROP, {"thread": thread_id, "holder": holder}))
+
+    async def keep(self, thread_id: str, version: Version, most: int) -> None:
+        """Keep a version of a mind, and the newest of the older ones."""
+        await self._write(
+            (KEEP, {"thread": thread_id, **version._asdict()}), (KEEP_MOST, {"thread": thread_id, "most": most})
+        )
+
+    async def versions(self, thread_id: str) -> list[Version]:
+        """Return the kept versions of a mind, oldest first."""
+        return [Version(**row) for row in await self._read(VERSIONS, {"thread": thread_id})]
+
+    async def prune(self, thread_id: str) -> None:
+        """Delete every checkpoint but the newest, by the saver's own statement.
+
+        Where a run or another prune is at the same rows, they are left to the next one.
+        """
+        from psycopg.errors import DeadlockDetected, SerializationFailure
+
+        with suppress(DeadlockDetected, SerializationFailure):
+            await self._saver.aprune([thread_id], strategy="keep_latest")
+
+    async def forget(self, thread_id: str) -> None:
+        """Delete the versions of a thread."""
+        await self._write((FORGET, {"thread": thread_id}))
+
+    async def threads(self) -> list[str]:
+        """Return the ids of all threads that have a checkpoint."""
+        return [row["thread_id"] for row in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
+
+    async def _write(self, *statements: tuple[str, dict[str, Any]]) -> int:
+        """Run statements as one transaction; return how many rows the last one touched."""
+        touched = 0
+        async with self._pool.connection() as connection, connection.transaction():
+            for statement, given in statements:
+                touched = (await connection.execute(statement, given)).rowcount
+        return touched
+
+    async def _read(self, statement: str, given: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
-            await connection.execute(DROP, {"thread": thread_id, "holder": holder})
+            return await (await connection.execute(statement, given)).fetchall()

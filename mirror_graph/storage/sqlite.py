@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from sqlite3 import Error as SqliteError
+from typing import Any
 
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.leases import LEASE_SECONDS
+from mirror_graph.storage.records import LEASE_SECONDS, Version
 from mirror_graph.storage.serde import CompressedSerializer
 
 SETUP = """
@@ -19,6 +20,13 @@ CREATE TABLE IF NOT EXISTS mirror_leases (
     thread_id TEXT PRIMARY KEY,
     holder TEXT NOT NULL,
     until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mirror_versions (
+    thread_id TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    written BLOB NOT NULL,
+    PRIMARY KEY (thread_id, turn)
 ) WITHOUT ROWID;
 """
 
@@ -32,6 +40,27 @@ WHERE holder = excluded.holder OR until < {NOW}
 
 DROP = "DELETE FROM mirror_leases WHERE thread_id = :thread AND holder = :holder"
 
+KEEP = "INSERT OR REPLACE INTO mirror_versions VALUES (:thread, :turn, :kind, :written)"
+
+KEEP_MOST = """
+DELETE FROM mirror_versions WHERE thread_id = :thread AND turn NOT IN (
+    SELECT turn FROM mirror_versions WHERE thread_id = :thread ORDER BY turn DESC LIMIT :most)
+"""
+
+VERSIONS = "SELECT turn, kind, written FROM mirror_versions WHERE thread_id = :thread ORDER BY turn"
+
+PRUNE_WRITES = """
+DELETE FROM writes WHERE thread_id = :thread AND checkpoint_id < (
+    SELECT max(checkpoint_id) FROM checkpoints AS newest
+    WHERE newest.thread_id = writes.thread_id AND newest.checkpoint_ns = writes.checkpoint_ns)
+"""
+
+PRUNE_CHECKPOINTS = """
+DELETE FROM checkpoints WHERE thread_id = :thread AND checkpoint_id < (
+    SELECT max(checkpoint_id) FROM checkpoints AS newest
+    WHERE newest.thread_id = checkpoints.thread_id AND newest.checkpoint_ns = checkpoints.checkpoint_ns)
+"""
+
 
 @asynccontextmanager
 async def open_sqlite(path: str) -> AsyncIterator[Storage]:
@@ -39,10 +68,8 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
 
     Raises `ConfigurationError` where the file cannot be opened or is no database.
     """
-    file = Path(path).expanduser()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        connection = await aiosqlite.connect(file)
+        connection = await aiosqlite.connect(_placed(path))
     except (SqliteError, OSError) as error:
         raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
     async with AsyncExitStack() as stack:
@@ -54,25 +81,65 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
             await connection.executescript(SETUP)
         except SqliteError as error:
             raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
-        yield Storage(saver, SqliteLeases(saver))
+        yield Storage(saver, SqliteRecords(saver))
 
 
-class SqliteLeases:
-    """Leases as rows of the same file, written between the saver's own statements."""
+def _placed(path: str) -> Path:
+    """Return the file's whole path, its folder made where it is missing."""
+    file = Path(path).expanduser()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+class SqliteRecords:
+    """Records as tables of the same file, written between the saver's own statements."""
 
     def __init__(self, saver: AsyncSqliteSaver) -> None:
         self._saver = saver
 
     async def take(self, thread_id: str, holder: str) -> bool:
         """Take or renew a thread's lease; False while another holds it."""
-        given = {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS}
-        return await self._write(TAKE, given) == 1
+        return await self._write((TAKE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS})) == 1
 
     async def drop(self, thread_id: str, holder: str) -> None:
-        """Give the lease back."""
-        await self._write(DROP, {"thread": thread_id, "holder": holder})
+        """Give a lease back."""
+        await self._write((DROP, {"thread": thread_id, "holder": holder}))
 
-    async def _write(self, statement: str, given: dict[str, object]) -> int:
+    async def keep(self, thread_id: str, version: Version, most: int) -> None:
+        """Keep a version of a mind, and the newest of the older ones."""
+        await self._write(
+            (KEEP, {"thread": thread_id, **version._asdict()}), (KEEP_MOST, {"thread": thread_id, "most": most})
+        )
+
+    async def versions(self, thread_id: str) -> list[Version]:
+        """Return the kept versions of a mind, oldest first."""
+        return [Version(*row) for row in await self._read(VERSIONS, {"thread": thread_id})]
+
+    async def prune(self, thread_id: str) -> None:
+        """Delete every checkpoint but the newest, and the writes that belong to them."""
+        given = {"thread": thread_id}
+        await self._write((PRUNE_WRITES, given), (PRUNE_CHECKPOINTS, given))
+
+    async def forget(self, thread_id: str) -> None:
+        """Delete the versions of a thread."""
+        await self._write(("DELETE FROM mirror_versions WHERE thread_id = :thread", {"thread": thread_id}))
+
+    async def threads(self) -> list[str]:
+        """Return the ids of all threads that have a checkpoint."""
+        return [thread_id for (thread_id,) in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
+
+    async def _write(self, *statements: tuple[str, dict[str, Any]]) -> int:
+        """Run statements as one transaction; return how many rows the last one touched."""
+        touched = 0
+        async with self._saver.lock:
+            try:
+                for statement, given in statements:
+                    async with self._saver.conn.execute(statement, given) as cursor:
+                        touched = cursor.rowcount
+            finally:
+                await self._saver.conn.commit()
+        return touched
+
+    async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
         async with self._saver.lock, self._saver.conn.execute(statement, given) as cursor:
-            await self._saver.conn.commit()
-            return cursor.rowcount
+            return list(await cursor.fetchall())

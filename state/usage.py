@@ -1,8 +1,10 @@
 """What calls took, added up by component."""
 
+from collections.abc import Mapping
+
 from langchain_core.messages import AIMessage
 
-from mirror_graph.state import ComponentUsage, MindState, Tokens
+from mirror_graph.state.mind import ComponentUsage, MindState, Tokens
 
 NONE: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
 
@@ -24,6 +26,11 @@ def plus(left: Tokens, right: Tokens) -> Tokens:
         "output": left["output"] + right["output"],
         "cached": left["cached"] + right["cached"],
     }
+
+
+def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
+    """Return what thinking has taken of a thread, input and output."""
+    return sum(it["total"]["input"] + it["total"]["output"] for name, it in usage.items() if name != "talker")
 
 
 def spent(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:

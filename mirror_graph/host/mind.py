@@ -1,0 +1,27 @@
+"""What a host shows of a mind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mirror_graph.state import ComponentUsage, Failure, SafetyConstraint
+
+Paused = Literal["", "off", "thread budget", "daily budget"]
+
+
+@dataclass(frozen=True)
+class Mind:
+    """What is thought about a conversation up to `turn`, `lag` turns behind it.
+
+    `thoughts` and `failures` are by thinker and component; `usage` is the whole thread's, the talker's
+    included. `paused` says why nothing more is thought for now, and is `""` while thinking goes on.
+    """
+
+    narrative: str
+    thoughts: Mapping[str, str]
+    constraints: tuple[SafetyConstraint, ...]
+    turn: int
+    lag: int
+    failures: Mapping[str, Failure]
+    usage: Mapping[str, ComponentUsage]
+    paused: Paused = ""

@@ -1,0 +1,58 @@
+"""What a turn gives back: a reply, whole or piece by piece."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage
+
+from mirror_graph.state import Tokens
+from mirror_graph.state.usage import used
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One reply.
+
+    It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
+    `lag` had not been thought about yet. `usage` is what this call took.
+    """
+
+    text: str
+    turn: int
+    narrative_turn: int
+    lag: int
+    usage: Tokens
+
+    @classmethod
+    def of(cls, message: AIMessage) -> "Reply":
+        """Read a reply from the talker's message."""
+        mirror = message.response_metadata["mirror"]
+        return cls(message.text, mirror["turn"], mirror["narrative_turn"], mirror["lag"], used(message))
+
+
+class ReplyStream:
+    """The pieces of a reply as the model emits them; `reply` is the whole, once they are through."""
+
+    def __init__(self, pieces: AsyncGenerator[str | Reply]) -> None:
+        self._pieces = pieces
+        self._reply: Reply | None = None
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Iterate over the pieces of text."""
+        return self._texts()
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply. Raises `RuntimeError` before the last piece."""
+        if self._reply is None:
+            raise RuntimeError("the reply is not through yet: iterate over its pieces first")
+        return self._reply
+
+    async def _texts(self) -> AsyncIterator[str]:
+        async with aclosing(self._pieces) as pieces:  # a reader who stops early ends the turn
+            async for piece in pieces:
+                if isinstance(piece, Reply):
+                    self._reply = piece
+                else:
+                    yield piece

@@ -1,0 +1,34 @@
+"""A bound on what thinking may take a day."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+
+def today() -> date:
+    """Return the day by UTC."""
+    return datetime.now(UTC).date()
+
+
+class DailyBudget:
+    """`tokens` for all thinking of a host, input and output, anew each day; None for no bound."""
+
+    def __init__(self, tokens: int | None, day: Callable[[], date] = today) -> None:
+        self._tokens = tokens
+        self._today = day
+        self._day = day()
+        self._spent = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether thinking has to wait for tomorrow."""
+        self._turn_the_page()
+        return self._tokens is not None and self._spent >= self._tokens
+
+    def spend(self, tokens: int) -> None:
+        """Count what a pass took."""
+        self._turn_the_page()
+        self._spent += tokens
+
+    def _turn_the_page(self) -> None:
+        if self._day != self._today():
+            self._day, self._spent = self._today(), 0
