@@ -10,6 +10,7 @@ from langgraph.types import RetryPolicy, Send
 from mirror_graph.models import is_transient
 from mirror_graph.nodes import Thinker, note_failure, synthesize, think_jointly
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.think import unthought
 from mirror_graph.state import ALL_THINKERS, MirrorContext
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.window import last_turn
@@ -34,11 +35,14 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
 
 
 def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
-    """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing new was said."""
+    """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing was said.
+
+    Where nothing of it is news, the synthesis alone notes the turn, without a model call.
+    """
     context = choices(runtime)
     if context.thinking == "off" or last_turn(state["messages"]) <= state["turn"]:
         return [nobody]
-    if context.thinking == "synthesis_only":
+    if context.thinking == "synthesis_only" or not unthought(state, context):
         return [SYNTHESIS]
     if context.thinking == "joint":
         return [JOINT]

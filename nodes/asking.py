@@ -11,8 +11,8 @@ from langgraph.runtime import Runtime
 
 from mirror_graph.errors import CallError, ConfigurationError
 from mirror_graph.models import chat_model, is_transient
-from mirror_graph.state.usage import used
 from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.usage import used
 
 PRIVATE = ["nostream", "langsmith:nostream"]
 

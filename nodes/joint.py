@@ -7,11 +7,12 @@ from mirror_graph.errors import CallError
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, unthought
-from mirror_graph.state.usage import spent
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.tokens import cut_to_sentence
+from mirror_graph.state.usage import spent
+from mirror_graph.state.window import last_turn
 
 JOINT = "joint"
 
@@ -22,8 +23,8 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     Raises `CallError` where the answer holds no thought at all.
     """
     context = choices(runtime)
+    turn = last_turn(state["messages"])
     exchanges = unthought(state, context)
-    turn = exchanges[-1]["turn"]
     names = context.thinker_names
     schema = create_model("Thoughts", **dict.fromkeys(names, (str, ...)))  # type: ignore[call-overload]  # fields by name
     aspects = "\n\n".join(task(voice) for voice in context.thinkers)

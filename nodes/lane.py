@@ -9,8 +9,8 @@ from langsmith.run_helpers import get_current_run_tree
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes import Lane, Pass
 from mirror_graph.nodes.asking import choices
-from mirror_graph.state.usage import thinking_tokens
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.usage import thinking_tokens
 from mirror_graph.state.window import last_turn, messages_since
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from mirror_graph.errors import CallError
 from mirror_graph.nodes.asking import bounded, inner_model, private_config
-from mirror_graph.state.usage import NONE, plus, used
 from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.usage import NONE, plus, used
 
 METHODS = ("json_schema", "function_calling", "json_mode", "text")
 """From the strictest way of asking to the one that every model understands."""

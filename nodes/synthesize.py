@@ -6,12 +6,13 @@ from langgraph.runtime import Runtime
 
 from mirror_graph.nodes.asking import ask, choices
 from mirror_graph.nodes.think import spoken, unthought
-from mirror_graph.state.usage import spent
 from mirror_graph.prompts import quoted, render, unmarked
 from mirror_graph.state import SCHEMA_VERSION, Exchange, MindState, MirrorContext, MirrorUpdate, Passage, Thought
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import NARRATIVE_LIMIT, passage_tokens, trim
 from mirror_graph.state.tokens import cut_to_sentence
+from mirror_graph.state.usage import spent
+from mirror_graph.state.window import last_turn
 
 WORDS_PER_TOKEN = 0.6
 
@@ -20,17 +21,19 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     """Commit the pass: narrative, thoughts and monologue together, or nothing of it.
 
     Without a single thought, where thoughts were asked for, the mind stays as it is, and what was said
-    waits for the next pass.
+    waits for the next pass. Where nothing new was said, only the turn moves on.
     """
     context = choices(runtime)
+    turn = last_turn(state["messages"])
     exchanges = unthought(state, context)
-    turn = exchanges[-1]["turn"]
+    if not exchanges:
+        return {"turn": turn, "schema_version": SCHEMA_VERSION}
     thoughts = [draft for draft in state.get("drafts", []) if draft["turn"] == turn]
     if not thoughts and context.thinking != "synthesis_only":
         return {}
     committed: MirrorUpdate = {
         "thoughts": thoughts,
-        "monologue": go_on(state, exchanges, thoughts, context.monologue_tokens),
+        "monologue": go_on(state, turn, exchanges, thoughts, context.monologue_tokens),
         "turn": turn,
         "schema_version": SCHEMA_VERSION,
     }
@@ -70,7 +73,9 @@ def request(
     ]
 
 
-def go_on(state: MindState, exchanges: list[Exchange], thoughts: list[Thought], tokens: int) -> list[Passage]:
+def go_on(
+    state: MindState, turn: int, exchanges: list[Exchange], thoughts: list[Thought], tokens: int
+) -> list[Passage]:
     """Append this pass to the monologue; past `tokens` its oldest passages leave, in steps."""
-    passage: Passage = {"turn": exchanges[-1]["turn"], "exchanges": exchanges, "thoughts": thoughts}
+    passage: Passage = {"turn": turn, "exchanges": exchanges, "thoughts": thoughts}
     return trim([*state["monologue"], passage], tokens, passage_tokens)

@@ -20,10 +20,10 @@ from langgraph.runtime import Runtime
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices
-from mirror_graph.state.usage import spent, used
 from mirror_graph.prompts import block, render, unmarked
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.tokens import cut
+from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
 
 REPLY_TOKENS = 4_096

@@ -6,12 +6,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langgraph.runtime import Runtime
 
 from mirror_graph.nodes.asking import ask, choices
-from mirror_graph.state.usage import spent
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.tokens import cut_to_sentence
-from mirror_graph.state.window import exchanges_since, shorten
+from mirror_graph.state.usage import spent
+from mirror_graph.state.window import exchanges_since, last_turn, news, shorten
 
 THOUGHT_TOKENS = 400
 """The longest thought: one to three sentences (paper, section on the inner monologue), with room to spare."""
@@ -34,16 +34,18 @@ class Thinker:
         context = choices(runtime)
         voice = self.voice or state["voice"]
         name = voice.partition(":")[0].strip()
+        turn = last_turn(state["messages"])
         exchanges = unthought(state, context)
-        turn = exchanges[-1]["turn"]
         answer = await ask(name, stream(state, exchanges, task(voice)), context, turn, THOUGHT_TOKENS)
         thought: Thought = {"thinker": name, "turn": turn, "text": cut_to_sentence(answer.text, THOUGHT_TOKENS)}
         return {"drafts": [thought], "usage": spent(state, name, turn, answer.tokens)}
 
 
 def unthought(state: PassState, context: MirrorContext) -> list[Exchange]:
-    """Return what was said since the mind's turn, shortened to half of the monologue's budget."""
-    return shorten(exchanges_since(state["messages"], state["turn"]), context.monologue_tokens // 2)
+    """Return what was said since the mind's turn and is news, shortened to half of the monologue's budget."""
+    known = state["monologue"][-1]["exchanges"] if state["monologue"] else []
+    said = exchanges_since(state["messages"], state["turn"])
+    return shorten(news(said, known), context.monologue_tokens // 2)
 
 
 def task(voice: str) -> str:

@@ -81,5 +81,6 @@ class MirrorContext:
                 )
             if ":" not in thinker and name not in ALL_THINKERS:
                 raise ConfigurationError(
-                    f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, or '{name}: what it thinks about'"
+                    f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, "
+                    f"or '{name}: what it thinks about'"
                 )

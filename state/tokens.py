@@ -5,7 +5,7 @@ import re
 BYTES_PER_TOKEN = 4
 CUT = " […] "
 
-_SENTENCE_END = re.compile(r"[.!?…。！？](?=\s|$)|[。！？]|\n")
+_SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[\u3002\uff01\uff1f]|\n")
 
 
 def count_tokens(text: str) -> int:

@@ -72,6 +72,20 @@ def unanswered(messages: Sequence[AnyMessage]) -> list[HumanMessage]:
     return waiting
 
 
+def news(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> list[Exchange]:
+    """Return the exchanges worth a thought: neither empty nor, on both sides, an exact repeat of the last one.
+
+    A repeat of one side alone is news: a second "yes" may answer another question.
+    """
+    fresh: list[Exchange] = []
+    for exchange in exchanges:
+        last = fresh[-1] if fresh else known[-1] if known else None
+        repeated = last is not None and (last["user"], last["reply"]) == (exchange["user"], exchange["reply"])
+        if exchange["user"].strip() and not repeated:
+            fresh.append(exchange)
+    return fresh
+
+
 def shorten(exchanges: list[Exchange], tokens: int) -> list[Exchange]:
     """Cut the longest words of `exchanges` so that together they take at most `tokens` tokens."""
     share = max(1, tokens // max(1, 2 * len(exchanges)))

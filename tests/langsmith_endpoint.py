@@ -17,7 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 INFO = {
-    "batch_ingest_config": {"use_multipart_endpoint": True, "size_limit": 100},
+    "batch_ingest_config": {
+        "use_multipart_endpoint": True,
+        "size_limit": 100,
+        "size_limit_bytes": 20_000_000,
+        "scale_up_nthreads_limit": 4,
+        "scale_up_qsize_trigger": 1_000,
+        "scale_down_nempty_trigger": 4,
+    },
     "instance_flags": {"zstd_compression_enabled": True},
 }
 

@@ -44,7 +44,10 @@ def test_the_talkers_prompt(snapshot: SnapshotAssertion) -> None:
 
 
 def test_the_talkers_first_prompt(snapshot: SnapshotAssertion) -> None:
-    assert as_text(reply_prompt([HumanMessage("Hello")], mind_block(empty_mind(), "0badcafe"), MirrorContext())) == snapshot
+    assert (
+        as_text(reply_prompt([HumanMessage("Hello")], mind_block(empty_mind(), "0badcafe"), MirrorContext()))
+        == snapshot
+    )
 
 
 def test_the_talkers_block_of_thoughts(snapshot: SnapshotAssertion) -> None:

@@ -1,6 +1,7 @@
 """Every way of thinking: who is asked what, and what the next reply starts from."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -220,7 +221,7 @@ async def test_the_three_thinkers_share_one_prefix_and_it_only_grows(endpoint: E
         for name in ("goals", "memory", "reasoning")
     }
     assert prompts["goals"] == prompts["memory"] == prompts["reasoning"]
-    for earlier, later in zip(prompts["goals"], prompts["goals"][1:], strict=False):
+    for earlier, later in pairwise(prompts["goals"]):
         assert later.startswith(earlier.rstrip())
 
 
@@ -231,5 +232,5 @@ async def test_the_talkers_prompt_only_grows_up_to_the_windows_end(endpoint: End
             await conversation.say(f"message {turn}")
             await conversation.settle()
     talks = [call.messages for call in endpoint.calls if voice_of(call) == "talker"]
-    for earlier, later in zip(talks, talks[1:], strict=False):
+    for earlier, later in pairwise(talks):
         assert later[: len(earlier) - 1] == earlier[:-1]

@@ -84,7 +84,7 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [SETUP_LOCK])
             await saver.setup()
-            await connection.execute(SETUP)
+            await connection.execute(SETUP, prepare=False)
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
         yield Storage(saver, PostgresRecords(pool, saver))
 

@@ -1,0 +1,324 @@
+"""The two lanes: a reply never waits, a burst costs one pass, nothing said is left unthought."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+from itertools import groupby, pairwise
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror_graph import Conversation, MirrorContext, open_mirror
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.host.engine import Engine
+from mirror_graph.host.minds import StoredMinds
+from mirror_graph.lanes import mind_thread
+from mirror_graph.lanes.budget import DailyBudget
+from mirror_graph.lanes.fair import FairSlots
+from mirror_graph.lanes.inline import InlineLane
+from mirror_graph.state.window import news
+from mirror_graph.storage import open_storage
+from tests.voices import Voices, asked
+
+
+def context(**choices: Any) -> MirrorContext:
+    return MirrorContext(**{"talker_model": "openai:test", "think_after": 0, **choices})
+
+
+def passes(endpoint: Endpoint) -> int:
+    return len(asked(endpoint.calls, "goals"))
+
+
+async def test_a_reply_never_waits_for_a_thought(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
+    voices.said |= {voice: Answer("slow", delay=2) for voice in ("goals", "memory", "reasoning")}
+    async with open_mirror(database, context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("first")
+        await asyncio.sleep(0.2)
+        assert passes(endpoint) == 1
+        async with asyncio.timeout(1.5):
+            second = await conversation.say("second")
+    assert (second.narrative_turn, second.lag) == (0, 1)
+
+
+async def test_a_burst_costs_one_pass_about_all_of_it(endpoint: Endpoint, database: str | None) -> None:
+    async with open_mirror(database, context=context(think_after=0.5)) as mirror:
+        conversation = mirror.conversation("t")
+        for words in ("one", "two", "three"):
+            await conversation.say(words)
+        await asyncio.sleep(0.05)
+        assert passes(endpoint) == 0
+        assert await conversation.settle(timeout=10)
+        assert (await conversation.mind()).turn == 3
+    [prompt] = asked(endpoint.calls, "goals")
+    assert all(f'"{words}"' in prompt for words in ("one", "two", "three"))
+
+
+async def test_a_new_turn_cancels_a_running_pass_and_takes_over_what_it_was_about(
+    endpoint: Endpoint, voices: Voices
+) -> None:
+    voices.said["goals"] = Answer("slow", delay=5)
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("first")
+        await asyncio.sleep(0.2)
+        voices.said["goals"] = "quick"
+        await conversation.say("second")
+        assert await conversation.settle(timeout=4)
+        mind = await conversation.mind()
+    assert mind.turn == 2
+    assert len(asked(endpoint.calls, "synthesis")) == 1
+    assert '"first"' in asked(endpoint.calls, "memory")[-1]
+
+
+async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["goals"] = Answer("slow", delay=0.8)
+    async with open_mirror(context=context(max_lag=2)) as mirror:
+        conversation = mirror.conversation("t")
+        lags = []
+        for turn in range(8):
+            lags.append((await conversation.say(f"message {turn}")).lag)
+            await asyncio.sleep(0.3)
+        assert await conversation.settle(timeout=10)
+        mind = await conversation.mind()
+    assert mind.turn == 8
+    assert max(lags) <= 2 + 3  # the bound, and what is said while a pass of 0.8 s runs
+    assert any(later < earlier for earlier, later in pairwise(lags)), lags
+
+
+async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context(think_after=0.6, max_lag=3)) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in range(8):
+            await conversation.say(f"message {turn}")
+            await asyncio.sleep(0.25)
+        assert passes(endpoint) >= 1
+        assert (await conversation.mind()).turn >= 3
+
+
+async def test_a_lost_pass_is_caught_up_by_the_next(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["synthesis"] = Answer(status=400)
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        for words in ("one", "two"):
+            await conversation.say(words)
+            await conversation.settle(timeout=5)
+        voices.said["synthesis"] = "All of it."
+        await conversation.say("three")
+        assert await conversation.settle(timeout=5)
+        assert (await conversation.mind()).turn == 3
+    assert all(f'"{words}"' in asked(endpoint.calls, "goals")[-1] for words in ("one", "two", "three"))
+
+
+async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | None) -> None:
+    from mirror_graph.models import register_script
+
+    register_script("fine", lambda messages: "Fine.")
+    async with open_storage(database) as storage:
+        engine = Engine(storage, max_thinking=8, daily_tokens=None)
+        conversation = Conversation(
+            engine, "7b1e7a9e-3f0c-4b8e-9d0a-111111111111", context(talker_model="scripted:fine")
+        )
+        for words in ("one", "two"):
+            await conversation.say(words)
+            await conversation.settle()
+        newest = await engine.minds.load(conversation.thread_id)
+        older = {**newest, "turn": 1, "narrative": {"turn": 1, "text": "old"}, "thoughts": [], "monologue": []}
+        await engine.minds.commit(conversation.thread_id, older)  # type: ignore[arg-type]  # a mind
+        assert await engine.minds.load(conversation.thread_id) == newest
+        await engine.close()
+
+
+@pytest.mark.parametrize("words", ["hello", "I am late"])
+async def test_what_is_no_news_is_not_thought_about(endpoint: Endpoint, words: str) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        for _ in range(3):
+            await conversation.say(words)
+            assert await conversation.settle(timeout=5)
+        mind = await conversation.mind()
+    assert (mind.turn, mind.lag, passes(endpoint)) == (3, 0, 1)
+
+
+exchanges = st.lists(
+    st.fixed_dictionaries(
+        {"turn": st.just(1), "user": st.sampled_from(["", "a", "b"]), "reply": st.sampled_from(["", "x", "y"])}
+    )
+)
+
+
+@given(exchanges)
+def test_news_leaves_out_only_empty_words_and_exact_repeats(said: list[Any]) -> None:
+    fresh = news(said, [])
+    assert news(fresh, []) == fresh
+    spoken = [exchange for exchange in said if exchange["user"]]
+    assert fresh == [exchange for exchange, _ in groupby(spoken)]
+
+
+async def test_a_threads_budget_ends_its_thinking_and_not_its_talking(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
+    async with open_mirror(context=context(thread_tokens=500)) as mirror:
+        conversation, other = mirror.conversation("t"), mirror.conversation("other")
+        for turn in range(1, 5):
+            reply = await conversation.say(f"message {turn}")
+            await conversation.settle(timeout=5)
+        mind = await conversation.mind()
+        await other.say("hello")
+        assert await other.settle(timeout=5)
+    assert (mind.turn, mind.lag, mind.paused) == (2, 2, "thread budget")
+    assert (reply.turn, reply.lag) == (4, 1)
+
+
+async def test_a_days_budget_ends_the_hosts_thinking(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
+    async with open_mirror(context=context(), daily_tokens=400) as mirror:
+        for name in ("a", "b"):
+            await mirror.conversation(name).say("hello")
+            await mirror.conversation(name).settle(timeout=5)
+        first, second = await mirror.conversation("a").mind(), await mirror.conversation("b").mind()
+    assert (first.turn, second.turn, second.lag, second.paused) == (1, 0, 1, "daily budget")
+
+
+def test_a_days_budget_is_whole_again_the_next_day() -> None:
+    day = date(2026, 11, 21)
+    budget = DailyBudget(100, lambda: day)
+    budget.spend(100)
+    assert budget.is_spent
+    day = date(2026, 11, 22)
+    assert not budget.is_spent
+    assert not DailyBudget(None).is_spent
+
+
+async def test_places_are_shared_fairly() -> None:
+    places = FairSlots(4)
+    thinking: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+
+    async def think(owner: str) -> None:
+        async with places.place(owner):
+            thinking[owner] += 1
+            most[owner] = max(most[owner], thinking[owner])
+            most["all"] = max(most["all"], thinking.total())
+            try:
+                await asyncio.sleep(0.02)
+            finally:
+                thinking[owner] -= 1
+
+    greedy = [asyncio.create_task(think("greedy")) for _ in range(40)]
+    await asyncio.sleep(0.005)
+    async with asyncio.timeout(0.1):
+        await think("modest")
+    for task in greedy[::3]:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+    assert (most["greedy"], most["all"]) == (2, 3)
+    async with asyncio.timeout(0.1):
+        await asyncio.gather(think("a"), think("b"))
+
+
+async def test_one_users_slow_thinking_holds_up_nobody_else(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["goals"] = lambda call: Answer("slow", delay=3 if "Ana" in call.prompt else 0)
+    async with open_mirror(context=context(), max_thinking=2) as mirror:
+        for thread in range(6):
+            await mirror.conversation(str(thread), user_id="ana").say(f"Ana says {thread}")
+        await asyncio.sleep(0.1)
+        bo = mirror.conversation("t", user_id="bo")
+        await bo.say("Bo says hello")
+        assert await bo.settle(timeout=2)
+
+
+async def test_leaving_may_wait_for_what_is_being_thought(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+    voices.said["goals"] = Answer("slow", delay=0.4)
+    for thread, drain, turn in (("cut", 0.0, 0), ("drained", 5.0, 1)):
+        async with open_mirror(tmp_path / "mirror.db", context=context(think_after=60), drain=drain) as mirror:
+            await mirror.conversation(thread).say("hello")
+        async with open_mirror(tmp_path / "mirror.db", context=context()) as mirror:
+            assert (await mirror.conversation(thread).mind()).turn == turn
+
+
+async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
+    endpoint: Endpoint, voices: Voices, tmp_path: Path
+) -> None:
+    voices.said["goals"] = Answer("slow", delay=30)
+    program = dedent(f"""
+        import asyncio
+        from mirror_graph import MirrorContext, open_mirror
+
+        async def main():
+            context = MirrorContext(talker_model="openai:test", think_after=0)
+            async with open_mirror({str(tmp_path / "mirror.db")!r}, context=context) as mirror:
+                print((await mirror.conversation("t").say("hello")).text, flush=True)
+                await asyncio.sleep(60)
+
+        asyncio.run(main())
+    """)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"I hear you.\n"
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        _, errors = await process.communicate()
+    assert b"CancelledError" in errors
+    voices.said["goals"] = "quick"
+    async with open_mirror(tmp_path / "mirror.db", context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        async with asyncio.timeout(2):  # no lease was left behind
+            assert (await conversation.say("again")).turn == 2
+        assert await conversation.settle(timeout=10)
+
+
+async def test_the_inline_lane_thinks_within_the_turn(endpoint: Endpoint, database: str | None) -> None:
+    async with open_storage(database) as storage:
+        minds = StoredMinds(storage)
+        from mirror_graph import build_talker
+
+        graph = build_talker(InlineLane(minds)).compile(checkpointer=storage.saver)
+        thread_id = "7b1e7a9e-3f0c-4b8e-9d0a-222222222222"
+        config: Any = {"configurable": {"thread_id": thread_id}}
+        for turn in (1, 2):
+            state = await graph.ainvoke({"messages": [("user", f"hello {turn}")]}, config, context=context())
+            assert state["messages"][-1].response_metadata["mirror"]["lag"] == 0
+            assert (await minds.load(thread_id))["turn"] == turn
+
+
+async def test_the_last_narratives_are_kept(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
+    async with open_mirror(database, context=context(thinking="synthesis_only")) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in range(1, 24):
+            voices.said["synthesis"] = f"Account {turn}."
+            await conversation.say(f"message {turn}")
+            await conversation.settle(timeout=5)
+        history = await conversation.history()
+        assert [(it["turn"], it["text"]) for it in history] == [(turn, f"Account {turn}.") for turn in range(4, 24)]
+        await conversation.forget()
+        assert await conversation.history() == []
+
+
+async def test_a_thread_does_not_grow(database: str | None) -> None:
+    from mirror_graph.models import register_script
+
+    register_script("fine", lambda messages: "Fine.")
+    async with open_storage(database) as storage:
+        engine = Engine(storage, max_thinking=8, daily_tokens=None)
+        conversation = Conversation(
+            engine, "7b1e7a9e-3f0c-4b8e-9d0a-333333333333", context(talker_model="scripted:fine")
+        )
+        for turn in range(12):
+            await conversation.say(f"message {turn}")
+            await conversation.settle()
+        await engine.close()
+        for thread_id in (conversation.thread_id, mind_thread(conversation.thread_id)):
+            kept = [it async for it in storage.saver.alist({"configurable": {"thread_id": thread_id}})]
+            assert len(kept) == 1
+        assert len(await storage.threads()) == 2
+        assert len(await conversation.messages()) == 24
