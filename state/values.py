@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 
 class Tokens(TypedDict):
@@ -79,15 +79,17 @@ Status = Literal["provisional", "active", "retracted", "superseded"]
 
 
 class Source(TypedDict):
-    """Where a constraint comes from: the user's own words, to the letter.
+    """Where the last word on a constraint comes from: the user's own words, to the letter.
 
-    `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`.
+    `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`;
+    `at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
     """
 
     message: str
     turn: int
     quote: str
     language: str
+    at: float
 
 
 class SafetyConstraint(TypedDict):
@@ -95,7 +97,7 @@ class SafetyConstraint(TypedDict):
 
     `about` is the danger in the user's words ("peanuts"). `whose` is `"user"` or the person it concerns ("my
     sister"). A `provisional` one was found by the scanner and not yet thought about. `since` is the turn it
-    was first told in.
+    was first told in. `touches` is what thinking has anticipated it to bear on: foods, places, acts, words.
     """
 
     id: str
@@ -106,3 +108,4 @@ class SafetyConstraint(TypedDict):
     status: Status
     source: Source
     since: int
+    touches: NotRequired[list[str]]
