@@ -55,8 +55,8 @@ async def test_usage_adds_up_over_the_thread(endpoint: Endpoint, voices: Voices)
     voices.said = {voice: Answer("Fine.", usage=(100, 10, 64)) for voice in voices.said}
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
-        for _ in range(3):
-            reply = await conversation.say("more")
+        for number in range(3):
+            reply = await conversation.say(f"more {number}")
             assert reply.usage == {"calls": 1, "input": 100, "output": 10, "cached": 64}
             await conversation.settle()
         usage = (await conversation.mind()).usage

@@ -186,7 +186,7 @@ async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, vo
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         for turn in (1, 2, 3):
-            await conversation.say("hello")
+            await conversation.say(f"message {turn}")
             await conversation.settle()
             failures = (await conversation.mind()).failures
             assert {name: (it["count"], it["turn"]) for name, it in failures.items()} == {

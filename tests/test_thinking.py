@@ -171,7 +171,7 @@ async def test_the_one_graph_form_thinks_in_the_same_run(endpoint: Endpoint) -> 
     graph = build_mirror().compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "any name"}}
     for turn in (1, 2):
-        state = await graph.ainvoke({"messages": [HumanMessage("hello")]}, config, context=context())
+        state = await graph.ainvoke({"messages": [HumanMessage(f"message {turn}")]}, config, context=context())
         assert (state["turn"], state["narrative"]["turn"], len(state["messages"])) == (turn, turn, 2 * turn)
     assert "I know that they are allergic" in asked(endpoint.calls, "talker")[1]
 
