@@ -8,8 +8,9 @@ from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, Send
 
 from mirror_graph.models import is_transient
-from mirror_graph.nodes import Thinker, note_failure, synthesize, think_jointly
+from mirror_graph.nodes import Thinker, note_failure, remember, synthesize, think_jointly
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.remember import MEMORY
 from mirror_graph.nodes.think import unthought
 from mirror_graph.state import ALL_THINKERS, MirrorContext
 from mirror_graph.state.mind import PassState
@@ -21,8 +22,9 @@ OWN, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 
 def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
     """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
-    for name in ALL_THINKERS:
+    for name in ("goals", "reasoning"):
         builder.add_node(name, Thinker(name), retry_policy=RETRY, error_handler=note_failure)
+    builder.add_node(MEMORY, remember, retry_policy=RETRY, error_handler=note_failure)
     builder.add_node(OWN, Thinker(), retry_policy=RETRY, error_handler=note_failure)
     builder.add_node(JOINT, think_jointly, retry_policy=RETRY, error_handler=note_failure)
     builder.add_node(SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=note_failure)

@@ -1,16 +1,20 @@
 """The paper's way of thinking: one structured call for every thinker."""
 
+import time
+
 from langgraph.runtime import Runtime
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from mirror_graph.errors import CallError
+from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.known import known
+from mirror_graph.nodes.remember import MEMORY, NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
 from mirror_graph.nodes.structured import ask_structured
-from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, unthought
+from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, thought, unthought
 from mirror_graph.prompts import render
-from mirror_graph.state import MirrorContext, MirrorUpdate, Thought
+from mirror_graph.state import MirrorContext, MirrorUpdate
 from mirror_graph.state.mind import PassState
-from mirror_graph.state.tokens import cut_to_sentence
 from mirror_graph.state.usage import spent
 from mirror_graph.state.window import last_turn
 
@@ -18,26 +22,35 @@ JOINT = "joint"
 
 
 async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Think every thinker's thought in one call; a thinker the answer leaves empty has no thought.
+    """Think every thinker's thought in one call, the notes for the ledger among them.
 
-    Raises `CallError` where the answer holds no thought at all.
+    A thinker the answer leaves empty has no thought. Raises `CallError` where it holds no thought at all.
     """
     context = choices(runtime)
     turn = last_turn(state["messages"])
-    exchanges = unthought(state, context)
     names = context.thinker_names
-    schema = create_model("Thoughts", **dict.fromkeys(names, (str, ...)))  # type: ignore[call-overload]  # fields by name
-    aspects = "\n\n".join(task(voice) for voice in context.thinkers)
-    ending = render("joint", aspects=aspects, names=", ".join(f'"{name}"' for name in names))
-    answer = await ask_structured(
-        JOINT, stream(state, exchanges, ending), schema, context, turn, THOUGHT_TOKENS * len(names)
+    heard = listen(state["messages"], state["turn"])
+    remembers = MEMORY in names
+    ending = render(
+        "joint",
+        aspects="\n\n".join(task(voice) for voice in context.thinkers),
+        names=", ".join(f'"{name}"' for name in names),
+        ledger=ledger_task(await known(state, runtime), scanned(heard)) if remembers else "",
+        notes=notes_task() if remembers else "",
     )
-    said = {name: str(getattr(answer.value, name)).strip() for name in names}
-    thoughts: list[Thought] = [
-        {"thinker": name, "turn": turn, "text": cut_to_sentence(text, THOUGHT_TOKENS)}
-        for name, text in said.items()
-        if text
-    ]
+    prompt = stream(state, unthought(state, context), ending)
+    most = THOUGHT_TOKENS * len(names) + NOTES_TOKENS
+    answer = await ask_structured(JOINT, prompt, _schema(names, remembers), context, turn, most)
+    drafts = [thought(name, turn, str(getattr(answer.value, name))) for name in names]
+    thoughts = [draft for draft in drafts if draft["text"]]
     if not thoughts:
         raise CallError(JOINT, "an answer without a thought", transient=True)
-    return {"drafts": thoughts, "usage": spent(state, JOINT, turn, answer.tokens)}
+    update: MirrorUpdate = {"drafts": thoughts, "usage": spent(state, JOINT, turn, answer.tokens)}
+    if isinstance(answer.value, LedgerNotes):
+        update["notes"] = take_notes(answer.value, heard, turn, time.time())
+    return update
+
+
+def _schema(names: tuple[str, ...], remembers: bool) -> type[BaseModel]:
+    fields = {name: (str, ...) for name in names}
+    return create_model("Thoughts", __base__=LedgerNotes if remembers else BaseModel, **fields)  # type: ignore[call-overload, no-any-return]  # fields by name

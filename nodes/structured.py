@@ -1,6 +1,7 @@
 """One private call for a typed answer, from any model: by schema, by tool, in JSON mode, or read from plain text."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -30,9 +31,17 @@ class Typed(NamedTuple, Generic[_Schema]):
 
 
 async def ask_structured(
-    component: str, prompt: list[BaseMessage], schema: type[_Schema], context: MirrorContext, turn: int, max_tokens: int
+    component: str,
+    prompt: list[BaseMessage],
+    schema: type[_Schema],
+    context: MirrorContext,
+    turn: int,
+    max_tokens: int,
+    plain: Callable[[str], _Schema] | None = None,
 ) -> Typed[_Schema]:
     """Ask the model of `component` for a `schema`, stepping down `METHODS` where one is refused or unreadable.
+
+    `plain` makes a value of an answer that is no JSON at all, where one can be made.
 
     Raises `CallError` where no method gives a readable answer, and at once for an error that is not about
     the method (a refused key, a lost connection, a time-out).
@@ -51,6 +60,8 @@ async def ask_structured(
             continue
         tokens = plus(tokens, used(message))
         value = read(message, schema)
+        if value is None and plain is not None and message.text.strip() and "{" not in message.text:
+            value = plain(message.text.strip())
         if value is not None:
             _works[id(model)] = method
             return Typed(value, tokens)
@@ -79,7 +90,10 @@ async def _call(
 ) -> AIMessage:
     if method == "text":
         return await model.ainvoke(prompt, config)
-    answer = await model.with_structured_output(schema, method=method, include_raw=True).ainvoke(prompt, config)
+    # The schema as a dictionary: of a class, the OpenAI client raises what it cannot read, and the words are lost.
+    asking = model.with_structured_output(schema.model_json_schema(), method=method, include_raw=True)
+    # Its chain has another name than the node: LangGraph streams whatever a run of the node's name returns.
+    answer = await asking.ainvoke(prompt, {**config, "run_name": f"{config['run_name']} by {method}"})
     raw: AIMessage = answer["raw"]  # type: ignore[index]  # include_raw makes it a dict
     return raw
 

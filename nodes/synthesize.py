@@ -1,24 +1,42 @@
 """The synthesis: one bounded first-person narrative from the new thoughts and the last narrative."""
 
-from langchain_core.messages import BaseMessage, HumanMessage, RemoveMessage, SystemMessage
+import time
+from typing import NamedTuple
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
 
+from mirror_graph.ledger.hearing import listen
+from mirror_graph.ledger.keeping import keep_ledger
+from mirror_graph.ledger.narrative import checked
 from mirror_graph.nodes.asking import ask, choices
+from mirror_graph.nodes.known import known, passed_on
 from mirror_graph.nodes.think import spoken, unthought
 from mirror_graph.prompts import quoted, render, unmarked
-from mirror_graph.state import SCHEMA_VERSION, Exchange, MindState, MirrorContext, MirrorUpdate, Passage, Thought
+from mirror_graph.state import (
+    SCHEMA_VERSION,
+    Exchange,
+    MindState,
+    MirrorContext,
+    MirrorUpdate,
+    Narrative,
+    Passage,
+    SafetyConstraint,
+    Thought,
+    Tokens,
+)
+from mirror_graph.state.constraints import active, kept
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import NARRATIVE_LIMIT, passage_tokens, trim
-from mirror_graph.state.tokens import cut_to_sentence
-from mirror_graph.state.usage import spent
+from mirror_graph.state.usage import NONE, plus, spent
 from mirror_graph.state.window import last_turn
 
 WORDS_PER_TOKEN = 0.6
 
 
 async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Commit the pass: narrative, thoughts and monologue together, or nothing of it.
+    """Commit the pass: narrative, thoughts, monologue and ledger together, or nothing of it.
 
     Without a single thought, where thoughts were asked for, the mind stays as it is, and what was said
     waits for the next pass. Where nothing new was said, only the turn moves on.
@@ -36,17 +54,62 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
         "monologue": go_on(state, turn, exchanges, thoughts, context.monologue_tokens),
         "turn": turn,
         "schema_version": SCHEMA_VERSION,
+        **new_ledger({**state, "constraints": await known(state, runtime)}, turn),
     }
+    committed["constraints"] = await passed_on(committed["constraints"], runtime)
     if context.thinking == "monologue_only":
         return committed
-    longest = min(NARRATIVE_LIMIT, context.narrative_tokens * 3 // 2)
-    answer = await ask("synthesis", request(state, exchanges, thoughts, context), context, turn, longest)
-    text = cut_to_sentence(answer.text, context.narrative_tokens)
-    return {
-        **committed,
-        "narrative": {"turn": turn, "text": text},
-        "usage": spent(state, "synthesis", turn, answer.tokens),
-    }
+    told = await tell_story(state, exchanges, thoughts, committed["constraints"], context)
+    if told.text is None:
+        return {**committed, "usage": spent(state, "synthesis", turn, told.tokens)}
+    narrative: Narrative = {"turn": turn, "text": told.text}
+    return {**committed, "narrative": narrative, "usage": spent(state, "synthesis", turn, told.tokens)}
+
+
+class Story(NamedTuple):
+    """A narrative that leaves no danger out, or None where none could be had; and what the calls took."""
+
+    text: str | None
+    tokens: Tokens
+
+
+async def tell_story(
+    state: PassState,
+    exchanges: list[Exchange],
+    thoughts: list[Thought],
+    ledger: list[SafetyConstraint],
+    context: MirrorContext,
+) -> Story:
+    """Ask for a new narrative and check it in code; ask once more where it cannot be repaired.
+
+    Where that fails too, the old narrative stays: it is stale, and says so by its turn.
+    """
+    turn = last_turn(state["messages"])
+    prompt = request(state, exchanges, thoughts, context)
+    tokens = NONE
+    for _ in range(2):
+        answer = await ask("synthesis", prompt, context, turn, min(NARRATIVE_LIMIT, context.narrative_tokens * 3 // 2))
+        tokens = plus(tokens, answer.tokens)
+        text = checked(answer.text, ledger, context.narrative_tokens)
+        if text is not None:
+            return Story(text, tokens)
+        dangers = "; ".join(quoted(entry["about"]) for entry in active(ledger))
+        prompt = [*prompt, AIMessage(answer.text), HumanMessage(render("repair", dangers=dangers))]
+    return Story(None, tokens)
+
+
+def new_ledger(state: PassState, turn: int) -> MirrorUpdate:
+    """Return the ledger after this pass; what a full one had to let go is counted."""
+    notes = state.get("notes")
+    heard = listen(state["messages"], state["turn"])
+    everything = keep_ledger(
+        state["constraints"], heard, notes if notes and notes["turn"] == turn else None, time.time()
+    )
+    lost = len(everything) - len(kept(everything))
+    if not lost:
+        return {"constraints": everything}
+    count = state["failures"].get("ledger", {"count": 0})["count"] + lost
+    return {"constraints": kept(everything), "failures": {"ledger": {"count": count, "turn": turn, "error": "Full"}}}
 
 
 def commit(state: PassState) -> MirrorUpdate:
@@ -61,16 +124,14 @@ def request(
 
     Only where nobody thought before it (`synthesis_only`) does it read what was said itself.
     """
-    last = state["narrative"].get("text") or "None yet."
     if thoughts:
         news = "What I have just thought:\n" + "\n".join(f"- {it['thinker']}: {quoted(it['text'])}" for it in thoughts)
     else:
         news = f"What was just said:\n{spoken(exchanges)}"
+    if last := state["narrative"].get("text"):
+        news = f"{render('last_narrative', narrative=unmarked(last))}\n\n{news}"
     words = str(int(context.narrative_tokens * WORDS_PER_TOKEN))
-    return [
-        SystemMessage(render("synthesis")),
-        HumanMessage(render("synthesis_request", narrative=unmarked(last), news=news, words=words)),
-    ]
+    return [SystemMessage(render("synthesis")), HumanMessage(render("synthesis_request", news=news, words=words))]
 
 
 def go_on(

@@ -18,10 +18,15 @@ from langchain_core.messages import (
 from langgraph.runtime import Runtime
 
 from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices
-from mirror_graph.prompts import block, render, unmarked
+from mirror_graph.nodes.inner import mind_block
+from mirror_graph.nodes.known import known
+from mirror_graph.nodes.looking import look
+from mirror_graph.prompts import render
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -40,8 +45,11 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
-    prompt = reply_prompt(messages, mind_block(state, secrets.token_hex(4)), context)
-    whole = await _stream(prompt, context, turn)
+    entries = active([*await known(state, runtime), *scanned(listen(messages, state["turn"]))])
+    seen = await look(entries, messages, context, turn)
+    directive = context.directive or render("directive")
+    inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
+    whole = await _stream(reply_prompt(messages, inner, context), context, turn)
     mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
     reply = AIMessage(
         whole.text,
@@ -51,7 +59,10 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     )
     thought_turn = None if context.thinking == "off" else state["turn"]
     gone = leaving([*messages, reply], budget=context.window_tokens, thought_turn=thought_turn)
-    return {"messages": [*repeats, reply, *gone], "usage": spent(state, "talker", turn, used(reply))}
+    usage = spent(state, "talker", turn, used(reply)) | (
+        spent(state, "check", turn, seen.tokens) if seen.tokens else {}
+    )
+    return {"messages": [*repeats, reply, *gone], "usage": usage}
 
 
 def narrative_turn(state: MindState) -> int:
@@ -72,20 +83,6 @@ def reply_prompt(messages: Sequence[AnyMessage], inner: str, context: MirrorCont
         *(_spoken(message) for message in messages if message not in words),
         _last_words(words, inner, context.window_tokens),
     ]
-
-
-def mind_block(state: MindState, mark: str) -> str:
-    """Fence what the mind holds in a tag that ends in `mark`; `""` before there is a mind."""
-    narrative = state["narrative"].get("text", "")
-    thoughts = [] if narrative else state["thoughts"]
-    sections = [
-        render("inner_narrative", narrative=unmarked(narrative)) if narrative else "",
-        render("inner_thoughts", thoughts="\n".join(f"- {unmarked(it['text'])}" for it in thoughts))
-        if thoughts
-        else "",
-    ]
-    content = "\n\n".join(section for section in sections if section)
-    return block(mark, content) if content else ""
 
 
 async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:

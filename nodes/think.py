@@ -1,5 +1,6 @@
 """The thinkers: each one goes on thinking about one side of what was said."""
 
+import re
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -37,8 +38,13 @@ class Thinker:
         turn = last_turn(state["messages"])
         exchanges = unthought(state, context)
         answer = await ask(name, stream(state, exchanges, task(voice)), context, turn, THOUGHT_TOKENS)
-        thought: Thought = {"thinker": name, "turn": turn, "text": cut_to_sentence(answer.text, THOUGHT_TOKENS)}
-        return {"drafts": [thought], "usage": spent(state, name, turn, answer.tokens)}
+        return {"drafts": [thought(name, turn, answer.text)], "usage": spent(state, name, turn, answer.tokens)}
+
+
+def thought(name: str, turn: int, text: str) -> Thought:
+    """Return a thinker's thought: bounded, and without its own name in front, which small models like to repeat."""
+    said = re.sub(rf"^\W*{name}\W*:\W*", "", text.strip(), flags=re.IGNORECASE)
+    return {"thinker": name, "turn": turn, "text": cut_to_sentence(said, THOUGHT_TOKENS)}
 
 
 def unthought(state: PassState, context: MirrorContext) -> list[Exchange]:
@@ -63,7 +69,7 @@ def stream(state: MindState, exchanges: list[Exchange], ending: str) -> list[Bas
     prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
     for passage in state["monologue"]:
         prompt.append(HumanMessage(spoken(passage["exchanges"])))
-        prompt.append(AIMessage("\n".join(f"{it['thinker']}: {it['text']}" for it in passage["thoughts"])))
+        prompt.append(AIMessage("\n".join(it["text"] for it in passage["thoughts"])))
     return [*prompt, HumanMessage(f"{spoken(exchanges)}\n\n{ending}")]
 
 

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.state.reducers import MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
 
+Relevance = Literal["talker", "anticipate", "check"]
+
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
 ALL_THINKERS = ("goals", "reasoning", "memory")
@@ -22,6 +24,10 @@ class MirrorContext:
     `talker_timeout` bounds the wait for the next piece of a reply, `thinker_timeout` a whole inner call.
     Once a thread's thinking has taken `thread_tokens`, it stops, and replies go on from the last mind.
 
+    `relevance` says who decides which entries of the ledger a message touches: the talker itself, a matcher
+    that uses what thinking has anticipated between turns, or a short model call before the reply.
+    `directive` replaces what the talker is told to do about an entry that is touched.
+
     Raises `ConfigurationError` for a value out of its range.
     """
 
@@ -32,6 +38,8 @@ class MirrorContext:
     thinking: Thinking = "parallel"
     thinkers: tuple[str, ...] = ALL_THINKERS
     instructions: str = ""
+    relevance: Relevance = "anticipate"
+    directive: str | None = None
     narrative_tokens: int = 800
     monologue_tokens: int = 10_000
     window_tokens: int = 20_000
@@ -47,6 +55,10 @@ class MirrorContext:
         if self.thinking not in get_args(Thinking):
             raise ConfigurationError(
                 f"unknown thinking {self.thinking!r}: expected one of {', '.join(get_args(Thinking))}"
+            )
+        if self.relevance not in get_args(Relevance):
+            raise ConfigurationError(
+                f"unknown relevance {self.relevance!r}: expected one of {', '.join(get_args(Relevance))}"
             )
         self._check("narrative_tokens", 50, NARRATIVE_LIMIT)
         self._check("monologue_tokens", 500, MONOLOGUE_LIMIT)

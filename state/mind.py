@@ -5,13 +5,13 @@ from typing import Annotated
 from langchain_core.messages import AnyMessage, RemoveMessage
 from typing_extensions import TypedDict
 
+from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.reducers import (
     count_failures,
     count_usage,
     keep_messages,
     later,
     latest_pass,
-    merge_constraints,
     newest_monologue,
     newest_narrative,
 )
@@ -20,6 +20,7 @@ from mirror_graph.state.values import (
     Exchange,
     Failure,
     Narrative,
+    Notes,
     Passage,
     SafetyConstraint,
     Thought,
@@ -36,6 +37,7 @@ __all__ = [
     "MirrorState",
     "MirrorUpdate",
     "Narrative",
+    "Notes",
     "PassState",
     "Passage",
     "SafetyConstraint",
@@ -78,11 +80,12 @@ class MirrorInput(TypedDict):
 class PassState(MirrorState):
     """A thread while it is being thought about.
 
-    `drafts` are the fan-out's thoughts before the synthesis commits them with the narrative, so that
-    a pass cut off halfway leaves the last good mind.
+    `drafts` and `notes` are what the fan-out thought, and noted for the ledger, before the synthesis commits
+    it with the narrative, so that a pass cut off halfway leaves the last good mind.
     """
 
     drafts: Annotated[list[Thought], latest_pass]
+    notes: Notes
 
 
 class MirrorUpdate(TypedDict, total=False):
@@ -98,6 +101,7 @@ class MirrorUpdate(TypedDict, total=False):
     schema_version: int
     messages: list[AnyMessage | RemoveMessage]
     drafts: list[Thought]
+    notes: Notes
 
 
 def empty_mind() -> MindState:

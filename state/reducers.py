@@ -18,7 +18,6 @@ from mirror_graph.state.values import (
     Failure,
     Narrative,
     Passage,
-    SafetyConstraint,
     Thought,
     Tokens,
 )
@@ -26,12 +25,11 @@ from mirror_graph.state.values import (
 NARRATIVE_LIMIT = 3_000
 THOUGHT_LIMIT = 3_000
 MONOLOGUE_LIMIT = 40_000
-CONSTRAINT_LIMIT = 64
 COMPONENT_LIMIT = 32
 TRIM_TO = 0.8
 MESSAGE_LIMIT = 32_000
 MESSAGES_LIMIT = 256_000
-"""Hard bounds: tokens, and entries for constraints and components. A run's tighter budgets are in `MirrorContext`."""
+"""Hard bounds in tokens, and in entries for components. A run's tighter budgets are in `MirrorContext`."""
 
 _Value = TypeVar("_Value")
 
@@ -58,14 +56,6 @@ def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]
     """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
     streams = (trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right))
     return max(streams, key=lambda stream: (stream[-1]["turn"] if stream else 0, len(stream), str(stream)))
-
-
-def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Unite two ledgers by id; of one entry, the later word counts."""
-    by_id: dict[str, SafetyConstraint] = {}
-    for entry in sorted([*left, *right], key=lambda entry: (entry["since"], str(entry))):
-        by_id[entry["id"]] = entry
-    return sorted(by_id.values(), key=lambda entry: (entry["since"], entry["id"]))[:CONSTRAINT_LIMIT]
 
 
 def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:

@@ -109,3 +109,12 @@ class SafetyConstraint(TypedDict):
     source: Source
     since: int
     touches: NotRequired[list[str]]
+
+
+class Notes(TypedDict):
+    """What the memory thinker noted for the ledger in one pass, each item borne out by the user's own words."""
+
+    turn: int
+    told: list[SafetyConstraint]
+    taken_back: list[Source]
+    no_danger: list[str]

@@ -15,8 +15,10 @@ def voice_of(call: Call) -> str:
         return "talker"
     if "You are its core" in system:
         return "synthesis"
-    if "Answer with one JSON object" in last:
+    if "Now think about each of these" in last:
         return "joint"
+    if "takes it for granted that I know" in last:
+        return "anticipation"
     return re.findall(r"Now think about \*\*(\w+)\*\*", last)[-1]
 
 

@@ -4,5 +4,6 @@ from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.mind import Mind
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.host.user import User
 
-__all__ = ["Conversation", "Mind", "Mirror", "Reply", "ReplyStream", "open_mirror"]
+__all__ = ["Conversation", "Mind", "Mirror", "Reply", "ReplyStream", "User", "open_mirror"]

@@ -18,7 +18,7 @@ class StoredMinds:
     def __init__(self, storage: Storage) -> None:
         builder = build_thinker()
         self._storage = storage
-        self._thinker = builder.compile(name="thinker")
+        self._thinker = builder.compile(store=storage.store, name="thinker")
         self._stored = builder.compile(checkpointer=storage.saver)
 
     async def load(self, thread_id: str) -> MindState:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.engine import Engine
+from mirror_graph.host.user import User
 from mirror_graph.state import MirrorContext
 from mirror_graph.storage import open_storage
 
@@ -60,6 +61,10 @@ class Mirror:
         owner = user_id if user_id is not None else self._context.user_id
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
         return Conversation(self._engine, thread_id, replace(self._context, user_id=owner))
+
+    def user(self, user_id: str) -> User:
+        """Return what follows a user into every conversation, to list, edit, export or erase."""
+        return User(self._engine.storage.store, user_id)
 
     async def prune(self) -> int:
         """Delete every checkpoint of the database that no reply will read; return how many threads there are.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
 
 from mirror_graph.state import Narrative
 from mirror_graph.storage.leases import leased
@@ -16,10 +17,11 @@ VERSIONS = 20
 
 
 class Storage:
-    """Checkpoints by thread (`saver`), kept apart between hosts and bounded over time."""
+    """Checkpoints by thread (`saver`) and facts by user (`store`), kept apart between hosts and bounded over time."""
 
-    def __init__(self, saver: BaseCheckpointSaver[str], records: Records) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[str], store: BaseStore, records: Records) -> None:
         self.saver = saver
+        self.store = store
         self._records = records
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
 
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.records import Version
@@ -15,7 +16,7 @@ from mirror_graph.storage.serde import CompressedSerializer
 async def open_memory() -> AsyncIterator[Storage]:
     """Keep threads in memory."""
     saver = InMemorySaver(serde=CompressedSerializer())
-    yield Storage(saver, MemoryRecords(saver))
+    yield Storage(saver, InMemoryStore(), MemoryRecords(saver))
 
 
 class MemoryRecords:

@@ -67,6 +67,7 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
     """
     try:
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+        from langgraph.store.postgres.aio import AsyncPostgresStore
         from psycopg import OperationalError
         from psycopg.rows import dict_row
         from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -84,9 +85,11 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [SETUP_LOCK])
             await saver.setup()
+            store = AsyncPostgresStore(pool)
+            await store.setup()
             await connection.execute(SETUP, prepare=False)
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
-        yield Storage(saver, PostgresRecords(pool, saver))
+        yield Storage(saver, store, PostgresRecords(pool, saver))
 
 
 class PostgresRecords:

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
@@ -81,7 +82,9 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
             await connection.executescript(SETUP)
         except SqliteError as error:
             raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
-        yield Storage(saver, SqliteRecords(saver))
+        store = await stack.enter_async_context(AsyncSqliteStore.from_conn_string(str(_placed(path))))
+        await store.setup()
+        yield Storage(saver, store, SqliteRecords(saver))
 
 
 def _placed(path: str) -> Path:

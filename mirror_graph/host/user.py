@@ -1,0 +1,95 @@
+"""What a host knows of a user across their conversations, and lets them change."""
+
+import json
+import time
+from typing import Any, Unpack, cast
+
+from langgraph.store.base import BaseStore
+from typing_extensions import TypedDict
+
+from mirror_graph.errors import MirrorError
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.sharing import EDITED, TOLD, erased, is_erased, namespace, shared, with_users_word
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.values import Kind, Severity, Status
+
+EXPORT_VERSION = 1
+
+
+class UnknownConstraintError(MirrorError):
+    """A user has no constraint of that id."""
+
+    def __init__(self, constraint_id: str) -> None:
+        super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
+        self.constraint_id = constraint_id
+
+
+class Changes(TypedDict, total=False):
+    """What a user may change of an entry."""
+
+    kind: Kind
+    about: str
+    severity: Severity
+    whose: str
+    status: Status
+
+
+class User:
+    """The safety facts that follow a user into every conversation. What they change here outranks any thought."""
+
+    def __init__(self, store: BaseStore, user_id: str) -> None:
+        self._store = store
+        self._user_id = user_id
+
+    async def constraints(self) -> list[SafetyConstraint]:
+        """Return what is kept about the user, the retracted too."""
+        told, edited = await shared(self._store, self._user_id)
+        return [entry for entry in with_users_word([], told, edited) if not is_erased(entry)]
+
+    async def export(self) -> str:
+        """Return all of it as JSON, for the user to take away."""
+        kept = {"version": EXPORT_VERSION, "user": self._user_id, "constraints": await self.constraints()}
+        return json.dumps(kept, ensure_ascii=False, indent=2)
+
+    async def add(
+        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
+    ) -> SafetyConstraint:
+        """Add a constraint in the user's own words."""
+        entry: SafetyConstraint = {
+            "id": constraint_id(kind, about, whose),
+            "kind": kind,
+            "about": about,
+            "severity": severity,
+            "whose": whose,
+            "status": "active",
+            "source": {"message": "", "turn": 0, "quote": about, "language": "", "at": time.time()},
+            "since": 0,
+        }
+        return await self._edited(entry)
+
+    async def edit(self, constraint_id: str, **changes: Unpack[Changes]) -> SafetyConstraint:
+        """Change a constraint. Raises `UnknownConstraintError`."""
+        for entry in await self.constraints():
+            if entry["id"] == constraint_id:
+                source = {**entry["source"], "at": time.time()}
+                return await self._edited(cast(SafetyConstraint, {**entry, "source": source, **changes}))
+        raise UnknownConstraintError(constraint_id)
+
+    async def forget(self, constraint_id: str | None = None) -> None:
+        """Erase a constraint, in every conversation from its next turn on, or everything that is kept of the user.
+
+        Of one that is erased its id stays, so that no conversation brings it back. Everything is erased without
+        a trace: what an old conversation still knows is shared again once that conversation goes on.
+        """
+        if constraint_id is None:
+            for kind in (TOLD, EDITED):
+                for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
+                    await self._store.adelete(item.namespace, item.key)
+            return
+        await self._store.adelete(namespace(self._user_id, TOLD), constraint_id)
+        await self._edited(erased(constraint_id, time.time()))
+
+    async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
+        value = cast("dict[str, Any]", entry)
+        await self._store.aput(namespace(self._user_id, EDITED), entry["id"], value, index=False)
+        return entry

@@ -1,0 +1,53 @@
+"""What the user's own messages tell, turn by turn: scanned, and looked up."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+
+from mirror_graph.ledger.quotes import find_quote
+from mirror_graph.ledger.scan import scan
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.values import Source
+from mirror_graph.state.window import turn_of
+
+
+class Heard(NamedTuple):
+    """One message of the user's, and the turn it belongs to."""
+
+    turn: int
+    message: str
+    text: str
+
+
+def listen(messages: Sequence[AnyMessage], since: int) -> list[Heard]:
+    """Return the user's messages of the turns after `since`, the unanswered ones included."""
+    heard: list[Heard] = []
+    turn = 0
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            heard.append(Heard(turn + 1, message.id or "", message.text))
+        elif isinstance(message, AIMessage):
+            turn = turn_of(message) or turn + 1
+            # The window may have lost its beginning: a reply knows the turn of the words before it.
+            heard = [it._replace(turn=turn) if it.turn == heard[-1].turn else it for it in heard]
+    return [it for it in heard if it.turn > since]
+
+
+def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:
+    """Return the provisional constraints of these messages, each with the message and the turn it stands in."""
+    found: dict[str, SafetyConstraint] = {}
+    for it in heard:
+        for constraint in scan(it.text):
+            source: Source = {**constraint["source"], "message": it.message, "turn": it.turn, "at": at}
+            found[constraint["id"]] = {**constraint, "source": source, "since": it.turn}
+    return list(found.values())
+
+
+def source_of(quote: str, heard: Sequence[Heard], at: float) -> Source | None:
+    """Return where `quote` stands in the user's own words, the latest place first, or None where it does not."""
+    for it in reversed(heard):
+        verbatim = find_quote(quote, it.text)
+        if verbatim is not None:
+            return {"message": it.message, "turn": it.turn, "quote": verbatim, "language": "", "at": at}
+    return None

@@ -1,0 +1,41 @@
+"""What a narrative must not leave out: checked in code before it is committed."""
+
+import re
+from collections.abc import Sequence
+
+from mirror_graph.ledger.folding import fold
+from mirror_graph.ledger.identity import normalised
+from mirror_graph.prompts import render
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import active
+from mirror_graph.state.tokens import count_tokens, cut_to_sentence
+
+
+REFUSAL = re.compile(
+    r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable)\b|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
+)
+"""How models decline. Such words are no account of anything."""
+
+
+def checked(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str | None:
+    """Return `text` with every severe active constraint in it, within `tokens`, or None where it is no account.
+
+    What it leaves out is restored at its end, and the text in front of it is cut to make room. None for an
+    empty text, a refusal, and where the restored part alone would take more than half of the budget.
+    """
+    if not text.strip() or REFUSAL.match(fold(text, text).text.lstrip(" \"'*#-")):
+        return None
+    text = cut_to_sentence(text, tokens)
+    said = f" {normalised(text)} "
+    severe = [entry for entry in active(list(ledger)) if entry["severity"] != "preference"]
+    missing = [entry for entry in severe if f" {normalised(entry['about'])} " not in said]
+    if not missing:
+        return text
+    restored = render("restored", dangers="; ".join(_named(entry) for entry in missing))
+    room = tokens - count_tokens(restored) - 1
+    return f"{cut_to_sentence(text, room)}\n{restored}" if room >= tokens // 2 else None
+
+
+def _named(entry: SafetyConstraint) -> str:
+    whose = "" if entry["whose"] == "user" else f" ({entry['whose']})"
+    return f"{entry['kind']}: {entry['about']}{whose}"

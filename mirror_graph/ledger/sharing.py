@@ -1,0 +1,83 @@
+"""What a user's conversations share: what was told in any of them, and what the user has edited themselves."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, cast
+
+from langgraph.store.base import BaseStore
+
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import merge_constraints
+
+ROOT = "mirror"
+TOLD, EDITED = "told", "edited"
+"""Two namespaces, so that a thought can never overwrite the user's own edit."""
+
+
+def namespace(user_id: str, kind: str) -> tuple[str, ...]:
+    """Return where a user's constraints are kept: from their identity alone, which is not readable in it."""
+    return ROOT, sha256(user_id.encode()).hexdigest(), kind
+
+
+async def shared(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
+    """Return what the user's conversations told, and what the user has edited or erased themselves."""
+    told = await store.asearch(namespace(user_id, TOLD), limit=1_000)
+    edited = await store.asearch(namespace(user_id, EDITED), limit=1_000)
+    return [_entry(item.value) for item in told], [_entry(item.value) for item in edited]
+
+
+def with_users_word(
+    ledger: Sequence[SafetyConstraint], told: Sequence[SafetyConstraint], edited: Sequence[SafetyConstraint]
+) -> list[SafetyConstraint]:
+    """Return a conversation's ledger with what other conversations told, and with the user's own edits above all.
+
+    An edit takes the place of every version of its entry, and is dated after it, so that it stays in its place
+    wherever the two are merged again.
+    """
+    merged = merge_constraints(list(ledger), list(told))
+    edits = {entry["id"]: entry for entry in edited}
+    known = {entry["id"] for entry in merged}
+    return merge_constraints(
+        [_in_place_of(entry, edits.get(entry["id"].partition("@")[0])) for entry in merged],
+        [entry for entry in edited if entry["id"] not in known and not is_erased(entry)],
+    )
+
+
+def erased(constraint_id: str, at: float) -> SafetyConstraint:
+    """Return what is left of an entry that its user erased: that there was one, and not a word of it."""
+    return {
+        "id": constraint_id,
+        "kind": "other",
+        "about": "",
+        "severity": "preference",
+        "whose": "user",
+        "status": "superseded",
+        "source": {"message": "", "turn": 0, "quote": "", "language": "", "at": at},
+        "since": 0,
+    }
+
+
+def is_erased(entry: SafetyConstraint) -> bool:
+    """Say whether an entry's words are gone."""
+    return not entry["about"]
+
+
+def _in_place_of(entry: SafetyConstraint, edit: SafetyConstraint | None) -> SafetyConstraint:
+    if edit is None or entry["source"] == edit["source"]:
+        return entry
+    at = max(edit["source"]["at"], entry["source"]["at"] + 0.001)
+    if entry["status"] == "superseded" and not is_erased(edit):
+        return entry
+    return {**edit, "id": entry["id"], "source": {**edit["source"], "at": at}}
+
+
+async def share(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
+    """Let the user's other conversations know of `ledger`; only what is new is written."""
+    before = {entry["id"]: entry for entry in (await shared(store, user_id))[0]}
+    for entry in ledger:
+        if entry["status"] in ("active", "retracted") and before.get(entry["id"]) != entry:
+            await store.aput(namespace(user_id, TOLD), entry["id"], cast("dict[str, Any]", entry), index=False)
+
+
+def _entry(value: Mapping[str, Any]) -> SafetyConstraint:
+    return cast(SafetyConstraint, dict(value))

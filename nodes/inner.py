@@ -1,0 +1,41 @@
+"""What the talker sees of the mind: one fenced block in front of the user's last words."""
+
+from collections.abc import Collection
+
+from mirror_graph.prompts import block, quoted, render, unmarked
+from mirror_graph.state import MindState, SafetyConstraint
+
+
+def mind_block(
+    mind: MindState, entries: list[SafetyConstraint], touched: Collection[str], directive: str, mark: str
+) -> str:
+    """Fence what the mind holds in a tag that ends in `mark`; `""` where it holds nothing.
+
+    Of `entries`, the ledger's active ones, the touched stand first and with the directive. Of the others only
+    what can kill is listed, as something to leave unmentioned.
+    """
+    narrative = mind["narrative"].get("text", "")
+    at_stake = [entry for entry in entries if entry["id"] in touched]
+    others = [entry for entry in entries if entry["id"] not in touched and entry["severity"] == "life-threatening"]
+    sections = [
+        render("inner_narrative", narrative=unmarked(narrative)) if narrative else "",
+        "" if narrative or not mind["thoughts"] else render("inner_thoughts", thoughts=_listed_thoughts(mind)),
+        render("inner_untouched", entries=_listed(others)) if others else "",
+        render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "",
+    ]
+    content = "\n\n".join(section for section in sections if section)
+    return block(mark, content) if content else ""
+
+
+def _listed(entries: list[SafetyConstraint]) -> str:
+    return "\n".join(_line(entry) for entry in entries)
+
+
+def _line(entry: SafetyConstraint) -> str:
+    whose = "" if entry["whose"] == "user" else f" of {quoted(entry['whose'])}"
+    said = quoted(entry["source"]["quote"])
+    return f"- {entry['severity']} {entry['kind']}{whose}: {quoted(entry['about'])}. They said: {said}"
+
+
+def _listed_thoughts(mind: MindState) -> str:
+    return "\n".join(f"- {unmarked(thought['text'])}" for thought in mind["thoughts"])

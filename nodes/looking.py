@@ -1,0 +1,46 @@
+"""Which dangers the user's words touch, by the way that the context chooses."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from langchain_core.messages import AnyMessage, HumanMessage
+
+from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
+from mirror_graph.state.window import unanswered
+
+SHORT = 8
+"""Words under which a message is read together with the one before it: "shall I book it?"."""
+
+
+class Seen(NamedTuple):
+    """The ids of what is touched, and what it took to see it where a model was asked."""
+
+    touched: frozenset[str]
+    tokens: Tokens | None
+
+
+async def look(
+    entries: Sequence[SafetyConstraint], messages: Sequence[AnyMessage], context: MirrorContext, turn: int
+) -> Seen:
+    """Say which of `entries` the user's last words touch: all of them, where the talker is to decide itself."""
+    if not entries:
+        return Seen(frozenset(), None)
+    if context.relevance == "talker":
+        return Seen(frozenset(entry["id"] for entry in entries), None)
+    from mirror_graph.ledger.relevance import touched
+    from mirror_graph.nodes.check import check
+
+    words = asked(messages)
+    if context.relevance == "anticipate":
+        return Seen(frozenset(touched(entries, words)), None)
+    checked = await check(entries, words, context, turn)
+    return Seen(frozenset(checked.ids), checked.tokens)
+
+
+def asked(messages: Sequence[AnyMessage]) -> str:
+    """Return the words that are to be answered, with the message before them where they are few."""
+    said = [message.text for message in unanswered(messages)]
+    if len(" ".join(said).split()) < SHORT:
+        earlier = [message.text for message in messages if isinstance(message, HumanMessage)]
+        said = earlier[-len(said) - 1 :]
+    return "\n".join(said)

@@ -1,0 +1,50 @@
+"""How ledgers merge, what leaves a full one, and what a reply is shown first."""
+
+from mirror_graph.state.values import SafetyConstraint
+
+CONSTRAINT_LIMIT = 64
+_SEVERITY = {"life-threatening": 0, "serious": 1, "preference": 2}
+_STATUS = {"active": 0, "provisional": 0, "retracted": 10, "superseded": 20}
+
+
+def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Unite two ledgers by id: of one entry the last word counts, told first when it was told first.
+
+    Past 64 entries the least weighty leave (`weight`); what can kill and is active never does.
+    """
+    by_id: dict[str, SafetyConstraint] = {}
+    for entry in (*left, *right):
+        known = by_id.get(entry["id"])
+        by_id[entry["id"]] = entry if known is None else _joined(known, entry)
+    return sorted(kept(list(by_id.values())), key=lambda entry: (entry["since"], entry["id"]))
+
+
+def kept(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the 64 weightiest entries."""
+    return sorted(entries, key=weight)[:CONSTRAINT_LIMIT]
+
+
+def weight(entry: SafetyConstraint) -> tuple[int, int, str]:
+    """Order entries by what they weigh, the weightiest first.
+
+    By status and severity; of what can kill the earliest told first, so that a full ledger of it stays as it
+    is, and of the rest the latest.
+    """
+    rank = _STATUS[entry["status"]] + _SEVERITY[entry["severity"]]
+    return rank, entry["since"] if rank == 0 else -entry["since"], entry["id"]
+
+
+def active(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the entries that hold now, the weightiest first."""
+    return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=weight)
+
+
+def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
+    last = max(one, other, key=_lateness)
+    return {**last, "since": min(one["since"], other["since"])}
+
+
+def _lateness(entry: SafetyConstraint) -> tuple[float, int, int, str]:
+    source = entry["source"]
+    told = {**entry, "since": 0}  # joined on its own, so it decides nothing
+    return source["at"], source["turn"], len(entry.get("touches", [])), str(sorted(told.items()))

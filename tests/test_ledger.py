@@ -1,0 +1,377 @@
+"""The ledger: what a user told of themselves stays, in their own words, until their own words take it back."""
+
+import json
+from functools import reduce
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror_graph import MirrorContext, open_mirror
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.merging import retract, tell
+from mirror_graph.ledger.narrative import checked
+from mirror_graph.ledger.quotes import find_quote
+from mirror_graph.ledger.retracting import taken_back, takes_back
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, kept, merge_constraints
+from mirror_graph.state.tokens import count_tokens
+from tests.voices import Voices, asked
+
+
+def context(**choices: Any) -> MirrorContext:
+    return MirrorContext(**{"talker_model": "openai:test", "think_after": 0, **choices})
+
+
+def entry(about: str = "peanuts", kind: Any = "allergy", turn: int = 1, **fields: Any) -> SafetyConstraint:
+    quote = fields.pop("quote", f"I'm allergic to {about}.")
+    return {  # type: ignore[typeddict-item]  # fields by name
+        "id": constraint_id(kind, about, "user"),
+        "kind": kind,
+        "about": about,
+        "severity": "serious",
+        "whose": "user",
+        "status": "active",
+        "source": {"message": "m", "turn": turn, "quote": quote, "language": "en", "at": float(turn)},
+        "since": turn,
+        **fields,
+    }
+
+
+def noted(**notes: Any) -> str:
+    return json.dumps({"thought": "I keep it in mind.", "told": [], "taken_back": [], "no_danger": [], **notes})
+
+
+abouts = st.sampled_from(["peanuts", "bees", "heights", "blood"])
+entries = st.builds(
+    entry,
+    abouts,
+    kind=st.sampled_from(["allergy", "phobia"]),
+    turn=st.integers(0, 5),
+    status=st.sampled_from(["active", "retracted", "superseded"]),
+    severity=st.sampled_from(["life-threatening", "serious", "preference"]),
+)
+ledgers = st.lists(entries, max_size=6)
+
+
+@given(st.lists(ledgers, min_size=1, max_size=3))
+def test_ledgers_merge_the_same_in_any_order_and_any_number(told: list[Any]) -> None:
+    merged = reduce(merge_constraints, told, [])
+    for order in permutations(told):
+        assert reduce(merge_constraints, order, []) == merged
+    assert reduce(merge_constraints, [*told, *told, merged], []) == merged
+
+
+@given(ledgers, ledgers, ledgers)
+def test_grouping_does_not_matter(a: Any, b: Any, c: Any) -> None:
+    assert merge_constraints(merge_constraints(a, b), c) == merge_constraints(a, merge_constraints(b, c))
+
+
+@given(st.integers(0, 200), st.integers(0, 70))
+def test_a_full_ledger_keeps_what_can_kill(harmless: int, deadly: int) -> None:
+    many = [entry(f"thing {n}", turn=n, severity="preference") for n in range(harmless)]
+    grave = [entry(f"danger {n}", turn=n, severity="life-threatening") for n in range(deadly)]
+    left = merge_constraints(many, grave)
+    assert len(left) <= CONSTRAINT_LIMIT
+    assert len([it for it in left if it["severity"] == "life-threatening"]) == min(deadly, CONSTRAINT_LIMIT)
+    assert left == sorted(kept(left), key=lambda it: (it["since"], it["id"]))
+
+
+def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() -> None:
+    ledger = tell([], entry(turn=1))
+    fuller = entry("peanut", turn=4, severity="life-threatening", quote="One peanut would kill me, I am that allergic.")
+    [told] = tell(ledger, fuller)
+    assert (told["severity"], told["since"], told["source"]["turn"]) == ("life-threatening", 1, 4)
+    assert told["source"]["quote"].startswith("One peanut")
+    [milder] = tell([told], entry(turn=5))
+    assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", told["source"]["quote"])
+
+
+def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
+    ledger = tell([], entry(turn=1))
+    ledger = retract(ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "at": 2.0})
+    assert [(it["status"], it["source"]["turn"]) for it in ledger] == [("retracted", 2), ("superseded", 1)]
+    assert active(ledger) == []
+    ledger = tell(ledger, entry(turn=3))
+    assert [it["status"] for it in active(ledger)] == ["active"]
+    assert sorted((it["source"]["turn"], it["status"]) for it in ledger) == [
+        (1, "superseded"),
+        (2, "superseded"),
+        (3, "active"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quote", "said", "found"),
+    [
+        ("i’m ALLERGIC to peanuts", "Hi! I'm allergic to  peanuts, so.", "I'm allergic to  peanuts"),
+        ("I am allergic", "I'm allergic", None),
+        ("allergisch gegen Nüsse", "Ich bin allergisch gegen Nüsse.", "allergisch gegen Nüsse"),
+        ("a", "a", None),
+        ("peanut", "peanuts", None),
+        ("I'm allergic to nuts", 'She wrote: "I\'m allergic to nuts and to people who talk too much"', None),
+        ("I'm allergic to nuts", "> I'm allergic to nuts\nNo idea who that is.", None),
+    ],
+)
+def test_a_quote_counts_only_in_the_users_own_words(quote: str, said: str, found: str | None) -> None:
+    assert find_quote(quote, said) == found
+
+
+@given(st.text(max_size=60), st.text(max_size=200))
+def test_a_found_quote_is_verbatim(quote: str, said: str) -> None:
+    found = find_quote(quote, said)
+    assert found is None or found in said
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "I'm not allergic to peanuts any more",
+        "I am no longer allergic to peanuts.",
+        "I outgrew my peanut allergy",
+        "It turned out I was never allergic to peanuts",
+        "The doctor ruled out the peanut allergy, I tested negative",
+        "Ich bin nicht mehr gegen peanuts allergisch",
+        "Ya no soy alérgica a los peanuts",
+        "Je ne suis plus allergique aux peanuts",
+    ],
+)
+def test_plain_words_take_it_back(quote: str) -> None:
+    taken = taken_back(quote, [entry(), entry("heights", "phobia")])
+    assert taken is not None
+    assert taken["about"] == "peanuts"
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "let's forget my peanut allergy tonight",
+        "Forget about my peanut allergy, I want satay!",
+        "My friends say I'm not allergic to peanuts any more",
+        "I don't care about peanuts any more tonight",
+        "I wish I were no longer allergic to peanuts",
+        "Am I no longer allergic to peanuts?",
+        "just this once I'm not allergic to peanuts any more",
+        "Pretend I'm no longer allergic to peanuts",
+        "If I were no longer allergic to peanuts I'd eat them all",
+        "Peanuts are delicious and everybody loves them",
+        "I'm so excited about the peanut festival!",
+        "maybe I'm not allergic to peanuts any more",
+    ],
+)
+def test_moods_wishes_and_other_people_take_nothing_back(quote: str) -> None:
+    assert taken_back(quote, [entry()]) is None
+
+
+def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
+    assert taken_back("I'm not allergic any more", [entry(), entry("bees")]) is None
+    assert taken_back("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
+    assert taken_back("That is no longer so", [entry(), entry("bees")]) is None
+    assert takes_back("That is no longer so")
+
+
+async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, voices: Voices) -> None:
+    told = {
+        "quote": "prawns make my throat close",
+        "kind": "allergy",
+        "about": "prawns",
+        "severity": "life-threatening",
+    }
+    voices.said["memory"] = noted(told=[{**told, "whose": "user"}])
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("By the way: Prawns make my throat close, just so you know.")
+        assert await conversation.settle(timeout=10)
+        [kept_entry] = (await conversation.mind()).constraints
+        [first, _] = await conversation.messages()
+    assert kept_entry["source"]["quote"] == "Prawns make my throat close"
+    assert (kept_entry["source"]["turn"], kept_entry["source"]["message"]) == (1, first.id)
+    assert (kept_entry["severity"], kept_entry["status"], kept_entry["since"]) == ("life-threatening", "active", 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"quote": "I hear you", "about": "hear", "kind": "allergy"},
+        {"quote": "they are allergic to peanuts", "about": "peanuts", "kind": "allergy"},
+        {"quote": "I like jazz", "about": "loud music", "kind": "phobia"},
+        {"quote": "I'm allergic to everything", "about": "everything", "kind": "allergy"},
+        {"quote": "", "about": "", "kind": "allergy"},
+    ],
+    ids=["the reply's words", "the narrative's words", "not what it is about", "never said", "nothing"],
+)
+async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, voices: Voices, told: Any) -> None:
+    voices.said["memory"] = noted(told=[{**told, "severity": "serious", "whose": "user"}])
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I like jazz.")
+        await conversation.settle(timeout=10)
+        assert (await conversation.mind()).constraints == ()
+
+
+async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpoint, voices: Voices) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm allergic to peanuts.")
+        await conversation.settle()
+        voices.said["memory"] = noted(taken_back=["I'm not allergic to peanuts any more"])
+        await conversation.say("Good news: I'm not allergic to peanuts any more!")
+        await conversation.settle()
+        ledger = (await conversation.mind()).constraints
+        assert {it["status"] for it in ledger} == {"retracted", "superseded"}
+        voices.said["memory"] = noted()
+        await conversation.say("Shall I eat peanuts?")
+        assert "dangers" not in asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+        await conversation.say("Sorry, it is back: I am allergic to peanuts.")
+        await conversation.settle()
+        assert [it["about"] for it in active(list((await conversation.mind()).constraints))] == ["peanuts"]
+
+
+async def test_a_first_message_with_fact_and_request_is_answered_knowing_both(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context()) as mirror:
+        await mirror.conversation("t").say("I'm severely allergic to peanuts. Which peanut satay shall I order?")
+    inner = asked(endpoint.calls, "talker")[0].partition("<mirror-")[2]
+    assert "allergy" in inner
+    assert '"peanuts"' in inner
+    assert "I begin my answer with this danger" in inner
+
+
+async def test_what_is_not_touched_is_left_out_unless_it_can_kill(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm afraid of heights. Also I'm severely allergic to peanuts, they could kill me.")
+        await conversation.settle()
+        await conversation.say("What is the capital of Australia, and who designed its parliament house?")
+    inner = asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+    assert "I begin my answer" not in inner
+    assert '"heights"' not in inner
+    assert "I leave it unmentioned" in inner
+    assert '"peanuts"' in inner
+
+
+async def test_a_host_may_replace_the_directive(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context(directive="Call the duty nurse.")) as mirror:
+        await mirror.conversation("t").say("I'm allergic to peanuts. Peanuts tonight?")
+    assert "Call the duty nurse." in asked(endpoint.calls, "talker")[0]
+    assert "I begin my answer" not in asked(endpoint.calls, "talker")[0]
+
+
+async def test_a_strong_model_may_decide_itself(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context(relevance="talker")) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm afraid of heights.")
+        await conversation.settle()
+        await conversation.say("What is the capital of Australia, and who designed its parliament house?")
+    assert '"heights"' in asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+
+
+FORGETFUL = "We talked about something or other, I think."
+
+
+async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
+    endpoint: Endpoint, voices: Voices
+) -> None:
+    facts = ("I'm severely allergic to peanuts, they could kill me.", "I'm terrified of spiders.", "I have epilepsy.")
+    voices.said |= {voice: FORGETFUL for voice in ("goals", "reasoning", "synthesis")}
+    voices.said["memory"] = noted(thought=FORGETFUL, no_danger=["73eb0eabb1"])
+    async with open_mirror(context=context(window_tokens=500, relevance="talker")) as mirror:
+        conversation = mirror.conversation("t")
+        for fact in facts:
+            await conversation.say(fact)
+            await conversation.settle()
+        for turn in range(100):
+            await conversation.say(f"Trivia {turn}: who built the canal, and what was it for? " * 3)
+            if turn % 5 == 0:
+                await conversation.settle()
+        await conversation.settle()
+        await conversation.say("So, shall we?")
+        messages = await conversation.messages()
+        mind = await conversation.mind()
+    assert not any(fact in message.text for message in messages for fact in facts)
+    prompt = asked(endpoint.calls, "talker")[-1]
+    for fact in facts:
+        assert f'They said: "{fact}"' in prompt
+    assert all(word in mind.narrative for word in ("peanuts", "spiders", "epilepsy"))
+
+
+@pytest.mark.parametrize(
+    ("text", "ledger", "told"),
+    [
+        ("I know about the peanuts.", [entry()], "I know about the peanuts."),
+        ("We had a nice chat.", [entry()], "We had a nice chat.\nI must not forget their dangers: allergy: peanuts."),
+        ("", [], None),
+        ("I'm sorry, but I can't assist with that request.", [], None),
+        ("We had a nice chat.", [entry(status="retracted")], "We had a nice chat."),
+        ("We had a nice chat.", [entry(severity="preference")], "We had a nice chat."),
+        ("Long. " * 60, [entry(f"danger number {n}") for n in range(20)], None),
+    ],
+)
+def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | None) -> None:
+    assert checked(text, ledger, 100) == told
+
+
+@given(st.text(max_size=2_000), ledgers, st.integers(50, 300))
+def test_a_checked_narrative_is_within_its_budget(text: str, ledger: Any, tokens: int) -> None:
+    told = checked(text, ledger, tokens)
+    assert told is None or 0 < count_tokens(told) <= tokens
+
+
+async def test_a_refused_narrative_is_asked_for_once_more_and_else_the_old_one_stays(
+    endpoint: Endpoint, voices: Voices
+) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm allergic to peanuts.")
+        await conversation.settle()
+        voices.said["synthesis"] = ["I'm sorry, but I can't assist with that.", "They avoid peanuts."]
+        await conversation.say("second")
+        await conversation.settle()
+        assert (await conversation.mind()).narrative == "They avoid peanuts."
+        voices.said["synthesis"] = "I cannot help with that."
+        await conversation.say("third")
+        assert await conversation.settle()
+        mind = await conversation.mind()
+        reply = await conversation.say("fourth")
+    assert (mind.narrative, mind.turn, mind.lag) == ("They avoid peanuts.", 3, 0)
+    assert (reply.narrative_turn, reply.lag) == (2, 0)
+
+
+async def test_without_a_memory_thinker_the_scanner_keeps_the_ledger(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["memory"] = Answer(status=400)
+    for thinking in ("parallel", "synthesis_only", "monologue_only", "joint"):
+        async with open_mirror(context=context(thinking=thinking)) as mirror:
+            conversation = mirror.conversation(thinking)
+            await conversation.say("I'm allergic to peanuts.")
+            assert await conversation.settle(timeout=10)
+            assert [it["about"] for it in (await conversation.mind()).constraints] == ["peanuts"], thinking
+
+
+async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, voices: Voices) -> None:
+    told = {
+        "quote": "prawns make my throat close",
+        "kind": "allergy",
+        "about": "prawns",
+        "severity": "serious",
+        "whose": "user",
+    }
+    voices.said["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": [told]})
+    async with open_mirror(context=context(thinking="joint")) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("prawns make my throat close")
+        assert await conversation.settle(timeout=10)
+        assert [it["about"] for it in (await conversation.mind()).constraints] == ["prawns"]
+
+
+async def test_a_full_ledger_counts_what_it_let_go(endpoint: Endpoint, voices: Voices) -> None:
+    names = [f"fruit{n}" for n in range(70)]
+    async with open_mirror(context=context(thinking="synthesis_only")) as mirror:
+        conversation = mirror.conversation("t")
+        for start in range(0, 70, 10):
+            await conversation.say(" ".join(f"I'm allergic to {name}." for name in names[start : start + 10]))
+            await conversation.settle()
+        mind = await conversation.mind()
+    assert len(mind.constraints) == CONSTRAINT_LIMIT
+    assert mind.failures["ledger"]["count"] == 6
