@@ -22,10 +22,10 @@ OWN, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
     """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
     for name in ALL_THINKERS:
-        builder.add_node(name, Thinker(name), retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(OWN, Thinker(), retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(JOINT, think_jointly, retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=note_failure)
+        builder.add_node(name, Thinker(name), retry_policy=RETRY, error_handler=note_failure(then=SYNTHESIS))
+    builder.add_node(OWN, Thinker(), retry_policy=RETRY, error_handler=note_failure(then=SYNTHESIS))
+    builder.add_node(JOINT, think_jointly, retry_policy=RETRY, error_handler=note_failure(then=SYNTHESIS))
+    builder.add_node(SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=note_failure(then=end))
     builder.add_conditional_edges(
         start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, SYNTHESIS, end]
     )

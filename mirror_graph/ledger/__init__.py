@@ -1,0 +1,6 @@
+"""The ledger: a user's safety facts, which no summary can lose."""
+
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.scan import scan
+
+__all__ = ["constraint_id", "scan"]

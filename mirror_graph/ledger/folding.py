@@ -1,0 +1,45 @@
+"""One spelling for matching, with the way back to the user's own: no case, no accents, single spaces."""
+
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+_PLAIN = {**dict.fromkeys("’‘ʼ´`", "'"), **dict.fromkeys('"“”„«»「」『』*', "")}
+
+
+class Folded(NamedTuple):
+    """`source` as it is matched; `places[i]` is where the character `text[i]` stands in it."""
+
+    text: str
+    places: list[int]
+    source: str
+
+    def verbatim(self, start: int, end: int) -> str:
+        """Return what stands in the source for `text[start:end]`, to the letter."""
+        return self.source[self.places[start] : self.places[end]].strip(' \n\t\r"“”„«»*')
+
+
+def fold(heard: str, source: str) -> Folded:
+    """Fold `heard`, which is `source` with some of its characters blanked out."""
+    text: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(heard):
+        plain = fold_character(character)
+        if plain == " " and text[-1:] in ([" "], ["\n"]):
+            continue
+        text.extend(plain)
+        places.extend([place] * len(plain))
+    return Folded("".join(text), [*places, len(source)], source)
+
+
+@lru_cache(maxsize=4096)
+def fold_character(character: str) -> str:
+    """Return the letters that `character` is matched as: none for an accent or an invisible one."""
+    if character != "\n" and character.isspace():
+        return " "
+    plain = unicodedata.normalize("NFKD", _PLAIN.get(character, character).casefold())
+    return "".join(letter for letter in plain if not unicodedata.combining(letter) and not _unseen(letter))
+
+
+def _unseen(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cf"

@@ -1,0 +1,187 @@
+"""What a user states about themselves in this very message, found by rules in a few milliseconds, without a model."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mirror_graph.ledger.folding import Folded, fold
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.lexicon import Language, Rule, lexicon
+from mirror_graph.ledger.voice import own_words
+from mirror_graph.state.values import SafetyConstraint, Severity
+
+LIMIT = 16
+QUOTE_LIMIT = 300
+
+_SENTENCE = re.compile(r"[^.!?;\n。 ](?:[^.!?;\n。]|[.!?](?![ \n]|\Z))*+[.!?;。]*")
+_BESIDE = 12
+_NEAR = 120
+_FAR = 400
+_CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
+
+Span = tuple[int, int]
+
+
+class _Sentence(NamedTuple):
+    """One sentence of a folded text; every span below counts from its `start`."""
+
+    spoken: Folded
+    start: int
+    words: str
+
+    def verbatim(self, start: int, end: int) -> str:
+        return self.spoken.verbatim(self.start + start, self.start + end)
+
+
+class _Said(NamedTuple):
+    """A rule that fits, the dangers it found, and where it ends."""
+
+    rule: Rule
+    things: list[Span]
+    end: int
+
+
+class _Claim(NamedTuple):
+    """What is said, of whom, in which language, and from where to where."""
+
+    language: Language
+    rule: Rule
+    whose: str
+    things: list[Span]
+    span: Span
+
+
+def scan(text: str) -> list[SafetyConstraint]:
+    """Find the safety constraints that a user states in `text`, in the order they stand there.
+
+    They are provisional: the memory thinker confirms or drops them. There are at most `LIMIT`, and the time
+    is linear in the length of `text`.
+    """
+    spoken = fold(own_words(text), text)
+    found: dict[str, SafetyConstraint] = {}
+    for match in _SENTENCE.finditer(spoken.text):
+        sentence = _Sentence(spoken, match.start(), match[0])
+        for claim in _claims(sentence):
+            for thing in claim.things:
+                constraint = _constraint(sentence, claim, thing)
+                found.setdefault(constraint["id"], constraint)
+        if len(found) >= LIMIT:
+            break
+    return list(found.values())[:LIMIT]
+
+
+def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstraint:
+    about = sentence.verbatim(*thing)
+    return {
+        "id": constraint_id(claim.rule.kind, about, claim.whose),
+        "kind": claim.rule.kind,
+        "about": about,
+        "severity": _severity(sentence, claim),
+        "whose": claim.whose,
+        "status": "provisional",
+        "source": {"message": "", "turn": 0, "quote": _quote(sentence, claim), "language": claim.language.code},
+        "since": 0,
+    }
+
+
+def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
+    """Weigh the words around a claim: "it could kill me" may be the next sentence."""
+    end = sentence.start + len(sentence.words) + _NEAR
+    if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, sentence.start, end):
+        return "life-threatening"
+    start, end = claim.span
+    intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
+    return claim.rule.intense if intense else claim.rule.severity
+
+
+def _quote(sentence: _Sentence, claim: _Claim) -> str:
+    if len(sentence.words) <= QUOTE_LIMIT:
+        return sentence.verbatim(0, len(sentence.words))
+    start = claim.span[0]
+    return sentence.verbatim(start, min(start + QUOTE_LIMIT, len(sentence.words)))
+
+
+def _claims(sentence: _Sentence) -> Iterator[_Claim]:
+    """Yield what a sentence claims; where two readings overlap, the first one stands."""
+    taken: list[Span] = []
+    for language in lexicon().languages:
+        for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
+            if all(claim.span[1] <= start or end <= claim.span[0] for start, end in taken):
+                taken.append(claim.span)
+                yield claim
+
+
+def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
+    """Yield what is said of somebody, and what is joined to it: "I'm blind | and allergic to nuts"."""
+    for frame in language.frames:
+        for opening in frame.pattern.finditer(sentence.words):
+            start, place = opening.span()
+            while said := _predicate(language, frame.predicates, sentence.words, place):
+                whose = _whose(language, sentence, opening)
+                if whose and _is_meant(language, sentence.words, opening.start(), said.end):
+                    yield _Claim(language, said.rule, whose, said.things, (start, said.end))
+                joined = language.joins.match(sentence.words, said.end)
+                if not joined:
+                    break
+                start, place = said.end, joined.end()
+
+
+def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
+    for rule in language.statements:
+        for match in rule.pattern.finditer(sentence.words):
+            said = _said(language, rule, match)
+            if said and _is_meant(language, sentence.words, match.start(), said.end):
+                whose = sentence.verbatim(*match.span("whose")) if match.groupdict().get("whose") else "user"
+                yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
+
+
+def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Said | None:
+    """Return the first rule that fits at `place`; its list ends where another rule would fit."""
+    for rule in rules:
+        match = rule.pattern.match(words, place)
+        said = match and _said(language, rule, match)
+        if said:
+            for known, (start, _) in enumerate(said.things[1:], start=1):
+                if any(other.pattern.match(words, start) for other in rules):
+                    return _Said(rule, said.things[:known], said.things[known - 1][1])
+            return said
+    return None
+
+
+def _said(language: Language, rule: Rule, match: re.Match[str]) -> _Said | None:
+    """Read the dangers off: behind the match, or in a group of it."""
+    if rule.danger:
+        danger = rule.danger.match(match.string, match.end())
+        return _Said(rule, _listed(language, danger, *danger.span()), danger.end()) if danger else None
+    groups = match.groupdict()
+    if groups.get("things"):
+        return _Said(rule, _listed(language, match, *match.span("things")), match.end())
+    return _Said(rule, [match.span("about")], match.end())
+
+
+def _listed(language: Language, match: re.Match[str], start: int, end: int) -> list[Span]:
+    things: list[Span] = []
+    for separator in language.separators.finditer(match.string, start, end):
+        things.append((start, separator.start()))
+        start = separator.end()
+    return [*things, (start, end)]
+
+
+def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
+    """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
+    groups = opening.groupdict()
+    if groups["whose"]:
+        return sentence.verbatim(*opening.span("whose"))
+    before = sentence.start + opening.start()
+    if groups["pronoun"] is not None:
+        named = list(language.others.finditer(sentence.spoken.text, max(0, before - _FAR), before))
+        return sentence.spoken.verbatim(*named[-1].span()) if named else ""
+    elided = groups.get("elided") is not None and opening.start() > 0
+    return "" if elided and not language.first.search(sentence.words, 0, opening.start()) else "user"
+
+
+def _is_meant(language: Language, words: str, start: int, end: int) -> bool:
+    """Tell a claim from what is imagined, denied, asked or over."""
+    return not (
+        language.unreal.search(words, max(0, start - _NEAR), start) or language.undone.search(words, end, end + _NEAR)
+    )
