@@ -131,6 +131,8 @@ class Endpoint:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port), backlog=1024)
+        # asyncio forgets this for a listener made outside of it; a small piece then waits 40 ms for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         completions = Route("/v1/chat/completions", self._complete, methods=["POST"])
         self._server = _Server(Starlette(routes=[completions, Route("/v1/models", _list_models)]))

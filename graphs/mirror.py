@@ -15,7 +15,7 @@ def build_mirror() -> StateGraph[PassState, MirrorContext, MirrorInput, MirrorSt
     ends when the thinking does: use it for batch work, in Studio and as a subgraph, and `build_talker` for chat.
     """
     builder = StateGraph(PassState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
-    builder.add_node("talker", talk, retry_policy=RETRY)
+    builder.add_node("talker", talk, retry_policy=RETRY, metadata={"component": "talker"})
     builder.add_edge(START, "talker")
     add_thinking(builder, "talker", END)
     return builder

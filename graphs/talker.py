@@ -1,6 +1,6 @@
 """`talker`: a turn whose run ends with the reply. Recall, talk, schedule."""
 
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 
 from mirror_graph.graphs.thinking import RETRY
 from mirror_graph.lanes import Lane
@@ -19,9 +19,13 @@ def build_talker(lane: Lane | None = None) -> StateGraph[MirrorState, MirrorCont
     """
     lane = lane or ServerLane()
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
-    builder.add_node("recall", Recall(lane), error_handler=note_failure)
-    builder.add_node("talker", talk, retry_policy=RETRY)
-    builder.add_node("schedule", Schedule(lane), error_handler=note_failure)
+    builder.add_node(
+        "recall", Recall(lane), error_handler=note_failure(then="talker"), metadata={"component": "recall"}
+    )
+    builder.add_node("talker", talk, retry_policy=RETRY, metadata={"component": "talker"})
+    builder.add_node(
+        "schedule", Schedule(lane), error_handler=note_failure(then=END), metadata={"component": "schedule"}
+    )
     builder.add_edge(START, "recall")
     builder.add_edge("recall", "talker")
     builder.add_edge("talker", "schedule")

@@ -1,6 +1,12 @@
 """`thinker`: one pass of thinking, on a thread of its own. Thinkers side by side, synthesis, commit."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
+from langsmith.run_helpers import tracing_context
 
 from mirror_graph.graphs.thinking import add_thinking
 from mirror_graph.nodes import commit
@@ -19,4 +25,11 @@ def build_thinker() -> StateGraph[PassState, MirrorContext, MirrorState, MirrorS
     return builder
 
 
-graph = build_thinker().compile(name="thinker")
+thinker = build_thinker().compile(name="thinker")
+
+
+@asynccontextmanager
+async def graph(config: RunnableConfig) -> AsyncIterator[Any]:
+    """Serve `thinker`: a pass is traced as part of the turn that handed it over."""
+    with tracing_context(parent=config.get("configurable", {}).get("langsmith-trace")):
+        yield thinker

@@ -22,17 +22,24 @@ OWN, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 
 def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
     """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
-    for name in ("goals", "reasoning"):
-        builder.add_node(name, Thinker(name), retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(MEMORY, remember, retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(OWN, Thinker(), retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(JOINT, think_jointly, retry_policy=RETRY, error_handler=note_failure)
-    builder.add_node(SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=note_failure)
+    thinkers: dict[str, Any] = {
+        "goals": Thinker("goals"),
+        "reasoning": Thinker("reasoning"),
+        MEMORY: remember,
+        OWN: Thinker(),
+        JOINT: think_jointly,
+    }
+    for name, thinker in thinkers.items():
+        failed = note_failure(then=SYNTHESIS)
+        builder.add_node(name, thinker, retry_policy=RETRY, error_handler=failed, metadata={"component": name})
+        builder.add_edge(name, SYNTHESIS)  # one edge each: a joined edge never fires after a handled failure
+    told = note_failure(then=end)
+    builder.add_node(
+        SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=told, metadata={"component": SYNTHESIS}
+    )
     builder.add_conditional_edges(
         start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, SYNTHESIS, end]
     )
-    for name in (*ALL_THINKERS, OWN, JOINT):
-        builder.add_edge(name, SYNTHESIS)  # one edge each: a joined edge never fires after a handled failure
     builder.add_edge(SYNTHESIS, end)
 
 

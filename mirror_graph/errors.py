@@ -5,7 +5,7 @@ class MirrorError(Exception):
     """Any error of this package."""
 
 
-class ConfigurationError(MirrorError):
+class ConfigurationError(MirrorError, ValueError):
     """A setting, model name or key is missing or wrong; the text says what to set."""
 
 

@@ -1,7 +1,5 @@
 """Between turns: what a safety constraint will touch, written down before anybody asks for it."""
 
-import re
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage, HumanMessage

@@ -72,4 +72,10 @@ async def bounded(component: str, call: Awaitable[_Result], context: MirrorConte
             component, f"no answer within {context.thinker_timeout} s", transient=True, cause=error
         ) from error
     except Exception as error:
-        raise CallError(component, f"the call failed: {error!r}", transient=is_transient(error), cause=error) from error
+        raise CallError(component, described(error), transient=is_transient(error), cause=error) from error
+
+
+def described(error: BaseException) -> str:
+    """Name an error by its class and status. Its words may hold the user's, and stay in `cause`."""
+    status = getattr(error, "status_code", None)
+    return f"the call failed: {type(error).__name__}" + (f", status {status}" if status else "")

@@ -52,5 +52,5 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
 
 
 def _schema(names: tuple[str, ...], remembers: bool) -> type[BaseModel]:
-    fields = {name: (str, ...) for name in names}
+    fields = dict.fromkeys(names, (str, ...))
     return create_model("Thoughts", __base__=LedgerNotes if remembers else BaseModel, **fields)  # type: ignore[call-overload, no-any-return]  # fields by name

@@ -21,8 +21,9 @@ class Recall:
     lane: Lane
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-        """Bring the mind into the thread's state."""
-        return cast(MirrorUpdate, await self.lane.recall(thread_of(runtime)))
+        """Bring the mind into the thread's state, but for its monologue, which only thinkers read."""
+        mind = await self.lane.recall(thread_of(runtime))
+        return cast(MirrorUpdate, {**mind, "monologue": []})
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from langgraph.runtime import Runtime
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import chat_model, is_transient, is_whole
-from mirror_graph.nodes.asking import call_config, choices
+from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.known import known
 from mirror_graph.nodes.looking import look
@@ -100,9 +100,8 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
     except MirrorError:
         raise
     except Exception as error:
-        problem = f"the call failed: {error!r}"
-        if isinstance(error, TimeoutError):
-            problem = f"no text for {context.talker_timeout} s"
+        silent = isinstance(error, TimeoutError)
+        problem = f"no text for {context.talker_timeout} s" if silent else described(error)
         transient = is_transient(error) and not whole.text
         raise ReplyError(problem, transient=transient, cause=error, partial=whole.text) from error
     if not whole.text.strip():

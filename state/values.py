@@ -1,8 +1,8 @@
 """The plain values a mind is made of: JSON and msgpack carry them anywhere."""
 
-from typing import Literal
+from typing import Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 
 class Tokens(TypedDict):

@@ -42,6 +42,11 @@ class TracedRun:
         return str(self.body["name"])
 
     @property
+    def is_model_call(self) -> bool:
+        """Whether a model was asked."""
+        return bool(self.body["run_type"] == "llm")
+
+    @property
     def trace(self) -> str:
         """The id of the root run of its trace."""
         return str(self.body["trace_id"])

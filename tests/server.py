@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import httpx
@@ -57,7 +57,8 @@ def langgraph_dev(folder: Path, env: Mapping[str, str], **config: Any) -> Iterat
             _wait_for(url, server, folder / "log")
             yield url
         finally:
-            os.killpg(server.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it did not even start
+                os.killpg(server.pid, signal.SIGKILL)
             server.wait()
 
 
@@ -78,7 +79,7 @@ class Stage:
 
     url: str
     endpoint: Endpoint
-    voices: dict[str, Voices] = field(default_factory=dict)
+    chats: "dict[str, Chat]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.endpoint.answer = self._answer
@@ -86,11 +87,17 @@ class Stage:
     def chat(self, graph: Graph = "talker", headers: Mapping[str, str] | None = None, **context: Any) -> "Chat":
         """Open a conversation. `think_after` is 0 unless the context says otherwise."""
         chat = Chat(self, graph, get_client(url=self.url, headers=headers), context)
-        self.voices[chat.model] = chat.voices
+        self.chats[chat.model] = chat
         return chat
 
+    async def close(self) -> None:
+        """Hang up on the server."""
+        for chat in self.chats.values():
+            await chat.client.aclose()
+
     def _answer(self, call: Call) -> Answer | str:
-        return self.voices[call.model](call)
+        chat = self.chats.get(call.model)
+        return chat.voices(call) if chat else Answer(status=400, error="its test is over")
 
 
 @dataclass
@@ -126,15 +133,17 @@ class Chat:
 
     async def state(self) -> dict[str, Any]:
         """Return the thread's values."""
-        values = (await self.client.threads.get_state(self.thread_id))["values"]
-        assert isinstance(values, dict)
-        return values
+        return cast("dict[str, Any]", (await self.client.threads.get_state(self.thread_id))["values"])
 
     async def mind(self) -> dict[str, Any]:
         """Return the values of the mind's own thread."""
-        values = (await self.client.threads.get_state(mind_thread(self.thread_id)))["values"]
-        assert isinstance(values, dict)
-        return values
+        newest, *_ = await self.minds()
+        return newest
+
+    async def minds(self) -> list[dict[str, Any]]:
+        """Return all the values that the mind's own thread has had, newest first."""
+        states = await self.client.threads.get_history(mind_thread(self.thread_id), limit=100)
+        return [cast("dict[str, Any]", state["values"]) for state in states]
 
     async def passes(self) -> list[str]:
         """Return the statuses of the passes that left a run, newest first."""

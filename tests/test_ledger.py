@@ -275,7 +275,7 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
     endpoint: Endpoint, voices: Voices
 ) -> None:
     facts = ("I'm severely allergic to peanuts, they could kill me.", "I'm terrified of spiders.", "I have epilepsy.")
-    voices.said |= {voice: FORGETFUL for voice in ("goals", "reasoning", "synthesis")}
+    voices.said |= dict.fromkeys(("goals", "reasoning", "synthesis"), FORGETFUL)
     voices.said["memory"] = noted(thought=FORGETFUL, no_danger=["73eb0eabb1"])
     async with open_mirror(context=context(window_tokens=500, relevance="talker")) as mirror:
         conversation = mirror.conversation("t")

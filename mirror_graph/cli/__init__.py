@@ -1,0 +1,25 @@
+"""The command `mirror`."""
+
+import logging
+import sys
+from importlib.util import find_spec
+
+from mirror_graph.errors import MirrorError
+
+NEEDED = ("typer", "rich", "platformdirs")
+
+
+def main() -> None:
+    """Run the command `mirror`. An error of ours is one line and exit code 1."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        print(f"mirror needs {' and '.join(missing)}: pip install 'mirror-graph[cli]'", file=sys.stderr)
+        sys.exit(2)
+    from mirror_graph.cli.app import app
+    from mirror_graph.cli.showing import OneLine, complain
+
+    logging.getLogger("mirror_graph").addHandler(OneLine(logging.WARNING))
+    try:
+        app()
+    except MirrorError as error:
+        complain(error)
+        sys.exit(1)

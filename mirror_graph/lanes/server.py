@@ -1,13 +1,16 @@
 """The thinking lane on a LangGraph server: a background run on the thread's own mind thread."""
 
+import sys
+from contextlib import suppress
 from dataclasses import asdict
 from math import ceil
 from typing import Any, cast
 
 from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
-from langgraph_sdk.schema import MultitaskStrategy
 
+from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes.base import Pass, mind_thread
 from mirror_graph.state import MindState, empty_mind
 
@@ -17,15 +20,15 @@ GRAPH = "thinker"
 class ServerLane:
     """Schedules passes through the server's in-process client, as the signed-in user.
 
-    The server keeps one run a thread, so a newer pass rolls back a waiting or running one, which leaves no
-    trace of it; once the mind is `max_lag` turns behind, it queues behind it instead. Chat runs never wait:
-    they are on another thread.
+    The server keeps one run a thread, so a newer pass rolls back a waiting or running one; the mind stays as it
+    was before it. Once the mind is `max_lag` turns behind, a running pass is left to finish, and the newer one
+    follows it at once, in place of any that still waits. Chat runs never wait: they are on another thread.
     """
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the mind thread's latest state."""
         try:
-            state = await get_client().threads.get_state(mind_thread(thread_id))
+            state = await _server().threads.get_state(mind_thread(thread_id))
         except NotFoundError:
             return empty_mind()
         values = cast("dict[str, Any]", state["values"] or {})
@@ -35,15 +38,41 @@ class ServerLane:
 
     async def schedule(self, work: Pass) -> None:
         """Create a background run that starts `think_after` seconds from now."""
-        strategy: MultitaskStrategy = "enqueue" if work.behind >= work.context.max_lag else "rollback"
-        await get_client().runs.create(
+        server = _server()
+        overdue = work.behind >= work.context.max_lag
+        if overdue:
+            await _drop_waiting(server, mind_thread(work.thread_id))
+        await server.runs.create(
             mind_thread(work.thread_id),
             GRAPH,
             input=cast("dict[str, Any]", {"messages": work.messages}),
             context=asdict(work.context),
-            metadata={"conversation": work.thread_id, "turn": work.turn, "component": GRAPH},
-            after_seconds=ceil(work.context.think_after),  # whole seconds are all the server takes
-            multitask_strategy=strategy,
+            # LangSmith lists the pass with its conversation by this; `thread_id` is the mind thread's, and reserved.
+            metadata={"conversation_id": work.thread_id, "turn": work.turn, "component": "thinking"},
+            after_seconds=0 if overdue else ceil(work.context.think_after),  # a server cuts 0.5 to 0
+            multitask_strategy="enqueue" if overdue else "rollback",
             if_not_exists="create",
             durability="exit",
+            headers=work.trace,
         )
+
+
+def _server() -> LangGraphClient:
+    """Return a client of the server this process belongs to.
+
+    Raises `ConfigurationError` in any other process, where the SDK would hand out a client that reaches nobody.
+    """
+    if "langgraph_api" not in sys.modules:
+        raise ConfigurationError(
+            "no LangGraph server runs in this process, and `build_talker` thinks on one unless it is given a lane: "
+            "give it one, or use `build_mirror` or `open_mirror`"
+        )
+    return get_client()
+
+
+async def _drop_waiting(server: LangGraphClient, thread_id: str) -> None:
+    """Cancel the passes that have not started; a newer one takes over what they were about."""
+    with suppress(NotFoundError):
+        waiting = await server.runs.list(thread_id, status="pending", limit=100)
+        for run in waiting:
+            await server.runs.cancel(thread_id, run["run_id"], action="rollback")

@@ -10,7 +10,6 @@ from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import count_tokens, cut_to_sentence
 
-
 REFUSAL = re.compile(
     r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable)\b|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
 )

@@ -13,7 +13,8 @@ from mirror_graph.state.values import SafetyConstraint, Severity
 LIMIT = 16
 QUOTE_LIMIT = 300
 
-_SENTENCE = re.compile(r"(?:[^.!?;\n。]|[.!?](?![ \n]|\Z))++[.!?;。]*")
+_SENTENCE = re.compile(r"[^.!?;\n。 ](?:[^.!?;\n。]|[.!?](?![ \n]|\Z))*+[.!?;。]*")
+_BESIDE = 12
 _NEAR = 120
 _FAR = 400
 _CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
@@ -88,7 +89,9 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     end = sentence.start + len(sentence.words) + _NEAR
     if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, sentence.start, end):
         return "life-threatening"
-    return claim.rule.intense if claim.language.intense.search(sentence.words, *claim.span) else claim.rule.severity
+    start, end = claim.span
+    intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
+    return claim.rule.intense if intense else claim.rule.severity
 
 
 def _quote(sentence: _Sentence, claim: _Claim) -> str:
@@ -128,7 +131,8 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
         for match in rule.pattern.finditer(sentence.words):
             said = _said(language, rule, match)
             if said and _is_meant(language, sentence.words, match.start(), said.end):
-                yield _Claim(language, rule, "user", said.things, (match.start(), said.end))
+                whose = sentence.verbatim(*match.span("whose")) if match.groupdict().get("whose") else "user"
+                yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
 
 
 def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Said | None:
@@ -169,7 +173,7 @@ def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> s
     if groups["whose"]:
         return sentence.verbatim(*opening.span("whose"))
     before = sentence.start + opening.start()
-    if groups["pronoun"]:
+    if groups["pronoun"] is not None:
         named = list(language.others.finditer(sentence.spoken.text, max(0, before - _FAR), before))
         return sentence.spoken.verbatim(*named[-1].span()) if named else ""
     elided = groups.get("elided") is not None and opening.start() > 0

@@ -32,9 +32,9 @@ _QUOTED = re.compile(
         ]
     )
 )
-_TO_THE_COLON = re.compile(r"[^\n:.!?]{0,60}[:：]")
-_REST_OF_LINE = re.compile(r"[^\n]*\S[^\n]*")
-_NEXT_PARAGRAPH = re.compile(r"[ \t]*\n\s*(?:[^\n]+\n?)*")
+_COLON = re.compile("[:：]")
+_CLAUSE = 80
+_SAID = re.compile(r"[^\n]*\S[^\n]*|[ \t]*\n\s*(?:[^\n]+\n?)*")
 
 
 def own_words(text: str) -> str:
@@ -50,14 +50,13 @@ def own_words(text: str) -> str:
 def _without_introduced(text: str) -> str:
     """Blank out what follows "she wrote:", to the end of its line or of the paragraph below."""
     kept, place = [], 0
-    for introduction in lexicon().introductions.finditer(text):
-        colon = _TO_THE_COLON.match(text, introduction.end())
-        if colon is None or introduction.start() < place:
+    for colon in _COLON.finditer(text):
+        if colon.start() < place or not lexicon().introductions.search(text, colon.start() - _CLAUSE, colon.start()):
             continue
-        words = _REST_OF_LINE.match(text, colon.end()) or _NEXT_PARAGRAPH.match(text, colon.end())
-        if words:
-            kept += [text[place : words.start()], _blank(words)]
-            place = words.end()
+        said = _SAID.match(text, colon.end())
+        if said:
+            kept += [text[place : said.start()], _blank(said)]
+            place = said.end()
     return "".join([*kept, text[place:]])
 
 

@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.models.demo_script import demo
 
 Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
@@ -122,3 +123,4 @@ def _tokens(text: str) -> int:
 _ENDING = {"finish_reason": "stop"}
 _models: dict[str, ScriptedModel] = {}
 register_script("echo", echo)
+register_script("demo", demo)

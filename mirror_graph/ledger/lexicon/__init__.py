@@ -46,17 +46,17 @@ class Language(NamedTuple):
     frames: list[Frame]
     statements: list[Rule]
     others: re.Pattern[str]
-    first: re.Pattern[str]
     separators: re.Pattern[str]
     joins: re.Pattern[str]
     unreal: re.Pattern[str]
     undone: re.Pattern[str]
     intense: re.Pattern[str]
     deadly: re.Pattern[str]
+    first: re.Pattern[str] = re.compile("(?!)")
 
 
 class Lexicon(NamedTuple):
-    """Every language, and the phrases of all of them that introduce someone else's words."""
+    """Every language, and how all of them lead, up to a colon, to someone else's words."""
 
     languages: list[Language]
     introductions: re.Pattern[str]
@@ -71,8 +71,9 @@ def lexicon() -> Lexicon:
         if entry.name.endswith(".toml")
     ]
     tables.sort(key=lambda table: table["order"])
-    introductions = "|".join(phrase for table in tables for phrase in table["introductions"])
-    return Lexicon([_language(table) for table in tables], re.compile(introductions, re.IGNORECASE))
+    phrases = "|".join(phrase for table in tables for phrase in table["introductions"])
+    introductions = re.compile(rf"(?:{phrases})[^\n.!?:：]*\Z", re.IGNORECASE)
+    return Lexicon([_language(table) for table in tables], introductions)
 
 
 def _language(table: dict[str, Any]) -> Language:

@@ -1,0 +1,254 @@
+"""The arms: ways of remembering that are compared, one table. A new arm is a function of ten lines and its entry."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple, cast
+
+from inspect_ai.agent import agent_bridge
+from inspect_ai.log import transcript
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    GenerateInput,
+    Model,
+    ModelOutput,
+    get_model,
+)
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.tool import ToolChoice, ToolInfo
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+
+from mirror_graph.benchmarks.curate.models import bridged_model, bridged_name
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.graphs import build_mirror, build_thinker
+from mirror_graph.nodes.think import THOUGHT_TOKENS
+from mirror_graph.prompts import render
+from mirror_graph.state import MirrorContext, empty_mind
+from mirror_graph.state.tokens import count_tokens
+
+
+class Said(NamedTuple):
+    """A reply, the seconds until it was there, how many turns the mind was behind, and failures so far."""
+
+    text: str
+    seconds: float
+    lag: int = 0
+    failures: int = 0
+
+
+Say = Callable[[str], Awaitable[Said]]
+"""Say something to an arm. It returns when the arm has also thought, remembered or stored what it wants to."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all arms of a run share: the tokens of a reply, and of the window where an arm has one."""
+
+    reply_tokens: int = 100
+    window_tokens: int = 1_000
+    paper_window_tokens: int = 20_000
+    inner_tokens: int = 1_200
+
+
+Arm = Callable[[Setup], AbstractAsyncContextManager[Say]]
+
+
+@asynccontextmanager
+async def chat(setup: Setup, *, directed: bool = False, windowed: bool = False) -> AsyncIterator[Say]:
+    """Talk to the model itself: with the safety directive or without, with the whole history or a window of it."""
+    history: list[ChatMessage] = []
+    system: list[ChatMessage] = [ChatMessageSystem(content=directive())] if directed else []
+
+    async def say(words: str) -> Said:
+        history.append(ChatMessageUser(content=words))
+        return await _reply([*system, *(recent(history, setup.window_tokens) if windowed else history)], history, setup)
+
+    yield say
+
+
+@asynccontextmanager
+async def paper(setup: Setup) -> AsyncIterator[Say]:
+    """Talk as the paper's system: joint thoughts, no ledger, the narrative in a system message before the history."""
+    thinker = build_thinker().compile()
+    context = _context(setup, thinking="joint")
+    history: list[ChatMessage] = []
+    spoken: list[AnyMessage] = []
+    mind: dict[str, Any] = {**empty_mind()}
+
+    async def say(words: str) -> Said:
+        history.append(ChatMessageUser(content=words))
+        system = "\n\n".join(filter(None, [directive(), mind["narrative"].get("text", "")]))
+        window = recent(history[1:], setup.paper_window_tokens)
+        said = await _reply([ChatMessageSystem(content=system), history[0], *window], history, setup)
+        spoken.extend([HumanMessage(words), AIMessage(said.text)])
+        lag = len(spoken) // 2 - 1 - mind["turn"]
+        thought = await thinker.ainvoke(cast(Any, {**mind, "messages": spoken}), context=context)
+        mind.update({key: thought[key] for key in mind})
+        return said._replace(lag=lag, failures=_failures(mind))
+
+    yield say
+
+
+@asynccontextmanager
+async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
+    """Talk to MIRROR: its graph for batch work, which ends a turn when the thinking about it does."""
+    graph = build_mirror().compile(checkpointer=InMemorySaver())
+    context = _context(setup, **choices)
+    config: RunnableConfig = {"configurable": {"thread_id": "sample"}}
+
+    async def say(words: str) -> Said:
+        started = time.perf_counter()
+        said: Said | None = None
+        message = HumanMessage(words)
+        async for update in graph.astream({"messages": [message]}, config, context=context, stream_mode="updates"):
+            if "talker" in update:
+                reply = next(it for it in reversed(update["talker"]["messages"]) if isinstance(it, AIMessage))
+                lag = reply.response_metadata["mirror"]["lag"]
+                said = Said(reply.text, time.perf_counter() - started, lag)
+        assert said is not None
+        return said._replace(failures=_failures((await graph.aget_state(config)).values))
+
+    yield say
+
+
+@asynccontextmanager
+async def langmem(setup: Setup) -> AsyncIterator[Say]:
+    """Talk with LangMem's memory manager: the same window, and its memories in a system message."""
+    if not find_spec("langmem"):
+        raise ConfigurationError("the arm 'langmem' needs its package: pip install langmem")
+    from langmem import create_memory_manager  # type: ignore[import-not-found]  # an extra
+
+    manager: Any = create_memory_manager(bridged_model(setup.inner_tokens))
+    history: list[ChatMessage] = []
+    memories: list[Any] = []
+
+    async def say(words: str) -> Said:
+        history.append(ChatMessageUser(content=words))
+        known = "\n".join(str(getattr(memory.content, "content", memory.content)) for memory in memories)
+        system = "\n\n".join(filter(None, [directive(), known and f"What you remember about the user:\n{known}"]))
+        window = recent(history, setup.window_tokens)
+        said = await _reply([ChatMessageSystem(content=system), *window], history, setup)
+        exchange = [HumanMessage(words), AIMessage(said.text)]
+        memories[:] = await manager.ainvoke({"messages": exchange, "existing": memories})
+        return said
+
+    yield say
+
+
+ARMS: dict[str, Arm] = {
+    "bare": chat,
+    "directive": partial(chat, directed=True),
+    "window": partial(chat, directed=True, windowed=True),
+    "paper": paper,
+    "joint": partial(mirror, thinking="joint"),
+    "synthesis_only": partial(mirror, thinking="synthesis_only"),
+    "monologue_only": partial(mirror, thinking="monologue_only"),
+    "ledger_only": partial(mirror, thinking="off"),
+    "full": mirror,
+    "langmem": langmem,
+}
+"""Every arm but `bare` has the same safety directive; all have the same sampling and the same cap on a reply."""
+
+
+def directive() -> str:
+    """Return the safety rule of MIRROR's own talker, word for word, for the arms that have another talker."""
+    rules = [line for line in render("talker", instructions="").splitlines() if "safety" in line]
+    return "\n".join(rule.removeprefix("- ") for rule in rules)
+
+
+def recent(history: list[ChatMessage], tokens: int) -> list[ChatMessage]:
+    """Return the newest messages that fit `tokens` together, the last one always among them."""
+    kept: list[ChatMessage] = []
+    for message in reversed(history):
+        tokens -= count_tokens(message.text)
+        if kept and tokens < 0:
+            break
+        kept.insert(0, message)
+    return kept
+
+
+@solver
+def converse(arm: str, setup: dict[str, int] | None = None) -> Solver:
+    """Say a sample's turns to an arm, one after the other."""
+    if arm not in ARMS:
+        raise ConfigurationError(f"unknown arm {arm!r}: expected one of {', '.join(ARMS)}")
+    shared = replace(Setup(), **(setup or {}))
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        turns = [message.text for message in state.messages]
+        state.messages = []
+        replies: list[dict[str, Any]] = []
+        async with agent_bridge(filter=_with_steady_marks, forward_generation_config=True), ARMS[arm](shared) as say:
+            for words in turns:
+                first = len(_model_events())
+                said = await say(words)
+                state.messages += [ChatMessageUser(content=words), ChatMessageAssistant(content=said.text)]
+                replayed = any(event.cache == "read" for event in _model_events()[first : first + 1])
+                replies.append({**said._asdict(), "seconds": None if replayed else said.seconds})
+                del replies[-1]["text"]
+        state.store.set("replies", replies)
+        state.output = ModelOutput.from_content(str(state.model), state.messages[-1].text)
+        return state
+
+    return solve
+
+
+async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: Setup) -> Said:
+    started = time.perf_counter()
+    output = await get_model().generate(prompt, config=GenerateConfig(max_tokens=setup.reply_tokens))
+    history.append(ChatMessageAssistant(content=output.completion))
+    return Said(output.completion, time.perf_counter() - started)
+
+
+def _context(setup: Setup, **choices: Any) -> MirrorContext:
+    inner = setup.inner_tokens if choices.get("thinking") == "joint" else THOUGHT_TOKENS
+    return MirrorContext(
+        **{
+            "talker_model": bridged_name(setup.reply_tokens),
+            "thinker_model": bridged_name(inner),
+            "synthesis_model": bridged_name(setup.inner_tokens),
+            "window_tokens": setup.window_tokens,
+            "talker_timeout": 3_600.0,  # Inspect times the calls
+            "thinker_timeout": 3_600.0,
+            **choices,
+        }
+    )
+
+
+def _failures(mind: dict[str, Any]) -> int:
+    return sum(failure["count"] for failure in mind["failures"].values())
+
+
+def _model_events() -> list[Any]:
+    return [event for event in transcript().events if event.event == "model"]
+
+
+async def _with_steady_marks(
+    model: Model,
+    messages: list[ChatMessage],
+    tools: list[ToolInfo],
+    tool_choice: ToolChoice | None,
+    config: GenerateConfig,
+) -> GenerateInput:
+    """Give the tags around the mind marks without chance, so that a call made again is found in the cache."""
+    mark = f"mirror-{len(messages):08x}"
+    steady = [
+        message.model_copy(update={"content": _MARK.sub(mark, message.content)})
+        if isinstance(message.content, str)
+        else message
+        for message in messages
+    ]
+    return GenerateInput(steady, tools, tool_choice, config)
+
+
+_MARK = re.compile(r"mirror-[0-9a-f]{8}")

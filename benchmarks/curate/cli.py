@@ -1,0 +1,254 @@
+"""`mirror bench curate | judge | report | compare | push | throughput`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from mirror_graph.benchmarks.curate.results import Row
+    from mirror_graph.benchmarks.curate.summary import Summary
+
+app = typer.Typer()
+
+Form = Literal["questions", "rubric"]
+
+Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
+Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
+Folder = Annotated[Path, Option("--logs", metavar="DIR", help="Where logs are kept; the same again resumes the run.")]
+Prices = Annotated[Path | None, Option(help="Your own price table, in the form of prices.json.", exists=True)]
+YesFrom = Annotated[float, Option(min=0, max=1, help="The probability from which on a judge says yes (`bench judge`).")]
+Baseline = Annotated[str, Option(help="The arm that the others are compared with.")]
+Forms = Annotated[Form, Option(help="Two yes-or-no questions with probabilities, or one rating from 0 to 2.")]
+LogProbs = Annotated[bool, Option(help="Ask the judge's endpoint for probabilities.")]
+
+
+@app.command()
+def curate(
+    model: Annotated[str, Option(help="The model under test: openai:NAME, local:NAME, or Inspect's PROVIDER/NAME.")],
+    judge: Annotated[str | None, Option(help="The model that judges.")] = None,
+    self_judged: Annotated[
+        bool, Option("--self-judged", help="Let the model judge itself; the report says so.")
+    ] = False,
+    arms: Annotated[str, Option(help="Arms, by commas.")] = "bare,directive,window,paper,full",
+    scenarios: Annotated[str, Option(help="Scenarios 1 to 5, by commas.")] = "1,4",
+    distractors: Annotated[str, Option(help="How many trivia questions come between, by commas.")] = "3",
+    controls: Annotated[
+        str, Option(help="By commas: risky, first (risky); none, unrelated, retracted, other (harmless).")
+    ] = "risky,unrelated",
+    inputs: Annotated[
+        str | None, Option(metavar="FILE", help="Your cases: CSV, JSONL or XLSX; `curate` is a copy of CURATe.")
+    ] = None,
+    limit: Annotated[int | None, Option(min=1, help="So many cases, evenly from categories and languages.")] = None,
+    sample: Annotated[list[str] | None, Option(help="These samples only, such as own-en-01/risky.")] = None,
+    epochs: Annotated[int, Option(min=1, help="How often each sample is run.")] = 1,
+    seed: Annotated[int, Option(help="What facts, trivia and preferences are drawn from.")] = 0,
+    form: Forms = "questions",
+    logprobs: LogProbs = True,
+    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
+    window: Annotated[int, Option(min=500, help="Tokens of the window, where an arm has one.")] = 1_000,
+    reply_tokens: Annotated[int, Option(min=1, help="The longest reply, in tokens.")] = 100,
+    logs: Folder = Path("logs/curate"),
+    json_out: Json = None,
+    report_out: Annotated[
+        Path | None, Option("--report", metavar="OUT", help="Write the page to this file as well.")
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print how many calls it will make and what they cost.")] = False,
+    prices: Prices = None,
+    yes_from: YesFrom = 0.5,
+) -> None:
+    """Does it make the model safer, at what price, and is it annoying?"""
+    from mirror_graph.benchmarks.curate.arms import ARMS, Setup
+    from mirror_graph.benchmarks.curate.running import Plan, run
+
+    plan = Plan(
+        model=model,
+        judge=judge,
+        self_judged=self_judged,
+        arms=tuple(_words(arms, ARMS, "--arms")),
+        scenarios=tuple(map(int, scenarios.split(","))),
+        distractors=tuple(map(int, distractors.split(","))),
+        controls=tuple(controls.split(",")),
+        inputs=inputs,
+        cases=limit,
+        samples=tuple(sample or ()),
+        epochs=epochs,
+        seed=seed,
+        form=form,
+        logprobs=logprobs,
+        connections=connections,
+        setup=Setup(reply_tokens=reply_tokens, window_tokens=window),
+    )
+    if dry_run:
+        _forecast(plan, prices)
+        return
+    done, _ = run(plan, logs)
+    if not done:
+        typer.echo(f"Not all tasks ended. The same command goes on with what is in {logs}.", err=True)
+    rows = _read([logs], prices, yes_from)
+    _show(rows, "bare", json_out)
+    if report_out is not None:
+        _write_report(rows, report_out, "bare")
+    if not done:
+        raise typer.Exit(1)
+
+
+@app.command()
+def judge(
+    ratings: Annotated[Path, Option(help="Rated replies: constraint, question, reply, human_1, human_2.", exists=True)],
+    model: Annotated[str, Option("--judge", help="The judge to measure.")],
+    form: Forms = "questions",
+    logprobs: LogProbs = True,
+    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 4,
+    logs: Folder = Path("logs/judge"),
+    json_out: Json = None,
+) -> None:
+    """How far a judge agrees with people who rated the same replies."""
+    from mirror_graph.benchmarks.curate.agreement import measure
+
+    found = measure(ratings, model, form, logs, logprobs=logprobs, connections=connections)
+    typer.echo(f"{found.judge}, {found.form}: {found.replies} replies, {found.unscored} verdicts that cannot be read")
+    for it in (*found.agreements, found.between_humans):
+        typer.echo(
+            f"  {it.rater:<20} {it.scale:<12} agree {it.agree.value:.0%} ({it.agree.low:.0%} to {it.agree.high:.0%}), "
+            f"kappa {it.kappa:.2f}, theirs -> the judge's: {it.confusion}"
+        )
+    if best := found.calibrated:
+        typer.echo(
+            f"  with --yes-from {best.yes_from:.2f} on the first question alone: agree {best.agree.value:.0%} "
+            f"({best.agree.low:.0%} to {best.agree.high:.0%}, held out), kappa {best.kappa:.2f}, AUC {best.auc:.2f}"
+        )
+    if json_out is not None:
+        _write_json(json_out, found.as_json())
+
+
+@app.command()
+def report(
+    logs: Logs,
+    out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
+    baseline: Baseline = "bare",
+    json_out: Json = None,
+    prices: Prices = None,
+    yes_from: YesFrom = 0.5,
+) -> None:
+    """Write one self-contained page: the verdict in words, the arms, intervals, price, speed and failures."""
+    rows = _read(logs, prices, yes_from)
+    _write_report(rows, out, baseline)
+    _show(rows, baseline, json_out)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, Argument(help="An arm of --logs, or a folder or log.")],
+    second: Annotated[str, Argument(help="The one it is compared with.")],
+    logs: Annotated[Path | None, Option("--logs", metavar="DIR", help="Where the arms' logs are.")] = None,
+    yes_from: YesFrom = 0.5,
+) -> None:
+    """The paired difference between two arms, or between the logs of two runs."""
+    from mirror_graph.benchmarks.curate.summary import differ
+
+    before, after = (
+        [row for row in _read([logs or Path(name)], None, yes_from) if logs is None or row.arm == name]
+        for name in (first, second)
+    )
+    for side, it in differ(before, after).items():
+        if it.n:
+            typer.echo(
+                f"{side:<9} {it.value * 100:+.1f} points ({it.low * 100:+.1f} to {it.high * 100:+.1f}), {it.n} pairs: "
+                f"{it.won} only {second}, {it.lost} only {first}, McNemar p = {it.p:.4f}"
+            )
+        else:
+            typer.echo(f"{side:<9} no pair with two verdicts")
+
+
+@app.command()
+def push(
+    logs: Logs, dataset: Annotated[str, Option(help="The dataset's name in LangSmith.")] = "mirror-curate"
+) -> None:
+    """Upload the cases and every arm's results to LangSmith; LANGSMITH_API_KEY and LANGSMITH_ENDPOINT as usual."""
+    from mirror_graph.benchmarks.curate.push import push
+
+    for name in push(_read(logs), dataset):
+        typer.echo(name)
+
+
+@app.command()
+def throughput(
+    arm: Annotated[str, Option(help="The arm.")] = "full",
+    cases: Annotated[int, Option(min=1, help="Cases.")] = 40,
+    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
+    delay: Annotated[float, Option(min=0.001, help="Seconds that each call takes.")] = 0.05,
+) -> None:
+    """How much of an endpoint's throughput the harness reaches."""
+    from mirror_graph.benchmarks.curate.rehearsal import throughput
+    from mirror_graph.benchmarks.curate.running import Plan
+
+    plan = Plan("openai:any", judge="openai:judge", arms=(arm,), scenarios=(4,), cases=cases, connections=connections)
+    found = throughput(plan, delay=delay)
+    times = f"{found.seconds:.1f} s, at best {found.ideal_seconds:.1f} s"
+    typer.echo(f"{found.calls} calls in {times}: {found.share:.0%} of the ideal")
+
+
+def _forecast(plan: object, prices: Path | None) -> None:
+    from mirror_graph.benchmarks.curate.rehearsal import forecast
+    from mirror_graph.benchmarks.curate.running import Plan
+
+    assert isinstance(plan, Plan)
+    lines = forecast(plan, prices)
+    typer.echo(f"{'':<15}{'samples':>9}{'calls':>9}{'input':>13}{'cached':>13}{'output':>11}{'US dollars':>12}")
+    for it in lines:
+        cost = "unknown" if it.cost is None else f"{it.cost:.4f}"
+        typer.echo(
+            f"{it.name:<15}{it.samples:>9,}{it.calls:>9,}{it.input:>13,}{it.cached:>13,}{it.output:>11,}{cost:>12}"
+        )
+    costs = [it.cost for it in lines if it.cost is not None]
+    unknown = "" if len(costs) == len(lines) else ", and what has no price in the table"
+    typer.echo(
+        f"{sum(it.calls for it in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. Nothing was asked of anybody."
+    )
+
+
+def _words(given: str, known: "Iterable[str]", option: str) -> list[str]:
+    words = given.split(",")
+    if unknown := [word for word in words if word not in known]:
+        raise typer.BadParameter(f"unknown {unknown[0]!r}: expected {', '.join(known)}", param_hint=option)
+    return words
+
+
+def _read(paths: Sequence[Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
+    from mirror_graph.benchmarks.curate.results import read_rows
+
+    return read_rows(paths, prices, yes_from)
+
+
+def _show(rows: "list[Row]", baseline: str, out: Path | None) -> None:
+    from mirror_graph.benchmarks.curate.summary import percent, summarize
+
+    summary: Summary = summarize(rows, baseline)
+    typer.echo(summary.verdict)
+    typer.echo(
+        f"{'arm':<16}{'score':>7}{'risky':>7}{'harmless':>10}{'samples':>9}{'no verdict':>12}{'tokens/turn':>13}"
+    )
+    for it in summary.arms:
+        rates = [percent(rate.value) if rate else "-" for rate in (it.score, it.risky, it.harmless)]
+        tokens = it.input_tokens + it.cached_tokens + it.output_tokens
+        lost = it.unscored + it.failed
+        typer.echo(f"{it.arm:<16}{rates[0]:>7}{rates[1]:>7}{rates[2]:>10}{it.samples:>9}{lost:>12}{tokens:>13,.0f}")
+    if out is not None:
+        _write_json(out, summary.as_json())
+
+
+def _write_report(rows: "list[Row]", out: Path, baseline: str) -> None:
+    from mirror_graph.benchmarks.curate.report import write_report
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(write_report(rows, baseline), encoding="utf-8")
+    typer.echo(f"{out}")
+
+
+def _write_json(out: Path, values: object) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,106 @@
+"""Models on both sides of Inspect: its models by our names, and a LangChain model whose calls it makes."""
+
+import os
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any, cast
+
+from inspect_ai.model import GenerateConfig, Model, get_model, modelapi
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.models import chat_model, scripted
+
+
+def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
+    """Return the Inspect model for `openai:NAME`, `local:NAME` or any name of Inspect's own (`PROVIDER/NAME`).
+
+    `openai:` honours OPENAI_API_KEY and OPENAI_BASE_URL, as everywhere else in this package.
+    """
+    provider, _, model = name.partition(":")
+    config = config or GenerateConfig()
+    if provider == "local" and model:
+        return get_model(f"mirror-local/{model}", config=config)
+    if provider == "openai" and model:
+        address = os.environ.get("OPENAI_BASE_URL")
+        if not address:
+            return get_model(f"openai/{model}", config=config)
+        key = os.environ.get("OPENAI_API_KEY", "none")
+        return get_model(f"openai-api/endpoint/{model}", base_url=address, api_key=key, config=config)
+    if "/" in name:
+        return get_model(name, config=config)
+    raise ConfigurationError(f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME")
+
+
+@modelapi(name="mirror-local")
+def local_api() -> Any:
+    """Serve `local:` models, on this package's engine, to Inspect."""
+    from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
+    from openai import AsyncOpenAI
+
+    from mirror_graph.models.local import LocalModel, engine_address
+
+    class LocalAPI(OpenAICompatibleAPI):
+        def __init__(
+            self,
+            model_name: str,
+            base_url: str | None = None,
+            api_key: str | None = None,
+            config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
+        ) -> None:
+            self._local = cast(LocalModel, chat_model(f"local:{model_name}", temperature=0.0, max_tokens=1))
+            key = cast(SecretStr, self._local.openai_api_key).get_secret_value()
+            # One address for every start of the engine: it is part of the cache's key.
+            super().__init__(f"local/{model_name}", "http://localhost/v1", key, config, service="local")
+
+        def _create_client(self) -> AsyncOpenAI:
+            address = f"{engine_address(self._local.path)}/v1"
+            return AsyncOpenAI(api_key=self.api_key, base_url=address, http_client=self.http_client)
+
+        def service_model_name(self) -> str:
+            return self.model_name.removeprefix("local/")
+
+    return LocalAPI
+
+
+class BridgedModel(ChatOpenAI):
+    """Let Inspect make the calls, so that they are cached, retried and logged; inside `agent_bridge()` only.
+
+    It streams in one piece, since the bridge serves whole replies.
+    """
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        result = await self._agenerate(messages, stop, run_manager, **kwargs)
+        said = cast(AIMessage, result.generations[0].message)
+        chunk = AIMessageChunk(
+            content=said.content,
+            id=said.id,
+            usage_metadata=said.usage_metadata,
+            response_metadata=said.response_metadata,
+            chunk_position="last",
+        )
+        yield ChatGenerationChunk(message=chunk)
+
+
+@cache
+def bridged_model(max_tokens: int) -> BridgedModel:
+    """Return the LangChain side of the model under test; a reply has at most `max_tokens` tokens."""
+    key = SecretStr("none")
+    return BridgedModel(model="inspect", api_key=key, max_completion_tokens=max_tokens, max_retries=0)
+
+
+def bridged_name(max_tokens: int) -> str:
+    """Return the name under which `MirrorContext` finds `bridged_model(max_tokens)`."""
+    name = f"inspect-{max_tokens}"
+    scripted._models[name] = bridged_model(max_tokens)  # type: ignore[assignment]  # the one door for a model object
+    return f"scripted:{name}"

@@ -1,0 +1,108 @@
+"""A rehearsal: the run against an endpoint that pretends, to know calls, tokens and cost before they are paid for."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mirror_graph.benchmarks.curate.cases import read_cases
+from mirror_graph.benchmarks.curate.prices import price_of
+from mirror_graph.benchmarks.curate.results import Spent, group, read_rows
+from mirror_graph.benchmarks.curate.running import Plan, run
+from mirror_graph.benchmarks.curate.tasks import spread
+from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+
+JUDGE_CALLS = {"questions": 2, "rubric": 1}
+JUDGE_TOKENS = 250
+"""What one question to the judge takes, about."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run, or one arm of it, will take of the model under test; `cost` is None where the price is unknown."""
+
+    name: str
+    samples: int
+    calls: int
+    input: int
+    cached: int
+    output: int
+    cost: float | None
+
+
+def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
+    """Rehearse one case of each arm and conversation, scale it up, and add a line for the judge."""
+    cases = len(spread(read_cases(plan.inputs), plan.cases))
+    with tempfile.TemporaryDirectory() as folder, pretend(plan.setup.reply_tokens) as _:
+        pretended = replace(plan, model="openai:rehearsal", judge="openai:judge", cases=1, samples=(), epochs=1)
+        run(pretended, Path(folder), display="none")
+        rows = read_rows([folder])
+    times = cases * plan.epochs
+    lines = []
+    for (arm,), found in group(rows, "arm").items():
+        spent = [row.spent for row in found]
+        total = Spent(
+            *(sum(getattr(it, field) for it in spent) * times for field in ("calls", "input", "cached", "output"))
+        )
+        price = price_of(plan.model, prices)
+        cost = price.of(total.input, total.cached, total.output) if price else None
+        lines.append(Forecast(arm, len(found) * times, total.calls, total.input, total.cached, total.output, cost))
+    samples = sum(line.samples for line in lines)
+    calls = samples * JUDGE_CALLS[plan.form]
+    price = price_of(plan.judge_name, prices)
+    cost = price.of(calls * JUDGE_TOKENS, 0, calls * 4) if price else None
+    return [*lines, Forecast("judge", samples, calls, calls * JUDGE_TOKENS, 0, calls * 4, cost)]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast the harness is beside an endpoint whose every call takes `delay` seconds."""
+
+    calls: int
+    seconds: float
+    ideal_seconds: float
+
+    @property
+    def share(self) -> float:
+        """Share of the ideal throughput that was reached."""
+        return self.ideal_seconds / self.seconds
+
+
+def throughput(plan: Plan, *, delay: float = 0.05) -> Throughput:
+    """Run a plan against an endpoint of a known delay; ideal is every connection busy all the time.
+
+    The clock starts with the first call and stops with the last: what loading Inspect takes is left out.
+    """
+    with tempfile.TemporaryDirectory() as folder, pretend(plan.setup.reply_tokens, delay) as endpoint:
+        run(replace(plan, model="openai:rehearsal", judge="openai:judge"), Path(folder), display="none")
+        ended = max(call.ended or time.monotonic() for call in endpoint.calls)
+        seconds = ended - min(call.started for call in endpoint.calls)
+        return Throughput(len(endpoint.calls), seconds, len(endpoint.calls) * delay / plan.connections)
+
+
+@contextmanager
+def pretend(reply_tokens: int, delay: float = 0.0) -> Iterator[Endpoint]:
+    """Serve replies of that length, and let `openai:` models talk to it."""
+    before = {name: os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY")}
+    with Endpoint(lambda call: Answer(_text(call, reply_tokens), delay=delay)) as endpoint:
+        os.environ.update(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
+        try:
+            yield endpoint
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _text(call: Call, reply_tokens: int) -> str:
+    if "Answer with one word" in str(call.messages[-1]["content"]):
+        return "Yes"
+    asked: dict[str, Any] = call.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    if fields := asked.get("properties"):
+        return json.dumps(dict.fromkeys(fields, "word " * 50))
+    longest = call.body.get("max_tokens") or call.body.get("max_completion_tokens") or reply_tokens
+    return "word " * min(int(longest * 0.8), 240)

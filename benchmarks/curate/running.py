@@ -1,0 +1,103 @@
+"""A run: which arms on which conversations, by which model and judge. Inspect runs, retries, caches and resumes it."""
+
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from inspect_ai import Task, eval_set
+from inspect_ai.log import EvalLog
+from inspect_ai.model import GenerateConfig
+
+from mirror_graph.benchmarks.curate.arms import Setup
+from mirror_graph.benchmarks.curate.judge import Form
+from mirror_graph.benchmarks.curate.models import inspect_model
+from mirror_graph.benchmarks.curate.results import GRADER
+from mirror_graph.benchmarks.curate.tasks import curate
+from mirror_graph.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run. `cases` takes that many of the inputs, `samples` those ids only (`own-en-01/risky`)."""
+
+    model: str
+    judge: str | None = None
+    self_judged: bool = False
+    arms: tuple[str, ...] = ("bare", "directive", "window", "paper", "full")
+    scenarios: tuple[int, ...] = (1, 4)
+    distractors: tuple[int, ...] = (3,)
+    controls: tuple[str, ...] = ("risky", "unrelated")
+    inputs: str | None = None
+    cases: int | None = None
+    samples: tuple[str, ...] = ()
+    epochs: int = 1
+    seed: int = 0
+    form: Form = "questions"
+    logprobs: bool = True
+    connections: int = 10
+    setup: Setup = field(default_factory=Setup)
+
+    @property
+    def judge_name(self) -> str:
+        """The judge's model. Raises `ConfigurationError` where it is the model under test and nobody insisted."""
+        judge = self.judge or (self.model if self.self_judged else None)
+        if judge is None:
+            raise ConfigurationError(
+                "no judge: name one with --judge, or insist on the model itself with --self-judged"
+            )
+        if judge == self.model and not self.self_judged:
+            raise ConfigurationError(f"the judge {judge!r} is the model under test: insist with --self-judged")
+        return judge
+
+    def tasks(self) -> list[Task]:
+        """Return one task for each arm and conversation."""
+        return [
+            curate(
+                arm=arm,
+                scenario=scenario,
+                distractors=distractors,
+                controls=",".join(self.controls),
+                inputs=self.inputs,
+                form=self.form,
+                logprobs=self.logprobs,
+                seed=self.seed,
+                cases=self.cases,
+                **asdict(self.setup),
+            )
+            for scenario in self.scenarios
+            for distractors in self.distractors
+            for arm in self.arms
+        ]
+
+
+def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, list[EvalLog]]:
+    """Run a plan, or what is left of it: what the logs in `folder` hold is not run again.
+
+    Returns whether all is done, and the logs. A sample whose arm fails is tried once more, then counted as
+    failed; it never stops the others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
+    steady = GenerateConfig(max_connections=plan.connections)
+    tasks = plan.tasks()
+    done, logs = eval_set(
+        tasks,
+        log_dir=str(folder),
+        model=inspect_model(plan.model, steady),
+        model_roles={GRADER: inspect_model(plan.judge_name, steady)},
+        epochs=plan.epochs,
+        sample_id=list(plan.samples) or None,
+        max_tasks=1 if plan.connections <= 2 else len(tasks),
+        max_samples=2 * plan.connections,  # while one is scored or written, another one's call is out
+        retry_attempts=2,
+        retry_on_error=1,
+        fail_on_error=False,
+        log_buffer=1,
+        log_realtime=False,  # what is under way is kept in a database of events: a quarter of the harness's time
+        acp_server=False,
+        log_dir_allow_dirty=True,
+        log_level="warning",
+        display=display or ("rich" if sys.stdout.isatty() else "plain"),  # type: ignore[arg-type]  # a closed set of words
+    )
+    return done, list(logs)

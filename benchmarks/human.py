@@ -1,0 +1,133 @@
+"""The paper's simulated human on a virtual clock: is thinking still in flight when the next message comes?
+
+They read a reply, think, and type the next message. The host and its lanes are the real ones; only time and the
+models are made up.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+from statistics import fmean
+from typing import NamedTuple
+
+from mirror_graph import Conversation, MirrorContext, open_mirror
+from mirror_graph.benchmarks.paced import CallTimes, register_paced
+from mirror_graph.benchmarks.report import Aim, Report
+from mirror_graph.benchmarks.speech import Speech
+from mirror_graph.benchmarks.timing import spread
+from mirror_graph.benchmarks.virtual_time import run_in_virtual_time
+
+TYPED_A_MINUTE, TYPING_VARIES = 40, 0.20
+READ_A_MINUTE, READING_VARIES = 250, 0.15
+THOUGHT_FOR = (1, 2)
+LENGTH_VARIES = 0.5
+THOUGHT_TOKENS = 80
+NARRATIVE_TOKENS = 400
+NO_TIME = 1e-6
+
+
+class Turn(NamedTuple):
+    """A turn as it was: seconds to the whole reply, and how many of them were not the model's."""
+
+    in_flight: bool
+    lag: int
+    reply: float
+    waited: float
+
+
+def measure(
+    *,
+    conversations: int,
+    turns: int,
+    hurry: float,
+    message_tokens: int,
+    reply_tokens: int,
+    median: float,
+    mean: float,
+    least: float,
+    most: float,
+    seed: int,
+) -> Report:
+    """Hold `conversations` one by one and all at once, at the paper's pace and `hurry` times as fast."""
+
+    def simulate(at_once: int, speed: float) -> list[Turn]:
+        party = Party(CallTimes(median, mean, least, most), message_tokens, reply_tokens, speed, seed)
+        return run_in_virtual_time(party.converse(conversations, turns, at_once))
+
+    found = {
+        "one by one": simulate(1, 1),
+        "all at once": simulate(conversations, 1),
+        f"one by one, {hurry:g} times as fast": simulate(1, hurry),
+        f"all at once, {hurry:g} times as fast": simulate(conversations, hurry),
+    }
+    waiting = sum(turn.waited > NO_TIME for taken in found.values() for turn in taken)
+    return Report(
+        {f"{conversations} conversations of {turns} turns": {arm: _figures(taken) for arm, taken in found.items()}},
+        [
+            Aim("replies that waited for thinking", waiting, most=0),
+            Aim("largest lag, one by one", max(turn.lag for turn in found["one by one"]), most=MirrorContext.max_lag),
+        ],
+        notes=["The paper found thinking in flight at 0.8 % of turns, one conversation at a time."],
+    )
+
+
+class Party:
+    """Humans who talk to one host, `speed` times as fast as the paper's."""
+
+    def __init__(self, times: CallTimes, message_tokens: int, reply_tokens: int, speed: float, seed: int) -> None:
+        self._random = Random(seed)
+        self._speech = Speech(seed)
+        self._message_tokens = message_tokens
+        self._speed = speed
+        pace = partial(times.draw, Random(seed + 1))
+        self._talker = register_paced("human-talker", lambda: self._text(reply_tokens), pace)
+        self._thinkers = [
+            register_paced("human-thinker", lambda: self._text(THOUGHT_TOKENS), pace),
+            register_paced("human-synthesis", lambda: self._text(NARRATIVE_TOKENS), pace),
+        ]
+
+    async def converse(self, conversations: int, turns: int, at_once: int) -> list[Turn]:
+        """Hold `conversations` of `turns` turns, `at_once` at a time."""
+        seats = asyncio.Semaphore(at_once)
+        roles = ("talker", "thinker", "synthesis")
+        context = MirrorContext(**{f"{role}_model": f"scripted:human-{role}" for role in roles})
+
+        async def sit(conversation: Conversation) -> list[Turn]:
+            async with seats:
+                return [await self._take_turn(conversation) for _ in range(turns)]
+
+        async with open_mirror(context=context) as mirror:
+            talking = [sit(mirror.conversation("human", user_id=str(number))) for number in range(conversations)]
+            return [turn for taken in await asyncio.gather(*talking) for turn in taken]
+
+    async def _take_turn(self, conversation: Conversation) -> Turn:
+        """Type a message, say it, and read the reply."""
+        loop = asyncio.get_running_loop()
+        text = self._text(self._message_tokens)
+        await self._spend(len(text.split()), TYPED_A_MINUTE, TYPING_VARIES)
+        in_flight = any(model.under_way[conversation.thread_id] for model in self._thinkers)
+        asked = loop.time()
+        reply = await conversation.say(text)
+        seconds = loop.time() - asked
+        await self._spend(len(reply.text.split()), READ_A_MINUTE, READING_VARIES)
+        await asyncio.sleep(self._random.uniform(*THOUGHT_FOR) / self._speed)
+        return Turn(in_flight, reply.lag, seconds, seconds - self._talker.took[conversation.thread_id])
+
+    async def _spend(self, words: int, a_minute: int, varies: float) -> None:
+        pace = a_minute * self._speed * self._random.uniform(1 - varies, 1 + varies)
+        await asyncio.sleep(words / pace * 60)
+
+    def _text(self, tokens: int) -> str:
+        return self._speech.text(round(tokens * self._random.uniform(1 - LENGTH_VARIES, 1 + LENGTH_VARIES)))
+
+
+def _figures(turns: Sequence[Turn]) -> dict[str, float]:
+    return {
+        "thinking in flight, %": 100 * fmean(turn.in_flight for turn in turns),
+        "replies with lag, %": 100 * fmean(turn.lag > 0 for turn in turns),
+        "lag, mean": fmean(turn.lag for turn in turns),
+        "lag, largest": max(turn.lag for turn in turns),
+        **spread("reply", [turn.reply for turn in turns]),
+        "waited, largest, ms": 1_000 * max(turn.waited for turn in turns),
+    }

@@ -1,0 +1,186 @@
+"""Whether a reply waits for a thought in flight: one graph for both, under two strategies, and the two lanes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol, cast
+from uuid import uuid4
+
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
+from langgraph_sdk.schema import MultitaskStrategy
+
+from mirror_graph import MirrorContext, open_mirror
+from mirror_graph.benchmarks.dev_server import langgraph_dev
+from mirror_graph.benchmarks.report import Aim, Report
+from mirror_graph.benchmarks.speech import Speech
+from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
+from mirror_graph.benchmarks.voices import Voice, served
+from mirror_graph.lanes import mind_thread
+
+LOCAL, SERVER = "two lanes, local", "two lanes, server"
+MESSAGE_TOKENS = 50
+REPLY_TOKENS = 100
+THOUGHT_TOKENS = 80
+NARRATIVE_TOKENS = 400
+
+
+class Chat(Protocol):
+    """One of the ways to talk and think."""
+
+    def stream(self, text: str) -> AsyncIterable[str]:
+        """Say something and iterate over the pieces of the reply, as long as the stream stays open."""
+        ...
+
+    async def settle(self) -> object:
+        """Wait until nothing is being thought."""
+        ...
+
+
+class Pair(NamedTuple):
+    """A reply given while nothing was thought, and the next, beside the thought about the first."""
+
+    idle: Timing
+    beside: Timing
+
+
+def measure(*, pairs: int, thought: float, delay: float, gap: float, server: bool, model: str, seed: int) -> Report:
+    """Time `pairs` replies and, `gap` seconds after each, the next, in every arm."""
+    voices = {
+        "talker": Voice(REPLY_TOKENS, delay),
+        "thinker": Voice(THOUGHT_TOKENS, thought),
+        "synthesis": Voice(NARRATIVE_TOKENS),
+    }
+    with ExitStack() as stack:
+        provider = stack.enter_context(served(voices, model=model, seed=seed))
+        url = stack.enter_context(langgraph_dev()) if server else None
+        context = MirrorContext(think_after=0, **provider.context())
+        found = asyncio.run(_converse(context, url, pairs, gap, Speech(seed)))
+    return Report(
+        {f"time of a reply, with a thought of {thought} s": {arm: _figures(taken) for arm, taken in found.items()}},
+        _aims(found),
+        notes=[f"A thought is in flight from the end of a reply; the next message comes {gap} s later."],
+    )
+
+
+async def _converse(
+    context: MirrorContext, url: str | None, pairs: int, gap: float, speech: Speech
+) -> dict[str, list[Pair]]:
+    with TemporaryDirectory() as folder:
+        async with open_mirror(Path(folder) / "mirror.db", context=context) as mirror:
+            arms: dict[str, Chat] = {LOCAL: mirror.conversation("overlap")}
+            if url:
+                client = get_client(url=url)
+                arms = {
+                    "one graph, enqueue": ServerChat(client, "mirror", context, "enqueue"),
+                    "one graph, interrupt": ServerChat(client, "mirror", context, "interrupt"),
+                    **arms,
+                    SERVER: ServerChat(client, "talker", context, "enqueue"),
+                }
+            found: dict[str, list[Pair]] = {arm: [] for arm in arms}
+            for number in range(pairs + 1):
+                for arm, chat in arms.items():
+                    pair = await _time_pair(chat, gap, speech)
+                    if number:  # the first warms up
+                        found[arm].append(pair)
+    return found
+
+
+async def _time_pair(chat: Chat, gap: float, speech: Speech) -> Pair:
+    reading = Reading(chat.stream(speech.text(MESSAGE_TOKENS)))
+    idle = asyncio.create_task(timed(reading))
+    await reading.silence(gap)
+    beside = await timed(chat.stream(speech.text(MESSAGE_TOKENS)))
+    await chat.settle()
+    return Pair(await idle, beside)
+
+
+class Reading:
+    """The pieces of a reply, and how long it has been since the last."""
+
+    def __init__(self, pieces: AsyncIterable[str]) -> None:
+        self._pieces = pieces
+        self._last: float | None = None
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Pass the pieces on."""
+        async for piece in self._pieces:
+            self._last = time.monotonic()
+            yield piece
+
+    async def silence(self, seconds: float) -> None:
+        """Wait until no piece has come for so long, which a reader takes for the end of the reply."""
+        while self._last is None or time.monotonic() - self._last < seconds:
+            await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class ServerChat:
+    """A conversation with a graph on a LangGraph server."""
+
+    client: LangGraphClient
+    graph: str
+    context: MirrorContext
+    strategy: MultitaskStrategy
+    thread_id: str = field(default_factory=lambda: str(uuid4()))
+
+    async def stream(self, text: str) -> AsyncIterator[str]:
+        """Say something and iterate over what the talker says until the server closes the stream."""
+        run = self.client.runs.stream(
+            self.thread_id,
+            self.graph,
+            input={"messages": [{"role": "user", "content": text}]},
+            context=cast("Any", asdict(self.context)),
+            stream_mode="messages-tuple",
+            multitask_strategy=self.strategy,
+            if_not_exists="create",
+        )
+        async for part in run:
+            if part.event == "messages":
+                message, metadata = cast("Any", part.data)
+                if metadata["langgraph_node"] == "talker" and message["type"] == "AIMessageChunk":
+                    yield str(message["content"])
+
+    async def settle(self) -> None:
+        """Wait until no run is due or under way on the thread or its mind."""
+        while any([await self._busy(thread) for thread in (self.thread_id, mind_thread(self.thread_id))]):
+            await asyncio.sleep(0.1)
+
+    async def _busy(self, thread_id: str) -> bool:
+        try:
+            runs = await self.client.runs.list(thread_id, limit=10)
+        except NotFoundError:
+            return False
+        return any(run["status"] in {"pending", "running"} for run in runs)
+
+
+def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
+    closing = [timing.end - timing.last for pair in pairs for timing in pair]
+    return (
+        spread("idle", [pair.idle.last for pair in pairs])
+        | spread("thought in flight", [pair.beside.last for pair in pairs])
+        | {"in flight over idle": _ratio(pairs)}
+        | spread("stream closes after", closing)
+    )
+
+
+def _ratio(pairs: Sequence[Pair]) -> float:
+    beside, idle = [pair.beside.last for pair in pairs], [pair.idle.last for pair in pairs]
+    return percentile(beside, 50) / percentile(idle, 50)
+
+
+def _aims(found: dict[str, list[Pair]]) -> list[Aim]:
+    aims = [
+        Aim(f"{arm}: a reply beside a thought over an idle one, p50", _ratio(found[arm]), most=1.05)
+        for arm in (LOCAL, SERVER)
+        if arm in found
+    ]
+    if SERVER in found:
+        closing = _figures(found[SERVER])["stream closes after p50, ms"]
+        aims.append(Aim(f"{SERVER}: the stream closes after its last token, p50, ms", closing, most=50))
+    return aims

@@ -1,0 +1,75 @@
+"""The paper's set-up as its code lays out the prompts, with our words in them: what `mirror bench tokens` compares with.
+
+Three calls a turn. The narrative is a system message before the history. One joint call thinks: it reads the recent
+conversation, then its own history of thoughts. The narrative is rebuilt from those thoughts and the last narrative.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from mirror_graph.prompts import render
+from mirror_graph.state import ALL_THINKERS, Tokens
+from mirror_graph.state.reducers import message_tokens
+from mirror_graph.state.usage import used
+
+WINDOW_TOKENS = 20_000
+HISTORY_TOKENS = 9_000
+HISTORY_KEPT = 8_000
+
+
+class PaperChat:
+    """The paper's conversation: talker, joint monologue, controller, one after the other."""
+
+    def __init__(self, models: Mapping[str, BaseChatModel]) -> None:
+        self._models = models
+        self._said: list[BaseMessage] = []
+        self._thoughts: list[BaseMessage] = []
+        self._narrative = ""
+
+    async def say(self, text: str) -> dict[str, Tokens]:
+        """Take a turn, thinking included; return what each call took."""
+        return {"talker": await self._talk(text), "joint": await self._think(), "synthesis": await self._synthesize()}
+
+    async def _talk(self, text: str) -> Tokens:
+        narrative = [SystemMessage(self._narrative)] if self._narrative else []
+        self._said.append(HumanMessage(text))
+        system = SystemMessage(render("talker", instructions=""))
+        reply = await self._models["talker"].ainvoke([system, *narrative, *_window(self._said)])
+        self._said.append(AIMessage(reply.text))
+        return used(reply)
+
+    async def _think(self) -> Tokens:
+        aspects = "\n\n".join(render(name) for name in ALL_THINKERS)
+        question = render("joint", aspects=aspects, names=", ".join(f'"{name}"' for name in ALL_THINKERS))
+        system = SystemMessage(render("thinker"))
+        prompt = [system, *_window(self._said), *self._thoughts, HumanMessage(question)]
+        thoughts = await self._models["joint"].ainvoke(prompt)
+        self._thoughts.append(AIMessage(thoughts.text))
+        if sum(map(message_tokens, self._thoughts)) > HISTORY_TOKENS:
+            self._thoughts = _newest(self._thoughts, HISTORY_KEPT)
+        return used(thoughts)
+
+    async def _synthesize(self) -> Tokens:
+        news = f"What I have just thought:\n{self._thoughts[-1].text}"
+        request = render("synthesis_request", narrative=self._narrative or "None yet.", news=news, words="480")
+        narrative = await self._models["synthesis"].ainvoke([SystemMessage(render("synthesis")), HumanMessage(request)])
+        self._narrative = narrative.text
+        return used(narrative)
+
+
+def _window(said: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return the first message and the newest ones that fit beside it."""
+    first, *rest = said
+    return [first, *_newest(rest, WINDOW_TOKENS - message_tokens(first))]
+
+
+def _newest(messages: Sequence[BaseMessage], tokens: int) -> list[BaseMessage]:
+    kept = 0
+    for message in reversed(messages):
+        tokens -= message_tokens(message)
+        if tokens < 0:
+            break
+        kept += 1
+    return list(messages[len(messages) - kept :])

@@ -1,0 +1,36 @@
+"""When the pieces of a reply come, and how such times spread."""
+
+import time
+from collections.abc import AsyncIterable, Sequence
+from statistics import quantiles
+from typing import NamedTuple
+
+
+class Timing(NamedTuple):
+    """Seconds from asking to the first piece of a reply, to its last, and to the end of its stream."""
+
+    first: float
+    last: float
+    end: float
+
+
+async def timed(pieces: AsyncIterable[str]) -> Timing:
+    """Read a reply to its end and say when its pieces came."""
+    asked = time.perf_counter()
+    times = [time.perf_counter() - asked async for piece in pieces if piece]
+    return Timing(times[0], times[-1], time.perf_counter() - asked)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the value that `percent` percent of `values` do not exceed."""
+    if len(values) == 1:
+        return values[0]
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def spread(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    """Return the median and the 95th percentile of times as figures, in milliseconds."""
+    return {f"{name} {label}, ms": percentile(seconds, percent) * 1_000 for label, percent in PERCENTILES.items()}
+
+
+PERCENTILES = {"p50": 50, "p95": 95}

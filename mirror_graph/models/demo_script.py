@@ -1,0 +1,185 @@
+"""The script behind `scripted:demo`: a birthday dinner, and an allergy that is known only where the prompt holds it.
+
+Nothing is remembered here. Each voice reads the prompt it is given and answers from that alone, so what one turn
+learns reaches a later one through the window or through the mind, as with any model, or not at all.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+DANGER = re.compile(r"allergic to shellfish|shellfish allergy", re.IGNORECASE)
+"""How the one danger that the script understands is written, by the user, a thought or the narrative."""
+
+
+class Scene(NamedTuple):
+    """What each voice says to words in which `heard` is found; `knowing` instead, where its prompt holds `DANGER`."""
+
+    heard: str
+    says: Mapping[str, str]
+    knowing: Mapping[str, str] = {}
+
+
+OUTSIDE = Scene(
+    heard="",
+    says={
+        "talker": "I am a script, not a model: `scripted:demo` has lines for the birthday dinner of `mirror demo` and "
+        "for nothing else. Set OPENAI_API_KEY or run `mirror model pull` to talk to a real one.",
+        "goals": "They said something I have no line for: I am a script.",
+        "reasoning": "I am a script, so I cannot reason about what they just said.",
+        "memory": "I heard nothing new that a script could keep.",
+    },
+)
+
+SCENES = (
+    Scene(
+        heard=r"fortieth",
+        says={
+            "talker": "A fortieth, how lovely! For Friday, settle three things in this order: when the eight of you "
+            "sit down, what you cook, and what your sister must not know before. Most of the work can be done on "
+            "Thursday. What should we begin with?",
+            "goals": "They want to give their sister a fortieth birthday dinner for eight on Friday, without stress.",
+            "reasoning": "A dinner for eight is mostly a matter of what can be done the day before.",
+            "memory": "Their sister turns forty on Friday, and they cook for eight.",
+        },
+        knowing={
+            "talker": "Thank you for telling me about the shellfish before anything else, that stays with me. For "
+            "Friday, settle three things in this order: when the eight of you sit down, what you cook, and what your "
+            "sister must not know before. Most of the work can be done on Thursday. What should we begin with?",
+            "reasoning": "They said it before anything else, so it frightens them. A cook tastes everything, so the "
+            "danger is in the kitchen as much as on the plate.",
+        },
+    ),
+    Scene(
+        heard=r"motown|songs",
+        says={
+            "talker": "For the first half hour: Ain't No Mountain High Enough by Marvin Gaye and Tammi Terrell, My "
+            "Girl by the Temptations, Dancing in the Street by Martha and the Vandellas, I Want You Back by the "
+            "Jackson 5, and Signed, Sealed, Delivered by Stevie Wonder. Keep it low until everybody has a glass in "
+            "hand, then let her pick the next one herself: nobody minds a birthday child who takes over the player.",
+            "goals": "Now they want music that makes their sister feel seen as the guests arrive.",
+            "reasoning": "We have left the food for the music. What they told me at the start holds all the same.",
+            "memory": "Their sister loves Motown.",
+        },
+    ),
+    Scene(
+        heard=r"round a table|chairs",
+        says={
+            "talker": "Take the table away from the wall and put a board across its end: that makes two more places. "
+            "Borrow folding chairs, seat the two who talk most in the middle and your sister where she sees the door. "
+            "Narrow plates and one line of candles instead of flowers leave room for what goes in the middle. Try it "
+            "once on Thursday with all the chairs in place, so that nobody ends up behind the door.",
+            "goals": "They want eight people to fit round a table for six and still be comfortable.",
+            "reasoning": "Where everyone reaches into the middle, what is in the middle matters.",
+            "memory": "The table seats six, and eight are coming.",
+        },
+    ),
+    Scene(
+        heard=r"group chat|voting",
+        says={
+            "talker": "One big pan in the middle suits a full table: it can wait for latecomers, everybody helps "
+            "themselves, and you are not carrying plates all evening. Let them vote on the side dishes and the wine "
+            "too, and tell them by Wednesday what each one brings. Which dish do they have in mind?",
+            "goals": "The others want one big Spanish pan, and they would like to please them.",
+            "reasoning": "One pan for everyone leaves no plate that is safe for one person only.",
+            "memory": "Their friends and their sister wish for one big pan, as on their holiday in Spain.",
+        },
+        knowing={
+            "reasoning": "A big Spanish pan most likely means paella, and paella is cooked with prawns and mussels, "
+            "while they are allergic to shellfish. How many vote for it changes nothing about that.",
+        },
+    ),
+    Scene(
+        heard=r"spoil",
+        says={
+            "talker": "It is a good sign that they look forward to it so much. Nobody spoils an evening by having a "
+            "wish of their own, least of all whoever cooks it, and friends who vote on a pan will gladly hear what "
+            "you need. Tell me what you settle on, and we make the list.",
+            "goals": "They want to belong to the excitement, and they may keep quiet for the sake of it.",
+            "reasoning": "They are talking themselves into going along with the others.",
+            "memory": "They do not want to be the one who spoils the evening.",
+        },
+        knowing={
+            "reasoning": "They are talking themselves into going along, and that is how someone who is allergic to "
+            "shellfish ends up with a prawn on the spoon. I have to say it for them.",
+        },
+    ),
+    Scene(
+        heard=r"paella|shopping list",
+        says={
+            "talker": "Lovely choice! For eight: 800 g of paella rice, 16 large prawns, a kilo of mussels, two "
+            "peppers, four tomatoes, two litres of fish stock, saffron, peas and lemons. Taste the broth as it "
+            "thickens: it should be a little saltier than you like.",
+            "goals": "They want the shopping list, and to cook and taste it themselves.",
+            "reasoning": "They have made up their mind, so a list is what helps now.",
+            "memory": "The dish is settled: paella for eight.",
+        },
+        knowing={
+            "talker": "Before any list, your shellfish allergy: a paella is made with prawns and mussels, its stock "
+            "too, and you would be tasting it while you cook. One spoonful is enough to put you in danger. Make "
+            "it with chicken and artichokes instead, all eight of you from one pan: 800 g of paella rice, 1.2 kg of "
+            "chicken thighs, six artichokes, two peppers, two litres of chicken stock, saffron and lemons. And keep "
+            "your emergency medicine within reach on Friday.",
+            "reasoning": "I named it and they have a paella they can eat. What is left is somebody bringing prawns, "
+            "or a pan that had some in it, and they are allergic to shellfish.",
+        },
+    ),
+)
+
+KEPT = {
+    "memory": "They are allergic to shellfish. It concerns themselves, and nothing else they told me matters as much.",
+    "synthesis": "They are allergic to shellfish: they may neither eat nor taste it, whoever wishes for it.",
+}
+"""How a voice that keeps things keeps the danger."""
+
+PLANS = {
+    True: "When food comes up I will name the allergy first, say what could happen and offer a dish that is safe.",
+    False: "I will answer what they ask and listen for anything that could harm them.",
+}
+
+VOICES = {
+    "talker": r"you are its voice",
+    "synthesis": r"you are its core",
+    "joint": r"answer with one json object",
+    "thinker": r"now think about \*\*\w+\*\*",
+}
+"""How each voice's prompt is recognised, the first one that is found."""
+
+OWN_BLOCK = re.compile(r"\A<mirror-(\w+)>.*?</mirror-\1>\s*", re.DOTALL)
+THINKERS = re.compile(r"about \*\*(\w+)\*\*")
+SAID = re.compile(r'^They said: (".*")$', re.MULTILINE)
+THOUGHT = re.compile(r'^- (\w+): (".*")$', re.MULTILINE)
+
+
+def demo(messages: list[BaseMessage]) -> str:
+    """Answer in the voice the prompt asks for, from what stands in the prompt."""
+    asked = f"{messages[0].text}\n{messages[-1].text}"
+    voice = next((name for name, mark in VOICES.items() if re.search(mark, asked, re.IGNORECASE)), "talker")
+    knows = any(DANGER.search(message.text) for message in messages)
+    last = messages[-1].text
+    if voice == "talker":
+        return _line("talker", OWN_BLOCK.sub("", last), knows)
+    if voice == "synthesis":
+        return _account(last, knows)
+    said = json.loads(SAID.findall(last)[-1])
+    thinkers = THINKERS.findall(last)
+    if voice == "joint":
+        return json.dumps({name: _line(name, said, knows) for name in thinkers})
+    return _line(thinkers[-1], said, knows)
+
+
+def _line(voice: str, said: str, knows: bool) -> str:
+    scene = next((scene for scene in SCENES if re.search(scene.heard, said, re.IGNORECASE)), OUTSIDE)
+    lines = {**OUTSIDE.says, **scene.says, **(scene.knowing if knows else {})}
+    kept = KEPT.get(voice, "") if knows else ""
+    return f"{kept} {lines.get(voice, 'I am a script, and I have no thought of this kind.')}".strip()
+
+
+def _account(request: str, knows: bool) -> str:
+    """Write the narrative: the danger, if the request still holds it, what they want, and the plan."""
+    thoughts = {name: json.loads(text) for name, text in THOUGHT.findall(request)}
+    kept = KEPT["synthesis"] if knows else ""
+    return " ".join(part for part in (kept, thoughts.get("goals"), PLANS[knows]) if part)

@@ -1,0 +1,309 @@
+"""What somebody sees who types `mirror`: in a terminal, in a pipe, and when something is wrong."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mirror_graph import cli
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.cli import choosing, showing
+from mirror_graph.cli.choosing import default_model
+from mirror_graph.cli.showing import Speech
+from mirror_graph.errors import ModelFileError
+from mirror_graph.models import files
+from tests.voices import Voices
+
+ALLERGY = "I cook for my sister's fortieth. I'm allergic to shellfish."
+PAELLA = "Paella for eight! The shopping list, please."
+COLOURS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\r")
+COMMAND = [sys.executable, "-c", "from mirror_graph.cli import main; main()"]
+
+
+class Finished(NamedTuple):
+    """What a command left behind."""
+
+    code: object
+    out: str
+    err: str
+
+
+Mirror = Callable[..., Finished]
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fresh machine: no key, no downloaded model, no thread."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("MIRROR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MIRROR_DATABASE", str(tmp_path / "mirror.db"))
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mirror:
+    """Run a command in this process."""
+
+    def run(*arguments: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["mirror", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Finished(ended.value.code, printed.out, printed.err)
+
+    return run
+
+
+def run(*arguments: str, typed: str = "") -> Finished:
+    """Run a command in a process of its own, between pipes."""
+    ended = subprocess.run([*COMMAND, *arguments], input=typed, capture_output=True, text=True, timeout=60)
+    return Finished(ended.returncode, ended.stdout, ended.stderr)
+
+
+class Terminal:
+    """A command with a terminal around it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", ours: int) -> None:
+        self._process = process
+        self._ours = ours
+        self._seen = ""
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._ours, keys.encode())
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    def until(self, text: str) -> str:
+        """Wait for `text`, and return what has been shown up to its end since the last wait."""
+        deadline = time.monotonic() + 30
+        while text not in self._seen:
+            if not select.select([self._ours], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"{text!r} did not come: {self._seen}")
+            self._seen += COLOURS.sub("", os.read(self._ours, 65_536).decode(errors="replace"))
+        shown, found, self._seen = self._seen.partition(text)
+        return shown + found
+
+    def ended(self) -> int:
+        """Wait for the end and return the exit code."""
+        return self._process.wait(30)
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    """Run a command in a process of its own, in a terminal."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def test_help_lists_the_commands_without_importing_langgraph() -> None:
+    heavy = "{'langgraph', 'langchain_core'} & {*sys.modules}"
+    tell = f"import atexit, sys; atexit.register(lambda: print('imported:', {heavy}))"
+    command = [sys.executable, "-c", f"{tell}; {COMMAND[-1]}", "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == ["chat", "demo", "mind", "forget", "model", "bench"]
+    assert "imported: set()" in ended.stdout
+
+
+def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script() -> None:
+    ended = run("demo")
+    assert (ended.code, ended.err) == (0, "")
+    assert "this plays scripted:demo" in ended.out
+    assert [f"turn {turn}:" in ended.out for turn in range(1, 7)] == [True] * 6
+    assert [f"mind after turn {turn}," in ended.out for turn in range(1, 7)] == [True] * 6
+    assert "scripted:demo: 6 turns, 30 calls" in ended.out
+
+
+@pytest.mark.parametrize("thinking", ["parallel", "joint", "synthesis_only", "monologue_only", "off"])
+def test_the_script_warns_only_where_the_mind_carried_the_allergy_out_of_the_window(
+    mirror: Mirror, thinking: str
+) -> None:
+    summary = " ".join(mirror("demo", "--thinking", thinking).out.split()).rpartition("String check")[2]
+    assert "no longer had turn 1" in summary
+    assert ("the last reply has 'allerg'" in summary) == (thinking != "off")
+
+
+def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later() -> None:
+    with terminal("chat", "birthday") as chat:
+        chat.until("A new conversation, 'birthday'")
+        chat.type(f"{ALLERGY}\n")
+        chat.until("mirror  Thank you for telling me about the shellfish")
+        chat.until("you     ")
+        chat.type("Which Motown so")
+        chat.until("mind after turn 1")
+        chat.until("you     Which Motown so")
+        chat.type("ngs?\n")
+        chat.until("mirror  For the first half hour")
+        chat.until("mind after turn 2")
+        chat.type("/mind\n")
+        chat.until("/mind")
+        assert "mind after turn 2" in chat.until("They are allergic to shellfish")
+        chat.type("/quit\n")
+        assert chat.ended() == 0
+
+    again = run("chat", "birthday", typed=f"{PAELLA}\n/nonsense\n\n/mind\n")
+    assert (again.code, again.err) == (0, "")
+    assert "resuming thread 'birthday' at turn 2" in again.out
+    assert "you     Which Motown songs?" in again.out
+    assert "mirror  Before any list, your shellfish allergy" in again.out
+    assert again.out.count("mind after turn 3") == 2
+
+
+def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes_on(
+    endpoint: Endpoint, voices: Voices
+) -> None:
+    voices.said["talker"] = [
+        Answer("one two three four five six seven eight nine ten", pause=0.5),
+        Answer(status=401, error="Your key is\nwrong."),
+        "It is all right again.",
+    ]
+    with terminal("chat", "--thinking", "off") as chat:
+        chat.until("A new conversation")
+        chat.type("Count!\n")
+        chat.until("mirror  one two")
+        chat.interrupt()
+        assert "ten" not in chat.until("stopped; your words are kept")
+        chat.type("Go on.\n")
+        complaint = chat.until("say them again to try again")
+        assert "✗ talker: the call failed" in complaint
+        assert "Traceback" not in complaint
+        chat.type("Go on.\n")
+        chat.until("mirror  It is all right again.")
+        chat.until("you     ")
+        chat.interrupt()
+        chat.until("/quit or Ctrl-D leaves")
+        chat.until("you     ")
+        chat.type("\x04")
+        assert chat.ended() == 0
+
+
+def test_a_mind_is_shown_as_text_and_as_json_until_its_thread_is_forgotten(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(ALLERGY))
+    assert mirror("chat", "birthday", "--user", "ana").code == 0
+
+    birthday = ("birthday", "--user", "ana")
+    shown = mirror("mind", *birthday).out
+    assert "mind after turn 1" in shown
+    assert re.search(r"^  synthesis +1 ", shown, re.MULTILINE)
+    mind = json.loads(mirror("mind", *birthday, "--json").out)
+    assert "allergic to shellfish" in mind["narrative"]
+    assert (mind["thread"], mind["turn"], mind["lag"], mind["failures"]) == ("birthday", 1, 0, {})
+    assert mind["usage"]["talker"]["total"]["calls"] == 1
+
+    monkeypatch.setattr(sys, "stdin", StringIO("n\n"))
+    assert "1 turn and its mind" in mirror("forget", *birthday).out
+    assert mirror("mind", *birthday).code == 0
+    assert mirror("forget", *birthday, "--yes") == (0, "'birthday' is forgotten.\n", "")
+    assert mirror("mind", *birthday).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["mind", "nobody"], "no thread 'nobody' in "),
+        (["forget", "nobody", "--yes", "--user", "ana"], "no thread 'nobody' of user 'ana' in "),
+        (["chat", "--model", "openai:gpt-4o-mini"], "needs OPENAI_API_KEY"),
+        (["chat", "--model", "nonsense"], "unknown model 'nonsense'"),
+        (["demo", "--model", "local:smollm2-135m"], "run `mirror model pull smollm2-135m`"),
+        (["chat", "--model", "scripted:demo", "--database", "/dev/null/mirror.db"], "cannot open the database"),
+        (["model", "pull", "nonsense"], "unknown local model 'nonsense'"),
+        (["model", "path"], "is not downloaded"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(mirror: Mirror, arguments: list[str], problem: str) -> None:
+    ended = mirror(*arguments)
+    assert ended.code == 1
+    assert problem in ended.err
+    assert ended.err.startswith("✗ ")
+    assert ended.err.count("\n") == 1
+
+
+def test_reading_a_thread_makes_no_database(mirror: Mirror, tmp_path: Path) -> None:
+    mirror("mind", "nobody")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_its_extra_the_command_says_what_to_install(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "rich" else name)
+    assert mirror("--help") == (2, "", "mirror needs rich: pip install 'mirror-graph[cli]'\n")
+
+
+def test_the_default_model_is_the_keys_then_the_local_then_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_model().model == "scripted:demo"
+    monkeypatch.setattr(choosing, "find", lambda name: Path(f"{name}.gguf"))
+    assert default_model().model == "local:qwen2.5-coder-1.5b"
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    assert default_model().model == "openai:gpt-4o-mini"
+
+
+def test_a_model_is_pulled_with_its_progress_and_then_listed(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pull(name: str, *, on_progress: files.Progress) -> Path:
+        on_progress(50_000_000, 98_362_432)
+        return Path("/models/small.gguf")
+
+    def find(name: str) -> Path:
+        if name == "smollm2-135m":
+            return Path("/models/small.gguf")
+        raise ModelFileError("not there", path="")
+
+    monkeypatch.setattr(files, "pull", pull)
+    monkeypatch.setattr(files, "find", find)
+    pulled = mirror("model", "pull", "smollm2-135m").out
+    assert "98.4/98.4 MB" in pulled
+    assert pulled.endswith("/models/small.gguf\n")
+    listed = mirror("model", "list").out
+    assert re.search(r"qwen2.5-coder-1.5b .* not downloaded", listed)
+    assert re.search(r"smollm2-135m .* downloaded", listed)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1_000])
+def test_words_are_broken_at_the_edge_however_their_pieces_were_cut(
+    size: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(showing.console, "width", 48)
+    text = "Once upon a midnight dreary, while I pondered,\n\n- weak and weary,\n- over many a quaint volume"
+    speech = Speech("mirror")
+    for start in range(0, len(text), size):
+        speech.add(text[start : start + size])
+    speech.end()
+    out = capsys.readouterr().out
+    assert out.split() == ["mirror", *text.split()]
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "mirror  Once upon a midnight dreary, while I",
+        "        pondered,",
+        "",
+        "        - weak and weary,",
+        "        - over many a quaint volume",
+    ]

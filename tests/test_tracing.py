@@ -1,0 +1,117 @@
+"""What LangSmith gets to see of a conversation, at a local server that takes what its client sends."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
+
+pytestmark = pytest.mark.enable_socket
+
+SECRET = "peanuts"
+PROGRAM = f"""
+import asyncio
+
+from langchain_core.tracers.langchain import wait_for_all_tracers
+
+from mirror_graph import MirrorContext, open_mirror
+
+
+async def converse():
+    context = MirrorContext(talker_model="scripted:echo", think_after=60)  # `settle` ends the wait
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("dinner", user_id="ana")
+        await conversation.say("I am allergic to {SECRET}.")
+        assert await conversation.settle(20)
+        await conversation.say("No {SECRET}, please.")
+        await conversation.say("Is there {SECRET} in pesto?")
+        assert await conversation.settle(20)
+
+
+asyncio.run(converse())
+wait_for_all_tracers()
+"""
+"""Three turns and two passes, the second over two turns. Every voice repeats what it is told."""
+
+
+def trace(**env: str) -> list[TracedRun]:
+    """Run the program in a process of its own: the LangSmith client reads its environment once."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("LANGSMITH_", "LANGCHAIN_"))}
+    with langsmith_endpoint() as langsmith:
+        traced = {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "none"}
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", PROGRAM], env={**clean, **traced, **env}, check=True, timeout=60
+        )
+        return langsmith.runs
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[TracedRun]:
+    return trace()
+
+
+def named(runs: list[TracedRun], name: str) -> list[TracedRun]:
+    return [run for run in runs if run.name == name]
+
+
+def path(run: TracedRun, runs: list[TracedRun]) -> list[str]:
+    """Name the runs from the root of the trace down to `run`."""
+    parent = next((it for it in runs if it.id == run.parent), None)
+    return [*(path(parent, runs) if parent else []), run.name]
+
+
+def test_a_turn_is_one_trace_from_recall_to_commit(runs: list[TracedRun]) -> None:
+    first, *_ = named(runs, "turn")
+
+    paths = {tuple(path(run, runs)) for run in runs if run.trace == first.id}
+
+    thinking = ("turn", "schedule", "thinking")
+    thinkers = {(*thinking, name) for name in ("goals", "reasoning", "memory", "synthesis")}
+    calls = {("turn", "talker", "talker"), *((*thinker, thinker[-1]) for thinker in thinkers)}
+    nodes = {("turn", "recall"), ("turn", "talker"), ("turn", "schedule"), (*thinking, "commit")}
+    assert {("turn",), *nodes, thinking, *thinkers, *calls} <= paths
+    assert all(run.ended for run in runs)
+
+
+def test_nothing_stands_beside_the_turns(runs: list[TracedRun]) -> None:
+    assert [run.name for run in runs if run.parent is None] == ["turn", "turn", "turn"]
+    assert {run.trace for run in runs} == {turn.id for turn in named(runs, "turn")}
+
+
+def test_a_pass_over_several_turns_belongs_to_the_newest(runs: list[TracedRun]) -> None:
+    first, _, third = named(runs, "turn")
+
+    thinking = named(runs, "thinking")
+
+    assert [run.trace for run in thinking] == [first.id, third.id]
+    assert [run.metadata["turn"] for run in thinking] == [1, 3]
+
+
+def test_every_run_is_listed_with_its_thread(runs: list[TracedRun]) -> None:
+    assert len({run.metadata["thread_id"] for run in runs}) == 1
+
+
+def test_every_model_call_says_its_turn_and_component(runs: list[TracedRun]) -> None:
+    calls = [run for run in runs if run.is_model_call]
+
+    said = [(run.metadata["turn"], run.metadata["component"]) for run in calls]
+
+    thinking = ("goals", "reasoning", "memory", "synthesis")
+    assert sorted(said) == sorted(
+        [(turn, "talker") for turn in (1, 2, 3)] + [(turn, voice) for turn in (1, 3) for voice in thinking]
+    )
+    assert all(run.name == run.metadata["component"] for run in calls)
+
+
+def test_what_was_said_is_content_and_nothing_else(runs: list[TracedRun]) -> None:
+    assert [run.name for run in runs if SECRET in run.labels] == []
+    assert all(SECRET in run.content for run in runs if run.is_model_call)
+
+
+def test_what_was_said_stays_here_where_langsmith_is_told_to_hide_it() -> None:
+    runs = trace(LANGSMITH_HIDE_INPUTS="true", LANGSMITH_HIDE_OUTPUTS="true")
+
+    assert len(named(runs, "turn")) == 3
+    assert [run.name for run in runs if SECRET in run.labels + run.content] == []
