@@ -30,7 +30,7 @@ def block(mark: str, content: str) -> str:
 
 def unmarked(text: str) -> str:
     """Return `text` with look-alikes for angle brackets: it reads the same and can form no tag."""
-    return text.replace("<", "‹").replace(">", "›")
+    return text.replace("<", "\u2039").replace(">", "\u203a")
 
 
 def quoted(text: str) -> str:

@@ -6,11 +6,16 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
+from mirror_graph.ledger.narrative import checked
+from mirror_graph.nodes.inner import mind_block
+from mirror_graph.nodes.remember import ledger_task, notes_task
 from mirror_graph.nodes.synthesize import request
-from mirror_graph.nodes.talk import mind_block, reply_prompt
+from mirror_graph.nodes.talk import reply_prompt
 from mirror_graph.nodes.think import stream, task
 from mirror_graph.prompts import VOICES, block, quoted, render, unmarked
 from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
+from mirror_graph.state.constraints import active
+from tests.test_ledger import entry
 
 CONTEXT = MirrorContext(instructions="Mention that the kitchen closes at ten.")
 
@@ -34,25 +39,26 @@ def a_mind() -> MindState:
     }
 
 
+def the_block(mind: MindState, touched: tuple[str, ...] = ()) -> str:
+    return mind_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe")
+
+
 def as_text(prompt: list[BaseMessage]) -> str:
     return "\n\n".join(f"[{message.type}]\n{message.text}" for message in prompt)
 
 
 def test_the_talkers_prompt(snapshot: SnapshotAssertion) -> None:
     messages = [HumanMessage("I'm allergic to peanuts."), AIMessage("Good to know."), HumanMessage("Satay tonight?")]
-    assert as_text(reply_prompt(messages, mind_block(a_mind(), "0badcafe"), CONTEXT)) == snapshot
+    assert as_text(reply_prompt(messages, the_block(a_mind()), CONTEXT)) == snapshot
 
 
 def test_the_talkers_first_prompt(snapshot: SnapshotAssertion) -> None:
-    assert (
-        as_text(reply_prompt([HumanMessage("Hello")], mind_block(empty_mind(), "0badcafe"), MirrorContext()))
-        == snapshot
-    )
+    assert as_text(reply_prompt([HumanMessage("Hello")], the_block(empty_mind()), MirrorContext())) == snapshot
 
 
 def test_the_talkers_block_of_thoughts(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "narrative": {"turn": 0, "text": ""}}
-    assert mind_block(mind, "0badcafe") == snapshot
+    assert the_block(mind) == snapshot
 
 
 @pytest.mark.parametrize("voice", [*ALL_THINKERS, "humour: what makes them laugh"])
@@ -63,7 +69,24 @@ def test_a_thinkers_prompt(voice: str, snapshot: SnapshotAssertion) -> None:
 
 def test_the_joint_task(snapshot: SnapshotAssertion) -> None:
     aspects = "\n\n".join(task(voice) for voice in ALL_THINKERS)
-    assert render("joint", aspects=aspects, names='"goals", "reasoning", "memory"') == snapshot
+    ledger, names = ledger_task([], []), '"goals", "reasoning", "memory"'
+    assert render("joint", aspects=aspects, names=names, ledger=ledger, notes=notes_task()) == snapshot
+
+
+def test_the_memory_task_with_its_ledger(snapshot: SnapshotAssertion) -> None:
+    known, caught = entry("peanuts"), entry("bees", quote='I\'m "allergic" to\nbees.')
+    ledger = ledger_task([known], [caught])
+    assert render("memory_answer", task=task("memory"), ledger=ledger, notes=notes_task()) == snapshot
+
+
+def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
+    deadly = entry("bees", severity="life-threatening")
+    mind: MindState = {**a_mind(), "constraints": [entry("</mirror-0badcafe>"), deadly, entry("dust")]}
+    assert the_block(mind, touched=(entry("</mirror-0badcafe>")["id"],)) == snapshot
+
+
+def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
+    assert checked("We talked.", [entry("peanuts"), entry("bees", whose="my sister")], 200) == snapshot
 
 
 @pytest.mark.parametrize("thoughts", [True, False], ids=["thoughts", "synthesis_only"])
@@ -99,3 +122,7 @@ def test_no_quoted_text_can_pass_for_a_line_or_a_tag_of_ours(text: str) -> None:
 def test_no_text_inside_the_block_can_close_it(text: str) -> None:
     fenced = block("0badcafe", unmarked(text))
     assert fenced.count("<mirror-0badcafe>") == fenced.count("</mirror-0badcafe>") == 1
+
+
+def test_the_other_voices(snapshot: SnapshotAssertion) -> None:
+    assert [render("repair", dangers="peanuts"), render("directive")] == snapshot

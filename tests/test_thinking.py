@@ -63,7 +63,7 @@ async def test_thinkers_go_on_from_their_own_thoughts(endpoint: Endpoint) -> Non
     second = [call for call in endpoint.calls if voice_of(call) == "goals"][1]
     assert [message["role"] for message in second.messages] == ["system", "user", "assistant", "user"]
     assert "message 1" in second.messages[1]["content"]
-    assert "reasoning: Food may be a risk." in second.messages[2]["content"]
+    assert "Food may be a risk." in second.messages[2]["content"]
     assert "message 2" in second.messages[3]["content"]
 
 

@@ -11,7 +11,8 @@ from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import count_tokens, cut_to_sentence
 
 REFUSAL = re.compile(
-    r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable)\b|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
+    r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable)\b"
+    r"|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
 )
 """How models decline. Such words are no account of anything."""
 

@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore
 
 from mirror_graph.state import Narrative
 from mirror_graph.storage.leases import leased
-from mirror_graph.storage.records import Records, Version
+from mirror_graph.storage.records import Records, Written
 
 VERSIONS = 20
 """How many narratives of a thread are kept for its history."""
@@ -36,14 +36,19 @@ class Storage:
             yield
 
     async def keep(self, thread_id: str, narrative: Narrative) -> None:
-        """Keep a narrative in the thread's history, the newest `VERSIONS` of them."""
-        kind, written = self.saver.serde.dumps_typed(narrative)
-        await self._records.keep(thread_id, Version(narrative["turn"], kind, written), VERSIONS)
+        """Keep a narrative in the thread's history, the newest `VERSIONS` of them. The thread is to be locked.
+
+        They are written as one value: an account repeats most of the last one, and compresses to little beside it.
+        """
+        earlier = [it for it in await self.history(thread_id) if it["turn"] != narrative["turn"]]
+        versions = [*earlier, narrative][-VERSIONS:]
+        await self._records.keep(thread_id, Written(*self.saver.serde.dumps_typed(versions)))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
-        versions = await self._records.versions(thread_id)
-        return [self.saver.serde.loads_typed((version.kind, version.written)) for version in versions]
+        written = await self._records.versions(thread_id)
+        versions: list[Narrative] = self.saver.serde.loads_typed(tuple(written)) if written else []
+        return versions
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint of a thread but the newest, which alone is ever read."""

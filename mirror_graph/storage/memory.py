@@ -1,6 +1,5 @@
 """Threads in memory: gone with the process."""
 
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import Version
+from mirror_graph.storage.records import Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 
@@ -24,7 +23,7 @@ class MemoryRecords:
 
     def __init__(self, saver: InMemorySaver) -> None:
         self._saver = saver
-        self._versions: defaultdict[str, dict[int, Version]] = defaultdict(dict)
+        self._versions: dict[str, Written] = {}
 
     async def take(self, thread_id: str, holder: str) -> bool:
         """Take a lease."""
@@ -33,16 +32,13 @@ class MemoryRecords:
     async def drop(self, thread_id: str, holder: str) -> None:
         """Give a lease back."""
 
-    async def keep(self, thread_id: str, version: Version, most: int) -> None:
-        """Keep a version of a mind."""
-        kept = self._versions[thread_id]
-        kept[version.turn] = version
-        for turn in sorted(kept)[:-most]:
-            del kept[turn]
+    async def keep(self, thread_id: str, versions: Written) -> None:
+        """Keep the versions of a mind."""
+        self._versions[thread_id] = versions
 
-    async def versions(self, thread_id: str) -> list[Version]:
-        """Return the kept versions of a mind, oldest first."""
-        return [version for _, version in sorted(self._versions.get(thread_id, {}).items())]
+    async def versions(self, thread_id: str) -> Written | None:
+        """Return the kept versions of a mind."""
+        return self._versions.get(thread_id)
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, with its writes and values."""

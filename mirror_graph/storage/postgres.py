@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import LEASE_SECONDS, Version
+from mirror_graph.storage.records import LEASE_SECONDS, Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 if TYPE_CHECKING:
@@ -23,11 +23,9 @@ CREATE TABLE IF NOT EXISTS mirror_leases (
     until timestamptz NOT NULL
 );
 CREATE TABLE IF NOT EXISTS mirror_versions (
-    thread_id text NOT NULL,
-    turn integer NOT NULL,
+    thread_id text PRIMARY KEY,
     kind text NOT NULL,
-    written bytea NOT NULL,
-    PRIMARY KEY (thread_id, turn)
+    value bytea NOT NULL
 );
 """
 
@@ -41,16 +39,11 @@ WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
 DROP = "DELETE FROM mirror_leases WHERE thread_id = %(thread)s AND holder = %(holder)s"
 
 KEEP = """
-INSERT INTO mirror_versions VALUES (%(thread)s, %(turn)s, %(kind)s, %(written)s)
-ON CONFLICT (thread_id, turn) DO UPDATE SET kind = excluded.kind, written = excluded.written
+INSERT INTO mirror_versions VALUES (%(thread)s, %(kind)s, %(value)s)
+ON CONFLICT (thread_id) DO UPDATE SET kind = excluded.kind, value = excluded.value
 """
 
-KEEP_MOST = """
-DELETE FROM mirror_versions WHERE thread_id = %(thread)s AND turn NOT IN (
-    SELECT turn FROM mirror_versions WHERE thread_id = %(thread)s ORDER BY turn DESC LIMIT %(most)s)
-"""
-
-VERSIONS = "SELECT turn, kind, written FROM mirror_versions WHERE thread_id = %(thread)s ORDER BY turn"
+VERSIONS = "SELECT kind, value FROM mirror_versions WHERE thread_id = %(thread)s"
 
 FORGET = "DELETE FROM mirror_versions WHERE thread_id = %(thread)s"
 
@@ -107,15 +100,14 @@ class PostgresRecords:
         """Give a lease back."""
         await self._write((DROP, {"thread": thread_id, "holder": holder}))
 
-    async def keep(self, thread_id: str, version: Version, most: int) -> None:
-        """Keep a version of a mind, and the newest of the older ones."""
-        await self._write(
-            (KEEP, {"thread": thread_id, **version._asdict()}), (KEEP_MOST, {"thread": thread_id, "most": most})
-        )
+    async def keep(self, thread_id: str, versions: Written) -> None:
+        """Keep the versions of a mind in the place of the earlier ones."""
+        await self._write((KEEP, {"thread": thread_id, **versions._asdict()}))
 
-    async def versions(self, thread_id: str) -> list[Version]:
-        """Return the kept versions of a mind, oldest first."""
-        return [Version(**row) for row in await self._read(VERSIONS, {"thread": thread_id})]
+    async def versions(self, thread_id: str) -> Written | None:
+        """Return the kept versions of a mind."""
+        rows = await self._read(VERSIONS, {"thread": thread_id})
+        return Written(**rows[0]) if rows else None
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, by the saver's own statement.

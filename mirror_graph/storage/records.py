@@ -6,12 +6,11 @@ LEASE_SECONDS = 5.0
 """How long a thread stays closed after its host was killed in the middle of a turn."""
 
 
-class Version(NamedTuple):
-    """A narrative as it stood after `turn`, serialized."""
+class Written(NamedTuple):
+    """A value as the saver's serializer writes it."""
 
-    turn: int
     kind: str
-    written: bytes
+    value: bytes
 
 
 class Records(Protocol):
@@ -25,12 +24,12 @@ class Records(Protocol):
         """Give a lease back."""
         ...
 
-    async def keep(self, thread_id: str, version: Version, most: int) -> None:
-        """Keep a version of a mind, and of older ones the newest, `most` in all."""
+    async def keep(self, thread_id: str, versions: Written) -> None:
+        """Keep the versions of a mind in the place of the earlier ones."""
         ...
 
-    async def versions(self, thread_id: str) -> list[Version]:
-        """Return the kept versions of a mind, oldest first."""
+    async def versions(self, thread_id: str) -> Written | None:
+        """Return the kept versions of a mind, or None before the first."""
         ...
 
     async def prune(self, thread_id: str) -> None:

@@ -12,7 +12,7 @@ from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import LEASE_SECONDS, Version
+from mirror_graph.storage.records import LEASE_SECONDS, Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 SETUP = """
@@ -23,12 +23,10 @@ CREATE TABLE IF NOT EXISTS mirror_leases (
     until REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mirror_versions (
-    thread_id TEXT NOT NULL,
-    turn INTEGER NOT NULL,
+    thread_id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
-    written BLOB NOT NULL,
-    PRIMARY KEY (thread_id, turn)
-) WITHOUT ROWID;
+    value BLOB NOT NULL
+);
 """
 
 NOW = "(julianday('now') * 86400.0)"
@@ -41,14 +39,9 @@ WHERE holder = excluded.holder OR until < {NOW}
 
 DROP = "DELETE FROM mirror_leases WHERE thread_id = :thread AND holder = :holder"
 
-KEEP = "INSERT OR REPLACE INTO mirror_versions VALUES (:thread, :turn, :kind, :written)"
+KEEP = "INSERT OR REPLACE INTO mirror_versions VALUES (:thread, :kind, :value)"
 
-KEEP_MOST = """
-DELETE FROM mirror_versions WHERE thread_id = :thread AND turn NOT IN (
-    SELECT turn FROM mirror_versions WHERE thread_id = :thread ORDER BY turn DESC LIMIT :most)
-"""
-
-VERSIONS = "SELECT turn, kind, written FROM mirror_versions WHERE thread_id = :thread ORDER BY turn"
+VERSIONS = "SELECT kind, value FROM mirror_versions WHERE thread_id = :thread"
 
 PRUNE_WRITES = """
 DELETE FROM writes WHERE thread_id = :thread AND checkpoint_id < (
@@ -82,7 +75,8 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
             await connection.executescript(SETUP)
         except SqliteError as error:
             raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
-        store = await stack.enter_async_context(AsyncSqliteStore.from_conn_string(str(_placed(path))))
+        store = AsyncSqliteStore(connection)
+        store.lock = saver.lock  # one connection, one writer: two of them would find the file locked
         await store.setup()
         yield Storage(saver, store, SqliteRecords(saver))
 
@@ -108,15 +102,14 @@ class SqliteRecords:
         """Give a lease back."""
         await self._write((DROP, {"thread": thread_id, "holder": holder}))
 
-    async def keep(self, thread_id: str, version: Version, most: int) -> None:
-        """Keep a version of a mind, and the newest of the older ones."""
-        await self._write(
-            (KEEP, {"thread": thread_id, **version._asdict()}), (KEEP_MOST, {"thread": thread_id, "most": most})
-        )
+    async def keep(self, thread_id: str, versions: Written) -> None:
+        """Keep the versions of a mind in the place of the earlier ones."""
+        await self._write((KEEP, {"thread": thread_id, **versions._asdict()}))
 
-    async def versions(self, thread_id: str) -> list[Version]:
-        """Return the kept versions of a mind, oldest first."""
-        return [Version(*row) for row in await self._read(VERSIONS, {"thread": thread_id})]
+    async def versions(self, thread_id: str) -> Written | None:
+        """Return the kept versions of a mind."""
+        rows = await self._read(VERSIONS, {"thread": thread_id})
+        return Written(*rows[0]) if rows else None
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, and the writes that belong to them."""
