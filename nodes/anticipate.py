@@ -1,10 +1,15 @@
-"""Between turns: what a safety constraint will touch, written down before anybody asks for it."""
+"""Between turns: what a danger will be met by, written down before anybody asks for it."""
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
 
+from mirror_graph.ledger.relevance import content
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import MirrorContext, Tokens
@@ -12,20 +17,23 @@ from mirror_graph.state.values import SafetyConstraint
 
 ANTICIPATION = "anticipation"
 ANTICIPATION_TOKENS = 400
-TOUCHES_LIMIT = 24
-WORDS_LIMIT = 5
 
-# A bound for the model's grammar; an answer that oversteps it is cut, not refused.
-_SHORT = {"minItems": 3, "maxItems": 5, "items": {"type": "string", "maxLength": 40}}
+PHRASES_LIMIT = 24
+WORDS_LIMIT = 5
+ALIKE_LIMIT = 3
+"""How many phrases may hold the same word: small models vary one phrase until they are stopped."""
+
+# For the model's grammar alone: an answer that oversteps it is cut and not refused.
+_SLOT: JsonDict = {"minItems": 3, "maxItems": 5, "items": {"type": "string", "maxLength": 40}}
 
 
 class Slots(BaseModel):
-    """What may stand for a danger in a request, by what it is."""
+    """What may stand for a danger in a request, by what it is: an open list makes small models ramble."""
 
-    things: list[str] = Field(default_factory=list, json_schema_extra=_SHORT)
-    places: list[str] = Field(default_factory=list, json_schema_extra=_SHORT)
-    activities: list[str] = Field(default_factory=list, json_schema_extra=_SHORT)
-    words: list[str] = Field(default_factory=list, json_schema_extra=_SHORT)
+    things: list[str] = Field(default_factory=list, json_schema_extra=_SLOT)
+    places: list[str] = Field(default_factory=list, json_schema_extra=_SLOT)
+    activities: list[str] = Field(default_factory=list, json_schema_extra=_SLOT)
+    words: list[str] = Field(default_factory=list, json_schema_extra=_SLOT)
 
 
 class Anticipation(NamedTuple):
@@ -36,25 +44,38 @@ class Anticipation(NamedTuple):
 
 
 async def anticipate(entry: SafetyConstraint, context: MirrorContext, turn: int) -> Anticipation:
-    """Ask once what a request may hold that touches `entry`.
+    """Write down what a request may hold that touches `entry`.
 
     Raises `CallError` where no answer can be read.
     """
-    answer = await ask_structured(ANTICIPATION, request(entry), Slots, context, turn, ANTICIPATION_TOKENS)
-    slots = answer.value
-    return Anticipation(cleaned([*slots.things, *slots.places, *slots.activities, *slots.words], entry), answer.tokens)
+    answer = await ask_structured(ANTICIPATION, anticipation(entry), Slots, context, turn, ANTICIPATION_TOKENS)
+    return Anticipation(chosen(answer.value, entry["about"]), answer.tokens)
 
 
-def request(entry: SafetyConstraint) -> list[BaseMessage]:
-    """Lay out the question about one entry; what changes from entry to entry stands last."""
-    return [
-        HumanMessage(
-            render(
-                "anticipate", kind=entry["kind"], about=quoted(entry["about"]), quote=quoted(entry["source"]["quote"])
-            )
-        )
-    ]
+def anticipation(entry: SafetyConstraint) -> list[BaseMessage]:
+    """Lay out the question; what changes from entry to entry stands last."""
+    about, quote = quoted(entry["about"]), quoted(entry["source"]["quote"])
+    return [HumanMessage(render("anticipate", kind=entry["kind"], about=about, quote=quote))]
 
 
-def cleaned(phrases, entry):
-    return list(dict.fromkeys(phrases))
+def chosen(slots: Slots, about: str) -> list[str]:
+    """Choose the phrases that say something new about what `about` is met by, from each slot in turn."""
+    said = {frozenset[str](), frozenset(content(about))}
+    alike: Counter[str] = Counter()
+    phrases: list[str] = []
+    for phrase in _in_turn(slots.things, slots.words, slots.activities, slots.places):
+        words = phrase.split()
+        meaning = content(phrase)
+        fresh = frozenset(meaning) - frozenset(content(about))
+        if not fresh or frozenset(meaning) in said or len(words) > WORDS_LIMIT or len(set(meaning)) < len(meaning):
+            continue
+        if any(alike[word] >= ALIKE_LIMIT for word in fresh):
+            continue
+        said.add(frozenset(meaning))
+        alike.update(fresh)
+        phrases.append(" ".join(words))
+    return phrases[:PHRASES_LIMIT]
+
+
+def _in_turn(*slots: Iterable[str]) -> Iterable[str]:
+    return chain.from_iterable(filter(None, row) for row in zip_longest(*slots))

@@ -19,7 +19,7 @@ from mirror_graph.benchmarks.curate.cases import Category, read_cases, read_pool
 from mirror_graph.benchmarks.curate.conversations import CONTROLS, RISKY, SCENARIOS, Control, Dialogue, write
 from mirror_graph.benchmarks.curate.judge import is_passed, read_rating, read_yes
 from mirror_graph.benchmarks.curate.prices import price_of
-from mirror_graph.benchmarks.curate.statistics import kappa, paired_difference, pass_rate, two_sided_score
+from mirror_graph.benchmarks.curate.statistics import calibrate, kappa, paired_difference, pass_rate, two_sided_score
 from mirror_graph.benchmarks.curate.tasks import spread
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.prompts import render
@@ -205,17 +205,16 @@ def test_whatever_is_always_answered_scores_half_at_most(against: bool, named: b
 
 
 def said(text: str, tokens: list[list[tuple[str, float]]] | None = None) -> ModelOutput:
-    logprobs = tokens and Logprobs(
-        content=[
-            Logprob(
-                token=choices[0][0],
-                logprob=math.log(choices[0][1]),
-                top_logprobs=[TopLogprob(token=token, logprob=math.log(share)) for token, share in choices],
-            )
-            for choices in tokens
-        ]
-    )
-    choice = ChatCompletionChoice(message=ChatMessageAssistant(content=text), logprobs=logprobs or None)
+    content = [
+        Logprob(
+            token=choices[0][0],
+            logprob=math.log(choices[0][1]),
+            top_logprobs=[TopLogprob(token=token, logprob=math.log(share)) for token, share in choices],
+        )
+        for choices in tokens or []
+    ]
+    logprobs = Logprobs(content=content) if content else None
+    choice = ChatCompletionChoice(message=ChatMessageAssistant(content=text), logprobs=logprobs)
     return ModelOutput(model="judge", choices=[choice])
 
 
@@ -271,6 +270,14 @@ def test_a_judge_that_agrees_has_kappa_one() -> None:
     found = compare("human_1", [0, 1, 2, 2], [0, 1, 2, 2], exact=True)
     assert (found.agree.value, found.kappa) == (1.0, 1.0)
     assert compare("human_1", [0, 1, 2], [0, 0, 2], exact=False).agree.value == 1.0
+
+
+def test_a_threshold_is_judged_on_replies_it_has_not_seen() -> None:
+    sure = calibrate([0.1, 0.2, 0.3, 0.4, 0.42, 0.44, 0.5], [False] * 3 + [True] * 4)
+    assert (sure.auc, sum(sure.held_out)) == (1.0, 7)
+    assert 0.3 < sure.yes_from <= 0.4
+    blind = calibrate([0.5, 0.5, 0.5, 0.5], [True, False, True, False])
+    assert (blind.auc, sum(blind.held_out)) == (0.5, 0)
 
 
 def test_a_price_is_of_the_longest_name_that_fits() -> None:

@@ -37,8 +37,7 @@ from mirror_graph.errors import ConfigurationError
 pytestmark = [
     pytest.mark.timeout(300),
     # Inspect's own: it leaves files and loops to the garbage collector.
-    pytest.mark.filterwarnings("default::ResourceWarning", "default::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("default::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 SAFE = "I would not: your allergy to peanuts makes it dangerous. Have the rice instead."
@@ -204,6 +203,7 @@ def test_an_experiment_an_arm_is_uploaded_with_its_scores(model: Endpoint, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_killed_five_times_ends_with_the_same_numbers(model: Endpoint, tmp_path: Path) -> None:
     model.answer = lambda call: Answer(str(answer(call)), delay=0.03)
     command = [

@@ -66,9 +66,9 @@ class Report:
 
 
 @task
-def ratings(path: str, form: Form = "questions", logprobs: bool = True) -> Task:
+def ratings(path: str, form: Form = "questions", logprobs: bool = True, cached: bool = False) -> Task:
     """Judge replies that people have rated: `inspect eval benchmarks/curate/agreement.py -T path=RATINGS.csv`."""
-    config = GenerateConfig(cache=CachePolicy(expiry=None))
+    config = GenerateConfig(cache=CachePolicy(expiry=None) if cached else False)
     return Task(
         dataset=MemoryDataset(_samples(path)),
         solver=replay(),
@@ -93,7 +93,7 @@ def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool 
     """Let `model` judge every rated reply, and compare."""
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
     _, [log] = eval_set(
-        [ratings(str(path), form, logprobs)],
+        [ratings(str(path), form, logprobs, cached=True)],
         log_dir=str(folder / form),
         model="none/none",
         model_roles={GRADER: inspect_model(model, GenerateConfig(max_connections=connections))},

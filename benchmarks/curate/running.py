@@ -63,6 +63,7 @@ class Plan:
                 logprobs=self.logprobs,
                 seed=self.seed,
                 cases=self.cases,
+                cached=True,
                 **asdict(self.setup),
             )
             for scenario in self.scenarios

@@ -27,11 +27,13 @@ def curate(
     logprobs: bool = True,
     seed: int = 0,
     cases: int | None = None,
+    cached: bool = False,
     **setup: int,
 ) -> Task:
     """One arm on one scenario: each case once risky, as in CURATe, and once for each control.
 
-    `cases` takes that many, evenly from categories and languages; `setup` are fields of `arms.Setup`.
+    `cases` takes that many, evenly from categories and languages; `cached` keeps every call, for a run that is
+    to be resumed; `setup` are fields of `arms.Setup`.
     """
     chosen = spread(read_cases(inputs), cases)
     names = controls.split(",") if isinstance(controls, str) else controls
@@ -42,7 +44,7 @@ def curate(
         for name in names
     ]
     # A call that a killed run has paid for is not paid again. Each arm pays for its own, so that all are timed.
-    cache = CachePolicy(expiry=None, scopes={"arm": arm, "seed": str(seed)})
+    cache = CachePolicy(expiry=None, scopes={"arm": arm, "seed": str(seed)}) if cached else False
     config = GenerateConfig(temperature=TEMPERATURE, cache=cache)
     return Task(
         dataset=MemoryDataset(samples, name="curate"),

@@ -4,7 +4,7 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-_PLAIN = {**dict.fromkeys("’‘ʼ´`", "'"), **dict.fromkeys('"“”„«»「」『』*', "")}
+_PLAIN = {**dict.fromkeys("’‘ʼ´`", "'"), **dict.fromkeys('"“”„«»「」『』*', ""), "œ": "oe", "Œ": "oe", "æ": "ae", "Æ": "ae"}
 
 
 class Folded(NamedTuple):

@@ -1,9 +1,9 @@
 """When two constraints are the same one: the same kind, person and danger, however it was spelt."""
 
 import re
-import unicodedata
 from hashlib import sha256
 
+from mirror_graph.ledger.folding import fold_character
 from mirror_graph.state.text import clean
 from mirror_graph.state.values import Kind
 
@@ -12,7 +12,6 @@ _ARTICLES = frozenset(
     "el la los las lo un una unos unas mi mis le les l du des d une mon ma mes "
     "o os as um uma uns umas meu minha il gli i uno mio mia".split()
 )
-_APOSTROPHES = str.maketrans("’‘ʼ´`", "'''''")
 
 
 def constraint_id(kind: Kind, about: str, whose: str) -> str:
@@ -22,8 +21,7 @@ def constraint_id(kind: Kind, about: str, whose: str) -> str:
 
 def normalised(about: str) -> str:
     """Return `about` as it is compared: no case, no accents, no leading article, no plural."""
-    plain = unicodedata.normalize("NFKD", clean(about).translate(_APOSTROPHES).casefold())
-    words = re.findall(r"[^\W_]+", "".join(letter for letter in plain if not unicodedata.combining(letter)))
+    words = re.findall(r"[^\W_]+", "".join(map(fold_character, clean(about))))
     while len(words) > 1 and words[0] in _ARTICLES:
         words = words[1:]
     return " ".join(map(_singular, words))

@@ -1,12 +1,14 @@
 """What brings which danger near, as data: general knowledge, one TOML file a field, read once at the first message.
 
 A concept has `words` that speak of it, in several languages: phrases between commas, `*` for any ending. A request
-that speaks of it also speaks of what it `brings`; an entry that names it also `minds` others. Each file says by
-which `kinds` of entries its concepts can be named, and with `met = false` that no request speaks of them.
+that speaks of it also speaks of what it `brings`; an entry that names it also `minds` others. A file says by which
+`kinds` of entries its concepts can be named, and with `met = false` that no request speaks of them. `common.txt`
+holds the words that say nothing about what is asked.
 """
 
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -14,87 +16,89 @@ from typing import Any, NamedTuple
 from mirror_graph.ledger.relations.spelling import split, stem
 
 LONGEST = 4
-SHORTEST_BEGINNING = 5
+"""Words of the longest phrase."""
+
+BEGINNING = 5
+"""Letters from which on a word's beginning stands for the word; a shorter one takes a few endings only."""
+
+ENDINGS = ("", "er", "y", "en", "a", "o", "i")
 
 Phrase = tuple[str, ...]
+Names = frozenset[str]
 
-_NOTHING: frozenset[str] = frozenset()
-_ENDINGS = ("", "er", "y", "en", "a", "o", "i")
+_ROOM = files("mirror_graph.ledger.relations")
+_NOTHING: Names = frozenset()
 
 
 class Concept(NamedTuple):
-    """What a request that speaks of it also brings, what an entry that names it also minds, and which kinds may."""
+    """What a request that speaks of it brings, itself included; what an entry that names it minds; which kinds may."""
 
-    brings: frozenset[str]
-    minds: frozenset[str]
-    kinds: frozenset[str]
+    brings: Names
+    minds: Names
+    kinds: Names
     met: bool
 
 
 class Relations(NamedTuple):
-    """The concepts, and which of them a phrase of stems or the beginning of a word speaks of."""
+    """The concepts, and which of them a phrase of stems speaks of, or one whose last word only begins so."""
 
-    concepts: dict[str, Concept]
-    phrases: dict[Phrase, frozenset[str]]
-    beginnings: dict[str, frozenset[str]]
-    common: frozenset[str]
+    concepts: Mapping[str, Concept]
+    phrases: Mapping[Phrase, Names]
+    beginnings: Mapping[Phrase, Mapping[str, Names]]
+    common: Names
 
-    def named(self, words: list[str]) -> frozenset[str]:
+    def named(self, words: list[str]) -> Names:
         """Return the concepts that words from `split` speak of."""
+        return frozenset[str]().union(*self._named(words))
+
+    def _named(self, words: list[str]) -> Iterator[Names]:
         stems = tuple(map(stem, words))
-        found = set[str]()
-        for place, word in enumerate(words):
-            for end in range(place + 1, min(place + LONGEST, len(stems)) + 1):
-                found |= self.phrases.get(stems[place:end], _NOTHING)
-            for end in range(SHORTEST_BEGINNING, len(word) + 1):
-                found |= self.beginnings.get(word[:end], _NOTHING)
-        return frozenset(found)
+        for start in range(len(words)):
+            for last in range(start, min(start + LONGEST, len(words))):
+                yield self.phrases.get(stems[start : last + 1], _NOTHING)
+                begun = self.beginnings.get(stems[start:last])
+                if begun:
+                    for length in range(BEGINNING, len(words[last]) + 1):
+                        yield begun.get(words[last][:length], _NOTHING)
 
 
 @cache
 def relations() -> Relations:
     """Read every field."""
-    concepts: dict[str, Concept] = {}
+    common = frozenset(map(stem, split(_ROOM.joinpath("common.txt").read_text(encoding="utf-8"))))
+    direct: dict[str, Concept] = {}
     phrases: defaultdict[Phrase, set[str]] = defaultdict(set)
-    beginnings: defaultdict[str, set[str]] = defaultdict(set)
+    beginnings: defaultdict[Phrase, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for field in _fields():
+        kinds, met = frozenset(field.pop("kinds")), field.pop("met", True)
         for name, entry in field.items():
-            if not isinstance(entry, dict):
-                continue
-            concepts[name] = Concept(
-                frozenset(entry.get("brings", ())),
-                frozenset(entry.get("minds", ())),
-                frozenset(field["kinds"]),
-                field.get("met", True),
-            )
+            direct[name] = Concept(frozenset(entry.get("brings", ())), frozenset(entry.get("minds", ())), kinds, met)
             for spelling in entry["words"].split(","):
-                words = split(spelling)
-                if spelling.endswith("*") and len(words) == 1:
-                    if len(words[0]) >= SHORTEST_BEGINNING:
-                        beginnings[words[0]].add(name)
-                    else:
-                        for ending in _ENDINGS:
-                            phrases[(stem(words[0] + ending),)].add(name)
-                else:
-                    phrases[tuple(map(stem, words))].add(name)
+                *first, last = split(spelling)
+                leading, any_ending = tuple(map(stem, first)), spelling.endswith("*")
+                if any_ending and len(last) >= BEGINNING:
+                    beginnings[leading][last].add(name)
+                    continue
+                for ending in ENDINGS if any_ending else ("",):
+                    phrases[*leading, stem(last + ending)].add(name)
     return Relations(
-        {name: concept._replace(brings=_closed(name, concepts)) for name, concept in concepts.items()},
-        {phrase: frozenset(names) for phrase, names in phrases.items()},
-        {beginning: frozenset(names) for beginning, names in beginnings.items()},
-        frozenset(stem(w) for w in split((files("mirror_graph.ledger.relations") / "common.txt").read_text("utf-8"))),
+        {name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
+        {phrase: frozenset(names) for phrase, names in phrases.items() if len(phrase) > 1 or phrase[0] not in common},
+        {leading: {last: frozenset(names) for last, names in begun.items()} for leading, begun in beginnings.items()},
+        common,
     )
 
 
 def _fields() -> list[dict[str, Any]]:
-    found = [entry for entry in files("mirror_graph.ledger.relations").iterdir() if entry.name.endswith(".toml")]
-    return [tomllib.loads(entry.read_text(encoding="utf-8")) for entry in sorted(found, key=lambda entry: entry.name)]
+    entries = sorted((entry for entry in _ROOM.iterdir() if entry.name.endswith(".toml")), key=lambda it: it.name)
+    return [tomllib.loads(entry.read_text(encoding="utf-8")) for entry in entries]
 
 
-def _closed(name: str, concepts: dict[str, Concept]) -> frozenset[str]:
+def _closure(name: str, concepts: Mapping[str, Concept]) -> Names:
     """Follow `brings` to its end."""
-    reached, open_ends = {name}, [name]
-    while open_ends:
-        new = concepts[open_ends.pop()].brings - reached
+    reached, unfollowed = {name}, [name]
+    while unfollowed:
+        new = concepts[unfollowed.pop()].brings - reached
         reached |= new
-        open_ends += new
+        unfollowed += new
     return frozenset(reached)

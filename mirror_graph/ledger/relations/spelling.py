@@ -6,7 +6,7 @@ from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
 _VOWEL = re.compile(r"[aeiouy]")
-_GENITIVE = re.compile(r"['’‘ʼ`´]s\b")
+_GENITIVE = re.compile(r"['\u2019]s\b")
 
 
 def split(text: str) -> list[str]:
