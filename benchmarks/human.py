@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.paced import CallTimes, register_paced
+from mirror_graph.benchmarks.paced import CallTimes, PacedModel, register_paced
 from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import spread

@@ -17,7 +17,7 @@ from langgraph_sdk.schema import MultitaskStrategy
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.report import Aim, Report
+from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
 from mirror_graph.benchmarks.voices import Voice, served

@@ -39,9 +39,7 @@ class Voices:
         form = call.body.get("response_format")
         fields = form["json_schema"]["schema"]["properties"] if form else ()
         said = {field: self._speech.text(voice.tokens) for field in fields}
-        return Answer(
-            json.dumps(said) if said else self._speech.text(voice.tokens), delay=voice.delay, pause=voice.pause
-        )
+        return Answer(json.dumps(said) if said else self._speech.text(voice.tokens), delay=voice.delay, pause=voice.pause)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from langgraph.errors import NodeError
 from langgraph.types import Command
 
 from mirror_graph.errors import CallError, ConfigurationError
-from mirror_graph.state import Failure, MirrorState, MirrorUpdate
+from mirror_graph.state import Failure, MindState, MirrorState, MirrorUpdate
 from mirror_graph.state.window import last_turn
 
 
@@ -18,20 +18,21 @@ def note_failure(*, then: str) -> Any:
     """
 
     def count(state: MirrorState, error: NodeError) -> Command[str]:
-        return Command(update=_counted(state, error), goto=then)
+        return Command(update=_failed(state, error), goto=then)
 
     return count
 
 
-def _counted(state: MirrorState, error: NodeError) -> MirrorUpdate:
-    """Count a failed component by the class of what went wrong. Its words are never kept.
+def counted(state: MindState, component: str, turn: int, error: str) -> dict[str, Failure]:
+    """Return a component's failures with one more, by the class of what went wrong. Its words are never kept."""
+    before: Failure = state["failures"].get(component, {"count": 0, "turn": 0, "error": ""})
+    return {component: {"count": before["count"] + 1, "turn": turn, "error": error}}
 
-    A wrong configuration is not answered here: it would fail every turn, so it is raised again.
-    """
+
+def _failed(state: MirrorState, error: NodeError) -> MirrorUpdate:
+    """Count a failed node. A wrong configuration is raised again: it would fail every turn."""
     if isinstance(error.error, ConfigurationError):
         raise error.error
     component = error.error.component if isinstance(error.error, CallError) else error.node
     cause = getattr(error.error, "cause", None) or error.error
-    before: Failure = state["failures"].get(component, {"count": 0, "turn": 0, "error": ""})
-    turn = last_turn(state["messages"])
-    return {"failures": {component: {"count": before["count"] + 1, "turn": turn, "error": type(cause).__name__}}}
+    return {"failures": counted(state, component, last_turn(state["messages"]), type(cause).__name__)}

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
+from mirror_graph.ledger.relevance import touched
+from mirror_graph.nodes.check import check
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.window import unanswered
 
@@ -17,6 +19,7 @@ class Seen(NamedTuple):
 
     touched: frozenset[str]
     tokens: Tokens | None
+    failure: str = ""
 
 
 async def look(
@@ -27,14 +30,11 @@ async def look(
         return Seen(frozenset(), None)
     if context.relevance == "talker":
         return Seen(frozenset(entry["id"] for entry in entries), None)
-    from mirror_graph.ledger.relevance import touched
-    from mirror_graph.nodes.check import check
-
     words = asked(messages)
     if context.relevance == "anticipate":
         return Seen(frozenset(touched(entries, words)), None)
     checked = await check(entries, words, context, turn)
-    return Seen(frozenset(checked.ids), checked.tokens)
+    return Seen(frozenset(checked.ids), checked.tokens, checked.failure)
 
 
 def asked(messages: Sequence[AnyMessage]) -> str:

@@ -21,6 +21,7 @@ from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices, described
+from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.known import known
 from mirror_graph.nodes.looking import look
@@ -62,7 +63,10 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     usage = spent(state, "talker", turn, used(reply)) | (
         spent(state, "check", turn, seen.tokens) if seen.tokens else {}
     )
-    return {"messages": [*repeats, reply, *gone], "usage": usage}
+    update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage}
+    if seen.failure:
+        update["failures"] = counted(state, "check", turn, seen.failure)
+    return update
 
 
 def narrative_turn(state: MindState) -> int:

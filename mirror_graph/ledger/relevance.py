@@ -1,5 +1,8 @@
 """Which entries a user's words touch: a comparison in a few milliseconds, without a model call."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from mirror_graph.ledger.relations import Phrase, relations
 from mirror_graph.ledger.relations.spelling import split, stem
