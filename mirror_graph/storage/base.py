@@ -47,7 +47,7 @@ class Storage:
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
         written = await self._records.versions(thread_id)
-        versions: list[Narrative] = self.saver.serde.loads_typed(tuple(written)) if written else []
+        versions: list[Narrative] = self.saver.serde.loads_typed((written.kind, written.value)) if written else []
         return versions
 
     async def prune(self, thread_id: str) -> None:
