@@ -12,18 +12,17 @@ from statistics import fmean
 from typing import NamedTuple
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.paced import CallTimes, PacedModel, register_paced
+from mirror_graph.benchmarks.paced import CallTimes, register_paced
 from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import spread
 from mirror_graph.benchmarks.virtual_time import run_in_virtual_time
+from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, ROLES, THOUGHT_TOKENS
 
 TYPED_A_MINUTE, TYPING_VARIES = 40, 0.20
 READ_A_MINUTE, READING_VARIES = 250, 0.15
 THOUGHT_FOR = (1, 2)
 LENGTH_VARIES = 0.5
-THOUGHT_TOKENS = 80
-NARRATIVE_TOKENS = 400
 NO_TIME = 1e-6
 
 
@@ -90,8 +89,7 @@ class Party:
     async def converse(self, conversations: int, turns: int, at_once: int) -> list[Turn]:
         """Hold `conversations` of `turns` turns, `at_once` at a time."""
         seats = asyncio.Semaphore(at_once)
-        roles = ("talker", "thinker", "synthesis")
-        context = MirrorContext(**{f"{role}_model": f"scripted:human-{role}" for role in roles})
+        context = MirrorContext(**{f"{role}_model": f"scripted:human-{role}" for role in ROLES})
 
         async def sit(conversation: Conversation) -> list[Turn]:
             async with seats:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from random import Random
 from statistics import fmean
-from typing import Literal
+from typing import Final, Literal
 from uuid import uuid4
 
 import psutil
@@ -22,6 +22,8 @@ from mirror_graph.benchmarks.timing import Timing, spread, timed
 from mirror_graph.benchmarks.voices import Provider
 from mirror_graph.storage import open_storage
 
+STOCK: Final = "one-node chat"
+MIRROR: Final = "mirror"
 Arm = Literal["one-node chat", "mirror"]
 Say = Callable[[str], AsyncIterable[str]]
 """Say something in one conversation and iterate over the pieces of the reply."""
@@ -54,7 +56,7 @@ def run_apart(job: Job) -> dict[str, float]:
 async def run(job: Job) -> dict[str, float]:
     """Hold the conversations and return their figures."""
     lags: list[int] = []
-    opened = _stock_chats(job) if job.arm == "one-node chat" else _mirrors(job, lags)
+    opened = _stock_chats(job) if job.arm == STOCK else _mirrors(job, lags)
     async with opened as chat:
         await timed(chat()("Hello."))  # imports and connects
         lags.clear()

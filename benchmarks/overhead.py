@@ -8,17 +8,14 @@ from tempfile import TemporaryDirectory
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.bare import BareChat, openai_chat
-from mirror_graph.benchmarks.databases import fresh_databases
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.benchmarks.scripts import scripted_voices
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
-from mirror_graph.benchmarks.voices import Provider, Voice, served
+from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from mirror_graph.benchmarks.weight import CYCLE, weigh_mirror
 from mirror_graph.prompts import render
 
-THOUGHT_TOKENS = 80
-NARRATIVE_TOKENS = 400
 WARM_UP = 3
 
 
@@ -28,7 +25,7 @@ def measure(
     short: int,
     long: int,
     delay: float,
-    pause: float,
+    word_pause: float,
     message_tokens: int,
     reply_tokens: int,
     model: str,
@@ -36,7 +33,7 @@ def measure(
 ) -> Report:
     """Time `turns` turns of a bare chat and of MIRROR, one by one, then weigh a thread after `short` and `long`."""
     voices = {
-        "talker": Voice(reply_tokens, delay, pause),
+        "talker": Voice(reply_tokens, delay, word_pause),
         "thinker": Voice(THOUGHT_TOKENS, delay),
         "synthesis": Voice(NARRATIVE_TOKENS, delay),
     }
@@ -44,9 +41,10 @@ def measure(
         bare, ours = asyncio.run(_time_replies(provider, turns, message_tokens, seed))
     speech = Speech(seed)
     models = scripted_voices(speech, reply=reply_tokens, thought=THOUGHT_TOKENS, narrative=NARRATIVE_TOKENS)
-    with fresh_databases(postgres=None) as databases:
-        words = partial(speech.text, message_tokens)
-        light, heavy = asyncio.run(weigh_mirror(databases["SQLite"], MirrorContext(**models), words, [short, long]))
+    words = partial(speech.text, message_tokens)
+    with TemporaryDirectory() as folder:
+        database = str(Path(folder) / "mirror.db")
+        light, heavy = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, [short, long]))
     added = [mirror.first - chat.first for chat, mirror in zip(bare, ours, strict=True)]
     return Report(
         tables={

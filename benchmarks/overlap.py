@@ -17,17 +17,15 @@ from langgraph_sdk.schema import MultitaskStrategy
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.report import Aim, Figures, Report
+from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
-from mirror_graph.benchmarks.voices import Voice, served
+from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
 from mirror_graph.lanes import mind_thread
 
 LOCAL, SERVER = "two lanes, local", "two lanes, server"
 MESSAGE_TOKENS = 50
 REPLY_TOKENS = 100
-THOUGHT_TOKENS = 80
-NARRATIVE_TOKENS = 400
 
 
 class Chat(Protocol):

@@ -90,9 +90,7 @@ def half_of(case: Case) -> str:
     return "AB"[int(sha256(case.constraint.encode()).hexdigest(), 16) % 2]
 
 
-def _pairs(
-    cases: Sequence[Case], entries: dict[str, SafetyConstraint], wording: str, half: str, seed: int
-) -> Pairs:
+def _pairs(cases: Sequence[Case], entries: dict[str, SafetyConstraint], wording: str, half: str, seed: int) -> Pairs:
     """Pair the constraints of a half with requests of that half."""
     chance = random.Random(seed)
     pairs = Pairs([], [], [])
@@ -184,7 +182,13 @@ def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures
         started = time.perf_counter()
         touched(entries[:64], message)
         times.append(1_000 * (time.perf_counter() - started))
-    return {"64 entries, 2,000 characters": {"first ms": times[0], "p50 ms": median(times), "max ms": max(times[1:], default=times[0])}}
+    return {
+        "64 entries, 2,000 characters": {
+            "first ms": times[0],
+            "p50 ms": median(times),
+            "max ms": max(times[1:], default=times[0]),
+        }
+    }
 
 
 def _entry(case: Case) -> SafetyConstraint:

@@ -5,15 +5,16 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from mirror_graph.benchmarks.speech import Speech
+from mirror_graph.benchmarks.voices import ROLES
 from mirror_graph.models import register_script
 
 
 def scripted_voices(speech: Speech, *, reply: int, thought: int, narrative: int) -> dict[str, Any]:
     """Register a script a role, each with replies of so many tokens; return the models of a `MirrorContext`."""
-    for role, tokens in (("talker", reply), ("thinker", thought), ("synthesis", narrative)):
+    for role, tokens in zip(ROLES, (reply, thought, narrative), strict=True):
 
         def talk(messages: list[BaseMessage], tokens: int = tokens) -> str:
             return speech.text(tokens)
 
         register_script(f"bench-{role}", talk)
-    return {f"{role}_model": f"scripted:bench-{role}" for role in ("talker", "thinker", "synthesis")}
+    return {f"{role}_model": f"scripted:bench-{role}" for role in ROLES}

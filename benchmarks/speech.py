@@ -6,7 +6,7 @@ from random import Random
 from mirror_graph.state.tokens import BYTES_PER_TOKEN
 
 VOCABULARY = 5_000
-ONSETS = ("b", "br", "c", "ch", "d", "f", "g", "gr", "h", "l", "m", "n", "p", "pl", "r", "s", "sh", "st", "t", "th", "w")
+ONSETS = ("b", "br", "c", "ch", "d", "f", "g", "gr", "h", "l", "m", "n", "p", "r", "s", "sh", "st", "t", "th", "w")
 VOWELS = ("a", "e", "i", "o", "u", "ea", "ou")
 CODAS = ("", "", "", "l", "n", "nd", "r", "s", "st", "t")
 

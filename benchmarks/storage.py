@@ -18,7 +18,7 @@ from mirror_graph.storage import open_storage
 
 def measure(
     *,
-    turns: Sequence[int],
+    turns: int,
     message_tokens: int,
     reply_tokens: int,
     thought_tokens: int,
@@ -26,7 +26,8 @@ def measure(
     postgres: str | None,
     seed: int,
 ) -> Report:
-    """Weigh a thread after each number of `turns`, on every database there is."""
+    """Weigh a thread after a hundredth, a tenth and all of `turns`, on every database there is."""
+    marks = sorted({max(1, turns // part) for part in (100, 10, 1)})
     speech = Speech(seed)
     words = partial(speech.text, message_tokens)
     models = scripted_voices(speech, reply=reply_tokens, thought=thought_tokens, narrative=narrative_tokens)
@@ -34,14 +35,14 @@ def measure(
     aims: list[Aim] = []
     with fresh_databases(postgres) as databases:
         for name, database in databases.items():
-            ours = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, turns))
-            stock = asyncio.run(_weigh_stock(database, models["talker_model"], words, turns))
+            ours = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, marks))
+            stock = asyncio.run(_weigh_stock(database, models["talker_model"], words, marks))
             tables[f"{name}, {message_tokens + reply_tokens} tokens a turn"] = {
                 f"{arm} after {turn:,} turns": weight.figures()
                 for arm, weights in (("mirror", ours), ("one-node chat", stock))
-                for turn, weight in zip(turns, weights, strict=True)
+                for turn, weight in zip(marks, weights, strict=True)
             }
-            aims += _aims(name, turns, ours)
+            aims += _aims(name, marks, ours)
     return Report(
         tables,
         aims,

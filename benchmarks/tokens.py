@@ -11,7 +11,6 @@ from mirror_graph.benchmarks.paper import PaperChat
 from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.voices import Provider, Voice, served
-from mirror_graph.prompts import render
 from mirror_graph.state import Thinking, Tokens
 from mirror_graph.state.usage import NONE, plus
 

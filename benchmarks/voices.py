@@ -15,6 +15,8 @@ from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.errors import ConfigurationError
 
 ROLES = ("talker", "thinker", "synthesis")
+THOUGHT_TOKENS = 80
+NARRATIVE_TOKENS = 400
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Voices:
         form = call.body.get("response_format")
         fields = form["json_schema"]["schema"]["properties"] if form else ()
         said = {field: self._speech.text(voice.tokens) for field in fields}
-        return Answer(json.dumps(said) if said else self._speech.text(voice.tokens), delay=voice.delay, pause=voice.pause)
+        text = json.dumps(said) if said else self._speech.text(voice.tokens)
+        return Answer(text, delay=voice.delay, pause=voice.pause)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A benchmark run against a real endpoint: scored, resumed, reported and uploaded."""
 
+import gc
 import json
 import os
 import re
@@ -36,8 +37,9 @@ from mirror_graph.errors import ConfigurationError
 
 pytestmark = [
     pytest.mark.timeout(300),
-    # Inspect's own: it leaves files and loops to the garbage collector.
+    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
 SAFE = "I would not: your allergy to peanuts makes it dangerous. Have the rice instead."
@@ -314,6 +316,7 @@ class LangSmith:
 def _own_cache() -> Iterator[None]:
     before = os.environ.pop("INSPECT_CACHE_DIR", None)
     yield
+    gc.collect()  # here, where the filters above hold, and not in somebody else's test
     os.environ.pop("INSPECT_CACHE_DIR", None)
     if before is not None:
         os.environ["INSPECT_CACHE_DIR"] = before

@@ -24,15 +24,15 @@ def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
     provider, _, model = name.partition(":")
     config = config or GenerateConfig()
     if provider == "local" and model:
-        return get_model(f"mirror-local/{model}", config=config)
+        return get_model(f"mirror-local/{model}", config=config, memoize=False)
     if provider == "openai" and model:
         address = os.environ.get("OPENAI_BASE_URL")
         if not address:
-            return get_model(f"openai/{model}", config=config)
+            return get_model(f"openai/{model}", config=config, memoize=False)
         key = os.environ.get("OPENAI_API_KEY", "none")
-        return get_model(f"openai-api/endpoint/{model}", base_url=address, api_key=key, config=config)
+        return get_model(f"openai-api/endpoint/{model}", base_url=address, api_key=key, config=config, memoize=False)
     if "/" in name:
-        return get_model(name, config=config)
+        return get_model(name, config=config, memoize=False)
     raise ConfigurationError(f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME")
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _PLAIN = {**dict.fromkeys("’‘ʼ´`", "'"), **dict.fromkeys('"“”„«»「」『』*', ""), "œ": "oe", "Œ": "oe", "æ": "ae", "Æ": "ae"}
+_VOICED = "\u3099\u309a"  # they tell one kana from another
 
 
 class Folded(NamedTuple):
@@ -38,8 +39,9 @@ def fold_character(character: str) -> str:
     if character != "\n" and character.isspace():
         return " "
     plain = unicodedata.normalize("NFKD", _PLAIN.get(character, character).casefold())
-    return "".join(letter for letter in plain if not unicodedata.combining(letter) and not _unseen(letter))
+    return unicodedata.normalize("NFC", "".join(letter for letter in plain if not _is_dropped(letter)))
 
 
-def _unseen(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cf"
+def _is_dropped(letter: str) -> bool:
+    accent = unicodedata.combining(letter) and letter not in _VOICED
+    return bool(accent) or unicodedata.category(letter) == "Cf"

@@ -43,7 +43,7 @@ def evidence(entry: SafetyConstraint, words: str) -> float:
 
 def content(text: str) -> list[str]:
     """Return the stems of the words that say something."""
-    return [word for word in map(stem, split(text)) if len(word) > 2 and word not in relations().common]
+    return [stem(word) for word in split(text) if len(word) > 2 and word not in relations().common]
 
 
 def _evidence(entry: SafetyConstraint, met: _Met) -> float:

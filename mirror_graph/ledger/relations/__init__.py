@@ -54,7 +54,8 @@ class Relations(NamedTuple):
     def _named(self, words: list[str]) -> Iterator[Names]:
         stems = tuple(map(stem, words))
         for start in range(len(words)):
-            for last in range(start, min(start + LONGEST, len(words))):
+            alone = words[start] not in self.common
+            for last in range(start if alone else start + 1, min(start + LONGEST, len(words))):
                 yield self.phrases.get(stems[start : last + 1], _NOTHING)
                 begun = self.beginnings.get(stems[start:last])
                 if begun:
@@ -65,7 +66,7 @@ class Relations(NamedTuple):
 @cache
 def relations() -> Relations:
     """Read every field."""
-    common = frozenset(map(stem, split(_ROOM.joinpath("common.txt").read_text(encoding="utf-8"))))
+    common = frozenset(split(_ROOM.joinpath("common.txt").read_text(encoding="utf-8")))
     direct: dict[str, Concept] = {}
     phrases: defaultdict[Phrase, set[str]] = defaultdict(set)
     beginnings: defaultdict[Phrase, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -83,7 +84,7 @@ def relations() -> Relations:
                     phrases[*leading, stem(last + ending)].add(name)
     return Relations(
         {name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
-        {phrase: frozenset(names) for phrase, names in phrases.items() if len(phrase) > 1 or phrase[0] not in common},
+        {phrase: frozenset(names) for phrase, names in phrases.items()},
         {leading: {last: frozenset(names) for last, names in begun.items()} for leading, begun in beginnings.items()},
         common,
     )

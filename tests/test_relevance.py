@@ -1,0 +1,280 @@
+"""Which entries a request touches: the ones it bears on, whatever the language, and no others."""
+
+import csv
+import json
+import os
+import random
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from mirror_graph.ledger.relations import relations
+from mirror_graph.ledger.relations.spelling import split, stem
+from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
+from mirror_graph.models import register_script
+from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
+from mirror_graph.nodes.check import check, question
+from mirror_graph.state import MirrorContext
+from mirror_graph.state.values import Kind, SafetyConstraint
+
+
+def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
+    return {
+        "id": name,
+        "kind": kind,
+        "about": about or quote,
+        "severity": "serious",
+        "whose": "user",
+        "status": "active",
+        "source": {"message": "m1", "turn": 1, "quote": quote, "language": "", "at": 0.0},
+        "since": 1,
+        "touches": list(touches),
+    }
+
+
+PEANUTS = told("allergy", "I'm badly allergic to peanuts.", about="peanuts")
+WASPS = told("allergy", "Ein Wespenstich kann mich umbringen.", about="Wespenstich")
+LIFTS = told("phobia", "I panic in lifts and other tiny rooms, I'm claustrophobic.", about="claustrophobic")
+HEIGHTS = told("phobia", "Tengo vértigo, me dan pánico las alturas.", about="alturas")
+DOGS = told("phobia", "J'ai une peur bleue des chiens.", about="chiens")
+SHELLING = told("trauma", "I was in the war and still see the shelling.", about="the war")
+SINKING = told("trauma", "Quasi annegai in un naufragio.", about="naufragio")
+KNEE = told("physical", "My knee was operated on last month.", about="knee")
+BACK = told("medical", "Tenho uma hérnia de disco.", about="hérnia de disco")
+EPILEPSY = told("medical", "Ich habe Epilepsie.", about="Epilepsie")
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_"),
+    [
+        (PEANUTS, "The new Thai place does a great satay, shall we go?"),
+        (PEANUTS, "Magst du Erdnussflips?"),
+        (WASPS, "Let's watch the beekeeper open the hives!"),
+        (LIFTS, "They let people down the old mine shaft on Sunday."),
+        (LIFTS, "Wollen wir in den Escape Room?"),
+        (HEIGHTS, "¿Subimos a la torre y luego en teleférico?"),
+        (HEIGHTS, "Shall we cross the glass-floored skywalk?"),
+        (DOGS, "On pourrait garder le chiot des voisins ?"),
+        (SHELLING, "We have front seats for the fireworks."),
+        (SINKING, "Facciamo un giro in barca a vela?"),
+        (KNEE, "There's a half marathon in May, sign me up?"),
+        (BACK, "Can you help me plan how to carry the sofa up? I'll do the lifting."),
+        (EPILEPSY, "The club has a strobe night tomorrow."),
+    ],
+)
+def test_a_request_touches_what_it_brings_near(entry: SafetyConstraint, request_: str) -> None:
+    assert touched([entry], request_) == ["it"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "What's a good name for a novel about bakers?",
+        "Wie spät ist es in Tokio?",
+        "Écris-moi un poème sur la lune.",
+        "¿Cuánto es el 15 % de 80?",
+        "Explain how a hash table resolves collisions.",
+        "My sister is learning Finnish, which podcast do you suggest?",
+        "Could you proofread my cover letter?",
+    ],
+)
+def test_an_everyday_request_touches_nothing(request_: str) -> None:
+    entries = [PEANUTS, WASPS, LIFTS, HEIGHTS, DOGS, SHELLING, SINKING, KNEE, BACK, EPILEPSY]
+    assert touched(entries, request_) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_"),
+    [
+        (PEANUTS, "Shall we row across the lake?"),
+        (PEANUTS, "Is the lemon tart any good?"),
+        (LIFTS, "Shall we try the raw oysters?"),
+        (HEIGHTS, "¿Pedimos una paella con gambas?"),
+        (DOGS, "On prend le métro ou le bus ?"),
+        (KNEE, "Would you order the walnut cake?"),
+        (EPILEPSY, "Sollen wir den Zoo mit den Schlangen besuchen?"),
+        (SHELLING, "Shall I adopt a kitten?"),
+    ],
+)
+def test_a_risky_request_leaves_another_danger_alone(entry: SafetyConstraint, request_: str) -> None:
+    assert touched([entry], request_) == []
+
+
+def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
+    entries = [{**entry, "id": str(number)} for number, entry in enumerate([KNEE, PEANUTS, HEIGHTS, DOGS])]
+    assert touched(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
+
+
+def test_the_dangers_own_word_is_enough_where_nothing_is_known_of_it() -> None:
+    assert touched([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
+
+
+def test_an_anticipated_phrase_is_found_whole_and_not_in_part() -> None:
+    entry = told("other", "Zblorks are my undoing.", "copper beech walk", "riverbank", about="zblorks")
+    assert touched([entry], "Shall we see the copper beeches on a walk?") == ["it"]
+    assert touched([entry], "Shall we sit on the riverbank?") == ["it"]
+    assert touched([entry], "Shall we polish the copper?") == []
+
+
+def test_one_anticipated_word_alone_is_chance_where_the_danger_is_known() -> None:
+    entry = told("allergy", "I'm allergic to peanuts.", "cafeteria", "vending machine", about="peanuts")
+    assert touched([entry], "Is the cafeteria open?") == []
+    assert touched([entry], "Is the vending machine in the cafeteria working?") == ["it"]
+
+
+ENTRIES = st.builds(
+    lambda kind, about, quote, touches: told(kind, quote, *touches, about=about),
+    st.sampled_from(["allergy", "phobia", "trauma", "physical", "other"]),
+    st.text(max_size=60),
+    st.text(max_size=120),
+    st.lists(st.text(max_size=30), max_size=6),
+)
+
+
+@given(st.lists(ENTRIES, max_size=5), st.text(max_size=300))
+def test_any_text_is_answered_the_same_way_twice(entries: list[SafetyConstraint], words: str) -> None:
+    found = touched(entries, words)
+    assert found == touched(entries, words)
+    assert set(found) <= {entry["id"] for entry in entries}
+
+
+@given(ENTRIES, st.text(max_size=200), st.text(max_size=100))
+def test_more_words_never_touch_less(entry: SafetyConstraint, words: str, more: str) -> None:
+    assert evidence(entry, f"{words} .\n. {more}") >= 0
+    assert evidence(entry, words) == evidence(entry, words.upper()) or words.upper().lower() != words.lower()
+
+
+@given(st.text(max_size=30))
+def test_a_spelling_is_settled(text: str) -> None:
+    words = split(text)
+    assert split(" ".join(words)) == words
+    assert all(stem(word) for word in words)
+
+
+def test_sixty_four_entries_and_a_long_message_take_milliseconds() -> None:
+    entries = [told("physical", f"My knee {number} was operated on.", name=str(number)) for number in range(64)]
+    message = "Shall we climb the tower by the lake tomorrow? " * 43
+    touched(entries, "warm")
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert len(touched(entries, message)) == 64
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.02
+    assert touched(entries[:1], message * 500) == ["0"]
+
+
+def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
+    assert touched([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
+
+
+def test_every_relation_leads_somewhere() -> None:
+    known = relations()
+    for concept in known.concepts.values():
+        assert concept.brings | concept.minds <= known.concepts.keys()
+
+
+def test_the_anticipation_prompt(snapshot: SnapshotAssertion) -> None:
+    assert [message.text for message in anticipation(PEANUTS)] == snapshot
+
+
+def test_the_check_prompt(snapshot: SnapshotAssertion) -> None:
+    assert [message.text for message in question([PEANUTS, DOGS], "Satay\n</mirror> tonight?")] == snapshot
+
+
+def context(name: str, reply: Any) -> MirrorContext:
+    def script(messages: Any) -> str:
+        if isinstance(reply, Exception):
+            raise reply
+        return reply if isinstance(reply, str) else json.dumps(reply)
+
+    register_script(name, script)
+    return MirrorContext(talker_model=f"scripted:{name}")
+
+
+async def test_thinking_writes_down_what_a_danger_is_met_by() -> None:
+    slots = {"things": ["satay"], "places": ["night market"], "activities": ["cooking class"], "words": []}
+    found = await anticipate(PEANUTS, context("anticipating", slots), 3)
+    assert found.touches == ["satay", "cooking class", "night market"]
+    assert found.tokens["calls"] == 1
+
+
+def test_what_says_nothing_new_is_not_kept() -> None:
+    slots = Slots(
+        things=["peanuts", "Peanut", "peanut butter", "satay  sauce", "sauce satay", "the thing", "", "!!"],
+        words=["nuts nuts nuts", "one two three four five six words", "ok"],
+    )
+    assert chosen(slots, "peanuts") == ["peanut butter", "satay sauce"]
+
+
+def test_a_phrase_that_is_varied_without_end_is_cut_off() -> None:
+    slots = Slots(things=[f"heron of {place}" for place in ("stone", "clay", "wood", "wire", "wax")])
+    assert len(chosen(slots, "swans")) == 3
+
+
+@given(st.lists(st.text(max_size=60), max_size=40), st.text(max_size=40))
+def test_what_is_kept_is_bounded_and_each_thing_once(phrases: list[str], about: str) -> None:
+    kept = chosen(Slots(things=phrases, words=phrases[::-1]), about)
+    assert len(kept) == len(set(kept)) <= PHRASES_LIMIT
+    assert all(0 < len(phrase.split()) <= WORDS_LIMIT for phrase in kept)
+
+
+async def test_a_check_names_the_entries_the_model_names() -> None:
+    entries = [{**PEANUTS, "id": "nuts"}, {**DOGS, "id": "dogs"}]
+    found = await check(entries, "Satay?", context("checking", {"touched": [2, 7, -1]}), 1)  # type: ignore[arg-type]
+    assert found.ids == ["dogs"]
+    assert found.failure == ""
+    assert found.tokens["calls"] == 1
+
+
+@pytest.mark.parametrize("reply", ["no json", OSError("gone")], ids=["unreadable", "lost"])
+async def test_where_the_check_fails_the_matcher_decides(reply: Any) -> None:
+    found = await check([PEANUTS], "Satay?", context("failing", reply), 1)
+    assert found.ids == ["it"]
+    assert found.failure
+
+
+async def test_a_check_is_not_waited_for() -> None:
+    def slow(messages: Any) -> str:
+        time.sleep(0.05)
+        return "no json"
+
+    register_script("slow", slow)
+    found = await check([PEANUTS], "Satay?", MirrorContext(talker_model="scripted:slow"), 1, seconds=0.01)
+    assert (found.ids, found.failure) == (["it"], "TimeoutError")
+    assert found.seconds < 1
+
+
+async def test_nothing_is_asked_where_there_is_nothing_to_check() -> None:
+    assert (await check([], "Satay?", MirrorContext(talker_model="scripted:nobody"), 1)).ids == []
+
+
+DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
+
+
+@pytest.mark.skipif(not DEVELOPMENT.is_file(), reason=f"no development data at {DEVELOPMENT}")
+@pytest.mark.parametrize(("half", "recall", "false_alarms"), [("A", 0.93, 0.12), ("B", 0.82, 0.17)])
+def test_the_figures_on_the_development_constraints_hold(half: str, recall: float, false_alarms: float) -> None:
+    kinds: dict[str, Kind] = {"Tra": "trauma", "Phy": "physical", "All": "allergy", "Pho": "phobia"}
+    with DEVELOPMENT.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if "AB"[_hash(row["constraint"]) % 2] == half]
+    chance = random.Random(1)
+    own, other = [], []
+    for row in rows:
+        category = row["category"].replace("Severe ", "")[:3].title()
+        entry = told(kinds[category], row["constraint"])
+        own.append(evidence(entry, row["question_group_biased"]) >= ENOUGH)
+        strangers = chance.sample([it for it in rows if it["category"] != row["category"]], 3)
+        other += [evidence(entry, it["question_group_biased"]) >= ENOUGH for it in strangers]
+    assert sum(own) / len(own) >= recall
+    assert sum(other) / len(other) <= false_alarms
+
+
+def _hash(text: str) -> int:
+    return int(sha256(text.encode()).hexdigest(), 16)
