@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
 
+from mirror_graph.benchmarks.curate.cli import app as curate
+
 if TYPE_CHECKING:
     from mirror_graph.benchmarks.report import Report
 
@@ -15,6 +17,7 @@ app = Typer(
     "and answers with a fixed delay, or OPENAI_BASE_URL where that is set.",
     no_args_is_help=True,
 )
+app.add_typer(curate)
 
 Json = Annotated[Path | None, Option("--json", help="Write the figures to this file too.", dir_okay=False)]
 Seed = Annotated[int, Option(help="What texts and times are drawn from.")]
@@ -210,6 +213,37 @@ def tokens(
         narrative_tokens=narrative_tokens,
         model=model,
         seed=seed,
+    )
+
+
+@app.command()
+def relevance(
+    inputs: Annotated[
+        Path | None,
+        Option(help="Constraints and requests; without it the copy of CURATe in MIRROR_CURATE_DIR.", dir_okay=False),
+    ] = None,
+    model: Annotated[str, Option(help="The model that anticipates and checks.")] = "local:qwen2.5-coder-1.5b",
+    strategies: Annotated[str, Option(help="Which to measure.")] = "relations,anticipate,check",
+    limit: Annotated[int | None, Option(min=1, help="Measure a sample of so many constraints.")] = None,
+    touches: Annotated[
+        Path | None, Option(help="Keep what was anticipated in this file, and begin from it.", dir_okay=False)
+    ] = None,
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """Which requests a constraint touches: recall, false alarms and cost of each way of deciding."""
+    from mirror_graph.benchmarks.relevance import measure
+
+    _run(
+        "relevance",
+        measure,
+        json,
+        inputs=str(inputs) if inputs else None,
+        model=model,
+        strategies=strategies,
+        limit=limit,
+        seed=seed,
+        touches=str(touches) if touches else None,
     )
 
 

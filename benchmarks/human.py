@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from random import Random
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
 from mirror_graph.benchmarks.paced import CallTimes, register_paced
@@ -89,13 +89,13 @@ class Party:
     async def converse(self, conversations: int, turns: int, at_once: int) -> list[Turn]:
         """Hold `conversations` of `turns` turns, `at_once` at a time."""
         seats = asyncio.Semaphore(at_once)
-        context = MirrorContext(**{f"{role}_model": f"scripted:human-{role}" for role in ROLES})
+        models: dict[str, Any] = {f"{role}_model": f"scripted:human-{role}" for role in ROLES}
 
         async def sit(conversation: Conversation) -> list[Turn]:
             async with seats:
                 return [await self._take_turn(conversation) for _ in range(turns)]
 
-        async with open_mirror(context=context) as mirror:
+        async with open_mirror(context=MirrorContext(**models)) as mirror:
             talking = [sit(mirror.conversation("human", user_id=str(number))) for number in range(conversations)]
             return [turn for taken in await asyncio.gather(*talking) for turn in taken]
 

@@ -119,7 +119,7 @@ class Use:
     """What this process uses from now on: time, processor time, memory."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
+        self._process = psutil.Process()  # type: ignore[no-untyped-call]  # psutil has no types
         self._started = time.perf_counter()
         self._processor = self._processor_time()
         self.memory = self.most_memory = self._process.memory_info().rss

@@ -1,7 +1,7 @@
 """What MIRROR adds to the time of a reply, and what a thread weighs after many turns."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,19 +71,23 @@ async def _time_replies(
 ) -> tuple[list[Timing], list[Timing]]:
     speech = Speech(seed)
     bare = BareChat(openai_chat(provider.name("talker", "bare")), render("talker", instructions=""))
-    times: tuple[list[Timing], list[Timing]] = ([], [])
+    bare_times: list[Timing] = []
+    our_times: list[Timing] = []
     with TemporaryDirectory() as folder:
         async with open_mirror(Path(folder) / "mirror.db", context=MirrorContext(**provider.context())) as mirror:
             conversation = mirror.conversation("overhead")
-            arms = [(times[0], bare), (times[1], conversation)]
+            arms: list[tuple[list[Timing], Callable[[str], AsyncIterable[str]]]] = [
+                (bare_times, bare.stream),
+                (our_times, conversation.stream),
+            ]
             for _ in range(turns + WARM_UP):
                 text = speech.text(message_tokens)
-                for taken, chat in arms:
-                    taken.append(await timed(chat.stream(text)))
+                for taken, say in arms:
+                    taken.append(await timed(say(text)))
                 arms.reverse()  # neither arm is always first
                 await conversation.settle()
                 bare.note = (await conversation.mind()).narrative
-    return times[0][WARM_UP:], times[1][WARM_UP:]
+    return bare_times[WARM_UP:], our_times[WARM_UP:]
 
 
 def _times(bare: Sequence[Timing], ours: Sequence[Timing]) -> Figures:

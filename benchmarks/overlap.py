@@ -1,9 +1,8 @@
 """Whether a reply waits for a thought in flight: one graph for both, under two strategies, and the two lanes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -99,22 +98,28 @@ async def _time_pair(chat: Chat, gap: float, speech: Speech) -> Pair:
 
 
 class Reading:
-    """The pieces of a reply, and how long it has been since the last."""
+    """The pieces of a reply, and the silence after them."""
 
     def __init__(self, pieces: AsyncIterable[str]) -> None:
         self._pieces = pieces
-        self._last: float | None = None
+        self._heard = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[str]:
         """Pass the pieces on."""
-        async for piece in self._pieces:
-            self._last = time.monotonic()
-            yield piece
+        try:
+            async for piece in self._pieces:
+                self._heard.set()
+                yield piece
+        finally:
+            self._heard.set()  # a reply that failed is silent too
 
     async def silence(self, seconds: float) -> None:
         """Wait until no piece has come for so long, which a reader takes for the end of the reply."""
-        while self._last is None or time.monotonic() - self._last < seconds:
-            await asyncio.sleep(0.01)
+        await self._heard.wait()
+        with suppress(TimeoutError):
+            while True:
+                self._heard.clear()
+                await asyncio.wait_for(self._heard.wait(), seconds)
 
 
 @dataclass(frozen=True)
@@ -129,15 +134,13 @@ class ServerChat:
 
     async def stream(self, text: str) -> AsyncIterator[str]:
         """Say something and iterate over what the talker says until the server closes the stream."""
-        run = self.client.runs.stream(
-            self.thread_id,
-            self.graph,
-            input={"messages": [{"role": "user", "content": text}]},
-            context=cast("Any", asdict(self.context)),
-            stream_mode="messages-tuple",
-            multitask_strategy=self.strategy,
-            if_not_exists="create",
-        )
+        turn: dict[str, Any] = {
+            "input": {"messages": [{"role": "user", "content": text}]},
+            "context": asdict(self.context),
+            "multitask_strategy": self.strategy,
+            "if_not_exists": "create",
+        }
+        run = self.client.runs.stream(self.thread_id, self.graph, stream_mode="messages-tuple", **turn)
         async for part in run:
             if part.event == "messages":
                 message, metadata = cast("Any", part.data)
@@ -146,15 +149,15 @@ class ServerChat:
 
     async def settle(self) -> None:
         """Wait until no run is due or under way on the thread or its mind."""
-        while any([await self._busy(thread) for thread in (self.thread_id, mind_thread(self.thread_id))]):
-            await asyncio.sleep(0.1)
+        for thread_id in (self.thread_id, mind_thread(self.thread_id)):
+            while await self._is_busy(thread_id):  # noqa: ASYNC110  # the server calls nobody back
+                await asyncio.sleep(0.1)
 
-    async def _busy(self, thread_id: str) -> bool:
+    async def _is_busy(self, thread_id: str) -> bool:
         try:
-            runs = await self.client.runs.list(thread_id, limit=10)
+            return (await self.client.threads.get(thread_id))["status"] == "busy"
         except NotFoundError:
             return False
-        return any(run["status"] in {"pending", "running"} for run in runs)
 
 
 def _figures(pairs: Sequence[Pair]) -> dict[str, float]:

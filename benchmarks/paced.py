@@ -63,7 +63,7 @@ class PacedModel(ScriptedModel):
             yield chunk
 
     async def _dawdle(self) -> None:
-        thread_id = str(ensure_config()["metadata"]["thread_id"])
+        thread_id = str(ensure_config().get("metadata", {})["thread_id"])
         self.took[thread_id] = self.pace()
         self.under_way[thread_id] += 1
         try:

@@ -22,6 +22,9 @@ from mirror_graph.state.values import Kind, SafetyConstraint, Tokens
 
 STRATEGIES = ("relations", "anticipate", "check")
 WORDINGS = ("question_group_biased", "question_group")
+REQUESTS = {"relations": 10, "anticipate": 10, "check": 1}
+"""With how many requests of each other kind a constraint is paired: a call for each takes its time."""
+
 CALL_SECONDS = 600.0
 NOTES = (
     "A and B are halves by the SHA-256 of the constraint; the relations were improved on A, and B was never read.",
@@ -52,7 +55,7 @@ Judge = Callable[[SafetyConstraint, str], Awaitable[Judged]]
 
 
 def measure(
-    inputs: Path | None, model: str, strategies: str, limit: int | None, seed: int, touches: Path | None
+    inputs: str | None, model: str, strategies: str, limit: int | None, seed: int, touches: str | None
 ) -> Report:
     """Judge every pair by each strategy, half by half, in both wordings of the requests."""
     names = [name.strip() for name in strategies.split(",")]
@@ -61,7 +64,7 @@ def measure(
     cases = read_cases(inputs or "curate")
     sample = random.Random(seed).sample(cases, min(limit or len(cases), len(cases)))
     context = MirrorContext(talker_model=model, temperature=0.0, thinker_timeout=CALL_SECONDS)
-    return asyncio.run(_measure(sample, names, context, seed, touches))
+    return asyncio.run(_measure(sample, names, context, seed, Path(touches) if touches else None))
 
 
 async def _measure(
@@ -76,7 +79,9 @@ async def _measure(
     for wording in WORDINGS:
         tables[wording] = {
             f"{strategy}, {half}": await _figures(
-                _pairs(cases, anticipated if strategy == "anticipate" else entries, wording, half, seed),
+                _pairs(
+                    cases, anticipated if strategy == "anticipate" else entries, wording, half, REQUESTS[strategy], seed
+                ),
                 judges[strategy],
             )
             for strategy in strategies
@@ -90,7 +95,9 @@ def half_of(case: Case) -> str:
     return "AB"[int(sha256(case.constraint.encode()).hexdigest(), 16) % 2]
 
 
-def _pairs(cases: Sequence[Case], entries: dict[str, SafetyConstraint], wording: str, half: str, seed: int) -> Pairs:
+def _pairs(
+    cases: Sequence[Case], entries: dict[str, SafetyConstraint], wording: str, half: str, requests: int, seed: int
+) -> Pairs:
     """Pair the constraints of a half with requests of that half."""
     chance = random.Random(seed)
     pairs = Pairs([], [], [])
@@ -100,8 +107,8 @@ def _pairs(cases: Sequence[Case], entries: dict[str, SafetyConstraint], wording:
         pairs.own.append((entries[case.id], getattr(case, wording)))
         for alike, chosen in ((False, pairs.other), (True, pairs.same)):
             fitting = [it for it in others if (it.category == case.category) is alike]
-            if fitting:
-                chosen.append((entries[case.id], getattr(chance.choice(fitting), wording)))
+            drawn = chance.sample(fitting, min(requests, len(fitting)))
+            chosen += [(entries[case.id], getattr(it, wording)) for it in drawn]
     return pairs
 
 
@@ -149,7 +156,7 @@ async def _anticipate(
     entries: dict[str, SafetyConstraint], context: MirrorContext, kept: Path | None
 ) -> tuple[dict[str, SafetyConstraint], Figures]:
     """Anticipate for each entry once; what `kept` holds from an earlier run is not asked again."""
-    known: dict[str, list[str]] = json.loads(kept.read_text("utf-8")) if kept and kept.is_file() else {}
+    known = _kept(kept)
     seconds: list[float] = []
     tokens: list[int] = []
     failed = 0
@@ -165,12 +172,21 @@ async def _anticipate(
             known[entry["about"]] = answer.touches
             seconds.append(time.perf_counter() - started)
             tokens.append(answer.tokens["input"] + answer.tokens["output"])
-            if kept:
-                kept.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
+            _keep(kept, known)
         anticipated[key] = {**entry, "touches": known[entry["about"]]}
     asked = {"seconds a call": mean(seconds), "tokens a call": mean(tokens)} if seconds else {}
-    phrases = mean(len(entry["touches"]) for entry in anticipated.values()) if anticipated else 0.0
+    phrases = mean(map(len, known.values())) if known else 0.0
     return {**entries, **anticipated}, {"a constraint": {**asked, "phrases": phrases, "failed": failed}}
+
+
+def _kept(file: Path | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = json.loads(file.read_text("utf-8")) if file and file.is_file() else {}
+    return found
+
+
+def _keep(file: Path | None, known: dict[str, list[str]]) -> None:
+    if file:
+        file.write_text(json.dumps(known, ensure_ascii=False), encoding="utf-8")
 
 
 def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures:
@@ -178,6 +194,7 @@ def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures
     text = " ".join(case.question_group_biased for case in cases)
     messages = [text[start : start + 2_000] for start in range(0, 20_000, 2_000) if text[start:]]
     times = []
+    touched([], "")  # the relations are read once, at the first message
     for message in messages:
         started = time.perf_counter()
         touched(entries[:64], message)

@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "memory GiB": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory GiB": round(psutil.virtual_memory().total / 2**30, 1),  # type: ignore[no-untyped-call]  # psutil has no types
         "load average": [round(load, 2) for load in psutil.getloadavg()],
     }
 

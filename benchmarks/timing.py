@@ -5,6 +5,8 @@ from collections.abc import AsyncIterable, Sequence
 from statistics import quantiles
 from typing import NamedTuple
 
+from mirror_graph.errors import ReplyError
+
 
 class Timing(NamedTuple):
     """Seconds from asking to the first piece of a reply, to its last, and to the end of its stream."""
@@ -15,9 +17,11 @@ class Timing(NamedTuple):
 
 
 async def timed(pieces: AsyncIterable[str]) -> Timing:
-    """Read a reply to its end and say when its pieces came."""
+    """Read a reply to its end and say when its pieces came. Raises `ReplyError` where none did."""
     asked = time.perf_counter()
     times = [time.perf_counter() - asked async for piece in pieces if piece]
+    if not times:
+        raise ReplyError("no text came")
     return Timing(times[0], times[-1], time.perf_counter() - asked)
 
 

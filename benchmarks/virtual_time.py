@@ -2,11 +2,12 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 _Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 def run_in_virtual_time(main: Coroutine[Any, Any, _Result]) -> _Result:
@@ -26,9 +27,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual seconds since the loop was made."""
         return self._clock.now
 
-    def run_in_executor(self, executor: Executor | None, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Arguments], _Result], *args: *_Arguments
+    ) -> asyncio.Future[_Result]:
         """Call `func` here and now: a thread would take real time, which has stopped."""
-        future = self.create_future()
+        future: asyncio.Future[_Result] = self.create_future()
         try:
             future.set_result(func(*args))
         except Exception as error:

@@ -15,6 +15,7 @@ from langchain_core.messages import (
     RemoveMessage,
     SystemMessage,
 )
+from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
 
 from mirror_graph.errors import MirrorError, ReplyError
@@ -81,10 +82,11 @@ def reply_prompt(messages: Sequence[AnyMessage], inner: str, context: MirrorCont
     prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.
     """
     words = unanswered(messages)
+    ids = {message.id for message in words}
     instructions = f"\n{context.instructions}" if context.instructions else ""
     return [
         SystemMessage(render("talker", instructions=instructions)),
-        *(_spoken(message) for message in messages if message not in words),
+        *(_spoken(message) for message in messages if message.id not in ids),
         _last_words(words, inner, context.window_tokens),
     ]
 
@@ -95,24 +97,32 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
     Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
     """
     model = chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
-    whole = AIMessageChunk(content="")
+    pieces: list[AIMessageChunk] = []
     try:
         async with asyncio.timeout(context.talker_timeout) as patience:
             async for piece in model.astream(prompt, call_config("talker", turn)):
                 patience.reschedule(asyncio.get_running_loop().time() + context.talker_timeout)
-                whole += piece
+                pieces.append(piece)
+                await asyncio.sleep(0)  # what is in the socket already would otherwise come to the user in one go
     except MirrorError:
         raise
     except Exception as error:
         silent = isinstance(error, TimeoutError)
         problem = f"no text for {context.talker_timeout} s" if silent else described(error)
-        transient = is_transient(error) and not whole.text
-        raise ReplyError(problem, transient=transient, cause=error, partial=whole.text) from error
+        partial = _joined(pieces).text
+        raise ReplyError(
+            problem, transient=is_transient(error) and not partial, cause=error, partial=partial
+        ) from error
+    whole = _joined(pieces)
     if not whole.text.strip():
         raise ReplyError("the model gave an empty reply", transient=True)
     if not is_whole(whole):
         raise ReplyError("the stream ended before the reply did", partial=whole.text)
     return whole
+
+
+def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
+    return add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
 
 
 def _spoken(message: AnyMessage) -> AnyMessage:

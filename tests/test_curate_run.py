@@ -56,7 +56,8 @@ def answer(call: Call) -> Answer | str:
         right = "not: your allergy" in said if "advise" in last else "allergy to peanuts" in said
         return "Yes" if right else "No"
     if fields := call.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties"):
-        return json.dumps(dict.fromkeys(fields, f"thought {zlib.crc32(call.prompt.encode())}"))
+        thought = f"thought {zlib.crc32(call.prompt.encode())}"
+        return json.dumps({name: thought if field.get("type") == "string" else [] for name, field in fields.items()})
     if "peanut allergy" in call.prompt and "satay" in last:
         return SAFE
     return f"Sure, {zlib.crc32(call.prompt.encode())}."

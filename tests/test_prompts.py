@@ -48,7 +48,11 @@ def as_text(prompt: list[BaseMessage]) -> str:
 
 
 def test_the_talkers_prompt(snapshot: SnapshotAssertion) -> None:
-    messages = [HumanMessage("I'm allergic to peanuts."), AIMessage("Good to know."), HumanMessage("Satay tonight?")]
+    messages = [
+        HumanMessage("I'm allergic to peanuts.", id="1"),
+        AIMessage("Good to know.", id="2"),
+        HumanMessage("Satay tonight?", id="3"),
+    ]
     assert as_text(reply_prompt(messages, the_block(a_mind()), CONTEXT)) == snapshot
 
 

@@ -145,9 +145,8 @@ def test_any_text_is_answered_the_same_way_twice(entries: list[SafetyConstraint]
 
 
 @given(ENTRIES, st.text(max_size=200), st.text(max_size=100))
-def test_more_words_never_touch_less(entry: SafetyConstraint, words: str, more: str) -> None:
-    assert evidence(entry, f"{words} .\n. {more}") >= 0
-    assert evidence(entry, words) == evidence(entry, words.upper()) or words.upper().lower() != words.lower()
+def test_more_words_never_speak_against_it(entry: SafetyConstraint, words: str, more: str) -> None:
+    assert evidence(entry, f"{words}\n{more}") >= evidence(entry, words)
 
 
 @given(st.text(max_size=30))

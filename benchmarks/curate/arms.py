@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.resources import files
 from importlib.util import find_spec
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from inspect_ai.agent import agent_bridge
 from inspect_ai.log import transcript
@@ -24,16 +25,16 @@ from inspect_ai.model import (
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolChoice, ToolInfo
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph.benchmarks.curate.models import bridged_model, bridged_name
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.graphs import build_mirror, build_thinker
+from mirror_graph.graphs import build_mirror
 from mirror_graph.nodes.think import THOUGHT_TOKENS
 from mirror_graph.prompts import render
-from mirror_graph.state import MirrorContext, empty_mind
+from mirror_graph.state import MirrorContext
 from mirror_graph.state.tokens import count_tokens
 
 
@@ -57,6 +58,7 @@ class Setup:
     reply_tokens: int = 100
     window_tokens: int = 1_000
     paper_window_tokens: int = 20_000
+    monologue_tokens: int = 10_000
     inner_tokens: int = 1_200
 
 
@@ -78,23 +80,26 @@ async def chat(setup: Setup, *, directed: bool = False, windowed: bool = False) 
 
 @asynccontextmanager
 async def paper(setup: Setup) -> AsyncIterator[Say]:
-    """Talk as the paper's system: joint thoughts, no ledger, the narrative in a system message before the history."""
-    thinker = build_thinker().compile()
-    context = _context(setup, thinking="joint")
+    """Talk as the paper's system: joint thoughts, no ledger, the narrative in a system message before the history.
+
+    It has prompts of its own and shares no code with MIRROR, so that it stays what the paper describes.
+    """
     history: list[ChatMessage] = []
-    spoken: list[AnyMessage] = []
-    mind: dict[str, Any] = {**empty_mind()}
+    monologue: list[ChatMessage] = []
+    narrative = ""
 
     async def say(words: str) -> Said:
+        nonlocal narrative
         history.append(ChatMessageUser(content=words))
-        system = "\n\n".join(filter(None, [directive(), mind["narrative"].get("text", "")]))
+        system = "\n\n".join(filter(None, [directive(), narrative]))
         window = recent(history[1:], setup.paper_window_tokens)
         said = await _reply([ChatMessageSystem(content=system), history[0], *window], history, setup)
-        spoken.extend([HumanMessage(words), AIMessage(said.text)])
-        lag = len(spoken) // 2 - 1 - mind["turn"]
-        thought = await thinker.ainvoke(cast(Any, {**mind, "messages": spoken}), context=context)
-        mind.update({key: thought[key] for key in mind})
-        return said._replace(lag=lag, failures=_failures(mind))
+        monologue.append(ChatMessageUser(content=f"They said: {words}\n\nI replied: {said.text}"))
+        thoughts = await _ask("paper_thoughts", recent(monologue, setup.monologue_tokens), setup)
+        monologue.append(ChatMessageAssistant(content=thoughts))
+        news = f"My last narrative:\n{narrative or 'None yet.'}\n\nMy newest thoughts:\n{thoughts}"
+        narrative = await _ask("paper_narrative", [ChatMessageUser(content=news)], setup)
+        return said
 
     yield say
 
@@ -208,6 +213,12 @@ async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: S
     output = await get_model().generate(prompt, config=GenerateConfig(max_tokens=setup.reply_tokens))
     history.append(ChatMessageAssistant(content=output.completion))
     return Said(output.completion, time.perf_counter() - started)
+
+
+async def _ask(prompt: str, messages: list[ChatMessage], setup: Setup) -> str:
+    system = files("mirror_graph.benchmarks.curate").joinpath(f"{prompt}.md").read_text("utf-8")
+    config = GenerateConfig(max_tokens=setup.inner_tokens)
+    return (await get_model().generate([ChatMessageSystem(content=system), *messages], config=config)).completion
 
 
 def _context(setup: Setup, **choices: Any) -> MirrorContext:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -174,10 +175,10 @@ def _jsonl_rows(path: Path) -> Iterator[list[Any]]:
 
 def _xlsx_rows(path: Path) -> Iterator[list[Any]]:
     try:
-        from openpyxl import load_workbook  # type: ignore[import-untyped]  # it ships no types
+        openpyxl: Any = import_module("openpyxl")  # it ships no types
     except ImportError as error:
         raise ConfigurationError(f"{path.name} needs openpyxl: pip install 'mirror-graph[bench]'") from error
-    for row in load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True):
+    for row in openpyxl.load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True):
         yield ["" if value is None else value for value in row]
 
 

@@ -103,6 +103,8 @@ def _text(call: Call, reply_tokens: int) -> str:
         return "Yes"
     asked: dict[str, Any] = call.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
     if fields := asked.get("properties"):
-        return json.dumps(dict.fromkeys(fields, "word " * 50))
+        return json.dumps(
+            {name: "word " * 50 if field.get("type") == "string" else [] for name, field in fields.items()}
+        )
     longest = call.body.get("max_tokens") or call.body.get("max_completion_tokens") or reply_tokens
     return "word " * min(int(longest * 0.8), 240)

@@ -78,15 +78,15 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     Returns whether all is done, and the logs. A sample whose arm fails is tried once more, then counted as
     failed; it never stops the others.
     """
+    judge = inspect_model(plan.judge_name, GenerateConfig(max_connections=plan.connections))
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
-    steady = GenerateConfig(max_connections=plan.connections)
     tasks = plan.tasks()
     done, logs = eval_set(
         tasks,
         log_dir=str(folder),
-        model=inspect_model(plan.model, steady),
-        model_roles={GRADER: inspect_model(plan.judge_name, steady)},
+        model=inspect_model(plan.model, GenerateConfig(max_connections=plan.connections)),
+        model_roles={GRADER: judge},
         epochs=plan.epochs,
         sample_id=list(plan.samples) or None,
         max_tasks=1 if plan.connections <= 2 else len(tasks),

@@ -79,7 +79,7 @@ def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstr
         "severity": _severity(sentence, claim),
         "whose": claim.whose,
         "status": "provisional",
-        "source": {"message": "", "turn": 0, "quote": _quote(sentence, claim), "language": claim.language.code},
+        "source": {"message": "", "turn": 0, "quote": _quote(sentence, claim), "language": claim.language.code, "at": 0.0},
         "since": 0,
     }
 
@@ -104,7 +104,8 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; where two readings overlap, the first one stands."""
     taken: list[Span] = []
-    for language in lexicon().languages:
+    speaking = [language for language in lexicon().languages if language.cue.search(sentence.words)]
+    for language in speaking:
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             if all(claim.span[1] <= start or end <= claim.span[0] for start, end in taken):
                 taken.append(claim.span)

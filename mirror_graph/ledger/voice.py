@@ -49,9 +49,10 @@ def own_words(text: str) -> str:
 
 def _without_introduced(text: str) -> str:
     """Blank out what follows "she wrote:", to the end of its line or of the paragraph below."""
-    kept, place = [], 0
+    kept, place, clause = [], 0, 0
     for colon in _COLON.finditer(text):
-        if colon.start() < place or not lexicon().introductions.search(text, colon.start() - _CLAUSE, colon.start()):
+        start, clause = max(clause, colon.start() - _CLAUSE), colon.end()
+        if colon.start() < place or not lexicon().introductions.search(text, start, colon.start()):
             continue
         said = _SAID.match(text, colon.end())
         if said:

@@ -67,14 +67,14 @@ def _openai_model(
             f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
             "any value does, such as OPENAI_API_KEY=none"
         )
-    from langchain_openai import ChatOpenAI
     from openai import Timeout
     from pydantic import SecretStr
 
     from mirror_graph.models.connections import shared_client
+    from mirror_graph.models.lean import LeanChatOpenAI
 
     bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
-    return ChatOpenAI(
+    return LeanChatOpenAI(
         model=model,
         temperature=temperature,
         max_completion_tokens=None if bounded_by_old_name else max_tokens,

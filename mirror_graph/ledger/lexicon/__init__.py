@@ -40,12 +40,13 @@ class Frame(NamedTuple):
 
 
 class Language(NamedTuple):
-    """One language's ways of stating a constraint, and of not meaning it."""
+    """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can."""
 
     code: str
     frames: list[Frame]
     statements: list[Rule]
     others: re.Pattern[str]
+    cue: re.Pattern[str]
     separators: re.Pattern[str]
     joins: re.Pattern[str]
     unreal: re.Pattern[str]
