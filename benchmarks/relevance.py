@@ -85,7 +85,7 @@ async def _measure(
                 judges[strategy],
             )
             for strategy in strategies
-            for half in "AB"
+            for half in sorted({half_of(case) for case in cases})
         }
     return Report(tables, _aims(tables[WORDINGS[0]]), NOTES)
 
@@ -121,7 +121,7 @@ async def _figures(pairs: Pairs, judge: Judge) -> dict[str, float]:
         "recall %": _share(own),
         "false alarms %, another category": _share(other),
         "false alarms %, its own category": _share(same),
-        "AUC": mean((a.evidence > b.evidence) + (a.evidence == b.evidence) / 2 for a in own for b in other),
+        "AUC": mean([(a.evidence > b.evidence) + (a.evidence == b.evidence) / 2 for a in own for b in other] or [0.5]),
         "p50 ms": 1_000 * median(it.seconds for it in judged),
         "calls a request": calls / len(judged),
     }

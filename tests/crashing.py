@@ -27,7 +27,7 @@ def answer(messages: list[BaseMessage]) -> str:
     numbers = re.findall(r"message (\d+)", messages[-1].text)
     if "you are its voice" in messages[0].text:
         return f"reply {numbers[-1]}"
-    return "I know of " + ", ".join(f"message {number}" for number in sorted(set(numbers), key=int)) + "."
+    return "I know of " + ", ".join(f"message {number}" for number in sorted(set(numbers), key=int)[-20:]) + "."
 
 
 register_script("crashing", answer)

@@ -98,9 +98,9 @@ def test_a_process_killed_at_random_moments_loses_nothing(tmp_path: Path, short_
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_process_killed_100_times_loses_nothing(tmp_path: Path, short_leases: None) -> None:
-    turns = kill_at_random(str(tmp_path / "mirror.db"), kills=70, seed=20261121)
-    print(f"70 kills, {turns} turns, seed 20261121")
-    assert turns >= 140
+    turns = kill_at_random(str(tmp_path / "mirror.db"), kills=100, seed=20261121)
+    print(f"100 kills, {turns} turns, seed 20261121")
+    assert turns >= 200
 
 
 @pytest.mark.slow

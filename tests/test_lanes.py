@@ -322,3 +322,26 @@ async def test_a_thread_does_not_grow(database: str | None) -> None:
             assert len(kept) == 1
         assert len(await storage.threads()) == 2
         assert len(await conversation.messages()) == 24
+
+
+class ForgetfulLane:
+    """A lane whose database is away."""
+
+    async def recall(self, thread_id: str) -> Any:
+        raise OSError("XYZZY the database is away")
+
+    async def schedule(self, work: Any) -> None:
+        raise OSError("XYZZY the database is away")
+
+
+async def test_a_mind_that_cannot_be_read_or_handed_over_costs_no_reply(endpoint: Endpoint) -> None:
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    from mirror_graph import build_talker
+
+    graph = build_talker(ForgetfulLane()).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "7b1e7a9e-3f0c-4b8e-9d0a-444444444444"}}
+    state = await graph.ainvoke({"messages": [("user", "hello")]}, config, context=context())
+    assert state["messages"][-1].text == "I hear you."
+    assert {name: failure["count"] for name, failure in state["failures"].items()} == {"recall": 1, "schedule": 1}
+    assert "XYZZY" not in repr(state)

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.ledger.relations import relations
 from mirror_graph.ledger.relations.spelling import split, stem
 from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
@@ -252,6 +254,19 @@ async def test_a_check_is_not_waited_for() -> None:
 
 async def test_nothing_is_asked_where_there_is_nothing_to_check() -> None:
     assert (await check([], "Satay?", MirrorContext(talker_model="scripted:nobody"), 1)).ids == []
+
+
+def test_the_benchmark_measures_every_way_of_deciding() -> None:
+    def script(messages: Any) -> str:
+        return '{"touched": [1]}' if "touched" in messages[-1].text else '{"things": ["satay"]}'
+
+    register_script("deciding", script)
+    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
+    report = measure(str(cases), "scripted:deciding", "relations,anticipate,check", 12, 1, None)
+    figures = report.tables["question_group_biased"]
+    assert {arm.partition(",")[0] for arm in figures} == {"relations", "anticipate", "check"}
+    assert all(found["recall %"] == 100 for arm, found in figures.items() if arm.startswith("check"))
+    assert len(report.aims) == 4
 
 
 DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
