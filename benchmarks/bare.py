@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
+from mirror_graph.models.connections import shared_client
 from mirror_graph.state.reducers import message_tokens, trim
 from mirror_graph.state.usage import NONE, used
 
@@ -74,5 +75,5 @@ def stock_graph(
 
 
 def openai_chat(name: str) -> ChatOpenAI:
-    """Return a chat model of the endpoint as its users make one."""
-    return ChatOpenAI(model=name, temperature=0.7, stream_usage=True)
+    """Return a chat model of the endpoint as its users make one; its connections close with the event loop."""
+    return ChatOpenAI(model=name, temperature=0.7, stream_usage=True, http_async_client=shared_client())

@@ -247,6 +247,36 @@ def relevance(
     )
 
 
+@app.command()
+def ledger(
+    inputs: Annotated[
+        Path | None, Option(help="Constraints; without it the copy of CURATe in MIRROR_CURATE_DIR.", dir_okay=False)
+    ] = None,
+    facts: Annotated[
+        Path | None, Option(help="Harmless facts; without it those beside the inputs.", dir_okay=False)
+    ] = None,
+    model: Annotated[
+        str | None, Option(help="The model that thinks; without it the scanner alone is measured.")
+    ] = None,
+    limit: Annotated[int, Option(min=1, help="Think about so many introductions, and so many harmless facts.")] = 24,
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """What of a user's dangers reaches the ledger, and what else does."""
+    from mirror_graph.benchmarks.ledger import measure
+
+    _run(
+        "ledger",
+        measure,
+        json,
+        inputs=str(inputs) if inputs else None,
+        facts=str(facts) if facts else None,
+        model=model,
+        limit=limit,
+        seed=seed,
+    )
+
+
 def _run(name: str, measure: "Callable[..., Report]", json: Path | None, **sizes: Any) -> None:
     from mirror_graph.benchmarks.report import machine, show, write
 

@@ -10,11 +10,12 @@ from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.bare import BareChat, openai_chat
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.benchmarks.scripts import scripted_voices
+from mirror_graph.benchmarks.settling import settle
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
 from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from mirror_graph.benchmarks.weight import CYCLE, weigh_mirror
-from mirror_graph.prompts import render
+from mirror_graph.prompts import VOICES
 
 WARM_UP = 3
 
@@ -70,7 +71,7 @@ async def _time_replies(
     provider: Provider, turns: int, message_tokens: int, seed: int
 ) -> tuple[list[Timing], list[Timing]]:
     speech = Speech(seed)
-    bare = BareChat(openai_chat(provider.name("talker", "bare")), render("talker", instructions=""))
+    bare = BareChat(openai_chat(provider.name("talker", "bare")), VOICES["talker"].template)
     bare_times: list[Timing] = []
     our_times: list[Timing] = []
     with TemporaryDirectory() as folder:
@@ -85,7 +86,7 @@ async def _time_replies(
                 for taken, say in arms:
                     taken.append(await timed(say(text)))
                 arms.reverse()  # neither arm is always first
-                await conversation.settle()
+                await settle(conversation)
                 bare.note = (await conversation.mind()).narrative
     return bare_times[WARM_UP:], our_times[WARM_UP:]
 

@@ -2,6 +2,7 @@
 
 Three calls a turn. The narrative is a system message before the history. One joint call thinks: it reads the recent
 conversation, then its own history of thoughts. The narrative is rebuilt from those thoughts and the last narrative.
+Only the layout and the lengths count here, so our prompts stand in for the paper's, with their fields left open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from mirror_graph.prompts import render
+from mirror_graph.prompts import VOICES
 from mirror_graph.state import ALL_THINKERS, Tokens
 from mirror_graph.state.reducers import message_tokens
 from mirror_graph.state.usage import used
@@ -35,15 +36,14 @@ class PaperChat:
     async def _talk(self, text: str) -> Tokens:
         narrative = [SystemMessage(self._narrative)] if self._narrative else []
         self._said.append(HumanMessage(text))
-        system = SystemMessage(render("talker", instructions=""))
+        system = SystemMessage(VOICES["talker"].template)
         reply = await self._models["talker"].ainvoke([system, *narrative, *_window(self._said)])
         self._said.append(AIMessage(reply.text))
         return used(reply)
 
     async def _think(self) -> Tokens:
-        aspects = "\n\n".join(render(name) for name in ALL_THINKERS)
-        question = render("joint", aspects=aspects, names=", ".join(f'"{name}"' for name in ALL_THINKERS))
-        system = SystemMessage(render("thinker"))
+        question = "\n\n".join(VOICES[name].template for name in ("joint", *ALL_THINKERS))
+        system = SystemMessage(VOICES["thinker"].template)
         prompt = [system, *_window(self._said), *self._thoughts, HumanMessage(question)]
         thoughts = await self._models["joint"].ainvoke(prompt)
         self._thoughts.append(AIMessage(thoughts.text))
@@ -52,9 +52,9 @@ class PaperChat:
         return used(thoughts)
 
     async def _synthesize(self) -> Tokens:
-        news = f"What I have just thought:\n{self._thoughts[-1].text}"
-        request = render("synthesis_request", narrative=self._narrative or "None yet.", news=news, words="480")
-        narrative = await self._models["synthesis"].ainvoke([SystemMessage(render("synthesis")), HumanMessage(request)])
+        request = "\n\n".join((VOICES["synthesis_request"].template, self._narrative, self._thoughts[-1].text))
+        prompt = [SystemMessage(VOICES["synthesis"].template), HumanMessage(request)]
+        narrative = await self._models["synthesis"].ainvoke(prompt)
         self._narrative = narrative.text
         return used(narrative)
 

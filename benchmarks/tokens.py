@@ -9,6 +9,7 @@ from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.bare import BareChat, openai_chat
 from mirror_graph.benchmarks.paper import PaperChat
 from mirror_graph.benchmarks.report import Aim, Report
+from mirror_graph.benchmarks.settling import settle
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.voices import Provider, Voice, served
 from mirror_graph.state import Thinking, Tokens
@@ -47,19 +48,23 @@ def measure(
     with served(voices, model=model, seed=seed) as provider:
         arms = asyncio.run(_converse(provider, texts))
     last = {arm: took[-RECENT:] for arm, took in arms.items()}
-    recent = f"turns {max(1, turns - RECENT + 1)} to {turns}"
     effective = {arm: _figures(took)["effective input"] for arm, took in last.items()}
     return Report(
         tables={
-            f"tokens a turn, {recent}": {arm: _figures(took) for arm, took in last.items()},
-            f"tokens a turn, turns 1 to {turns}": {arm: _figures(took) for arm, took in arms.items()},
-            f"effective input by component, {recent}": {arm: _by_component(took) for arm, took in last.items()},
+            f"tokens a turn, the last {RECENT}": {arm: _figures(took) for arm, took in last.items()},
+            f"tokens a turn, all {turns}": {arm: _figures(took) for arm, took in arms.items()},
+            f"effective input by component, the last {RECENT}": {
+                arm: _by_component(took) for arm, took in last.items()
+            },
         },
         aims=[
             Aim(f"effective input of `{mode}` over the paper's", effective[f"mirror, {mode}"] / effective[PAPER], most)
             for mode, most in (("parallel", 0.5), ("joint", 0.35))
         ],
-        notes=[f"Effective input counts a cached token as {CACHED_PRICE} of one that is not."],
+        notes=[
+            f"Effective input counts a cached token as {CACHED_PRICE} of one that is not.",
+            "Calls made at the same moment find each other's prompt cached, which not every provider does.",
+        ],
     )
 
 
@@ -90,7 +95,8 @@ async def _ours(provider: Provider, thinking: Thinking, texts: Sequence[str]) ->
         conversation = mirror.conversation("tokens")
         for turn, text in enumerate(texts, start=1):
             await conversation.say(text)
-            await conversation.settle()
+            if thinking != "off":
+                await settle(conversation)
             usage = (await conversation.mind()).usage
             took.append({name: it["latest"] for name, it in usage.items() if it["turn"] == turn})
     return took

@@ -36,11 +36,13 @@ class Voices:
         self._speech = Speech(seed)
 
     def __call__(self, call: Call) -> Answer:
-        """Answer a call; where a schema is asked for, with a text for each of its fields."""
+        """Answer a call; where a schema is asked for, with a text for each thought and nothing in its lists."""
         voice = self._voices[call.model.partition(".")[0]]
         form = call.body.get("response_format")
-        fields = form["json_schema"]["schema"]["properties"] if form else ()
-        said = {field: self._speech.text(voice.tokens) for field in fields}
+        fields = form["json_schema"]["schema"]["properties"] if form else {}
+        said = {
+            name: self._speech.text(voice.tokens) if field["type"] == "string" else [] for name, field in fields.items()
+        }
         text = json.dumps(said) if said else self._speech.text(voice.tokens)
         return Answer(text, delay=voice.delay, pause=voice.pause)
 

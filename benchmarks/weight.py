@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from mirror_graph import MirrorContext, open_mirror
+from mirror_graph.benchmarks.settling import settle
 from mirror_graph.lanes import mind_thread
 from mirror_graph.storage import open_storage
 
@@ -41,7 +42,7 @@ async def weigh_mirror(
 
         async def say() -> None:
             await conversation.say(words())
-            await conversation.settle()
+            await settle(conversation)
 
         threads = [conversation.thread_id, mind_thread(conversation.thread_id)]
         return await weigh_as_it_grows(database, threads, say, turns)

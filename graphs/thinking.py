@@ -8,8 +8,10 @@ from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, Send
 
 from mirror_graph.models import is_transient
-from mirror_graph.nodes import Thinker, note_failure, remember, synthesize, think_jointly
+from mirror_graph.nodes import Thinker, foresee, note_failure, remember, synthesize, think_jointly
+from mirror_graph.nodes.anticipate import ANTICIPATION
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.foresee import unforeseen
 from mirror_graph.nodes.remember import MEMORY
 from mirror_graph.nodes.think import unthought
 from mirror_graph.state import ALL_THINKERS, MirrorContext
@@ -28,6 +30,7 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
         MEMORY: remember,
         OWN: Thinker(),
         JOINT: think_jointly,
+        ANTICIPATION: foresee,
     }
     for name, thinker in thinkers.items():
         failed = note_failure(then=SYNTHESIS)
@@ -38,7 +41,7 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
         SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=told, metadata={"component": SYNTHESIS}
     )
     builder.add_conditional_edges(
-        start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, SYNTHESIS, end]
+        start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, ANTICIPATION, SYNTHESIS, end]
     )
     builder.add_edge(SYNTHESIS, end)
 
@@ -51,8 +54,12 @@ def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: s
     context = choices(runtime)
     if context.thinking == "off" or last_turn(state["messages"]) <= state["turn"]:
         return [nobody]
-    if context.thinking == "synthesis_only" or not unthought(state, context):
+    if not unthought(state, context):
         return [SYNTHESIS]
+    anticipation: list[str | Send] = [ANTICIPATION] if unforeseen(state, context) else []
+    if context.thinking == "synthesis_only":
+        return anticipation or [SYNTHESIS]
     if context.thinking == "joint":
-        return [JOINT]
-    return [Send(OWN, {**state, "voice": voice}) if ":" in voice else voice for voice in context.thinkers]
+        return [JOINT, *anticipation]
+    own = [Send(OWN, {**state, "voice": voice}) if ":" in voice else voice for voice in context.thinkers]
+    return [*own, *anticipation]

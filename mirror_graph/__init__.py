@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from mirror_graph.errors import ConfigurationError, MirrorError
     from mirror_graph.graphs import build_mirror, build_talker, build_thinker
     from mirror_graph.host import Conversation, Mind, Mirror, Reply, open_mirror
+    from mirror_graph.ledger import scan
     from mirror_graph.state import MindState, MirrorContext, MirrorState
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "build_talker",
     "build_thinker",
     "open_mirror",
+    "scan",
 ]
 
 _ROOMS = {
     "errors": ("ConfigurationError", "MirrorError"),
     "graphs": ("build_mirror", "build_talker", "build_thinker"),
     "host": ("Conversation", "Mind", "Mirror", "Reply", "open_mirror"),
+    "ledger": ("scan",),
     "state": ("MindState", "MirrorContext", "MirrorState"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -105,6 +105,8 @@ def new_ledger(state: PassState, turn: int) -> MirrorUpdate:
     everything = keep_ledger(
         state["constraints"], heard, notes if notes and notes["turn"] == turn else None, time.time()
     )
+    touches = state.get("touches") or {}
+    everything = [{**it, "touches": touches[it["id"]]} if it["id"] in touches else it for it in everything]
     lost = len(everything) - len(kept(everything))
     if not lost:
         return {"constraints": everything}

@@ -80,12 +80,13 @@ class MirrorInput(TypedDict):
 class PassState(MirrorState):
     """A thread while it is being thought about.
 
-    `drafts` and `notes` are what the fan-out thought, and noted for the ledger, before the synthesis commits
+    `drafts`, `notes` and `touches` are what the fan-out thought, noted for the ledger and anticipated of it, before the synthesis commits
     it with the narrative, so that a pass cut off halfway leaves the last good mind.
     """
 
     drafts: Annotated[list[Thought], latest_pass]
     notes: Notes
+    touches: dict[str, list[str]]
 
 
 class MirrorUpdate(TypedDict, total=False):
@@ -102,6 +103,7 @@ class MirrorUpdate(TypedDict, total=False):
     messages: list[AnyMessage | RemoveMessage]
     drafts: list[Thought]
     notes: Notes
+    touches: dict[str, list[str]]
 
 
 def empty_mind() -> MindState:

@@ -106,14 +106,12 @@ def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
     flat_out, paced = run(
         tmp_path,
         "load",
-        *("--conversations", "2", "--turns", "2", "--paced-turns", "1", "--pause", "0.1"),
+        *("--conversations", "1", "--turns", "2", "--paced-turns", "1", "--pause", "0.1"),
         *("--delay", "0.05", "--word-pause", "0"),
     )
 
     for found in (flat_out, paced):
-        assert found.keys() == {
-            f"{arm}, {number} conversations" for arm in ("one-node chat", "mirror") for number in (1, 2)
-        }
+        assert found.keys() == {"one-node chat, 1 conversations", "mirror, 1 conversations"}
         assert all(figures["turns a second"] > 0 for figures in found.values())
         assert all(figures["memory at most, MiB"] > 10 for figures in found.values())
         assert all(figures["reply p50, ms"] > 50 for figures in found.values())

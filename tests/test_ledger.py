@@ -375,3 +375,36 @@ async def test_a_full_ledger_counts_what_it_let_go(endpoint: Endpoint, voices: V
         mind = await conversation.mind()
     assert len(mind.constraints) == CONSTRAINT_LIMIT
     assert mind.failures["ledger"]["count"] == 6
+
+
+async def test_what_an_unknown_danger_touches_is_anticipated_once_and_counts_later(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm allergic to quixelberries.")
+        assert await conversation.settle(timeout=10)
+        [kept_entry] = (await conversation.mind()).constraints
+        assert kept_entry["touches"] == ["quandong pie"]
+        await conversation.say("What is the capital of Australia, by the way, and who designed it?")
+        await conversation.settle(timeout=10)
+        await conversation.say("My friends would love to bake a quandong pie with me on Sunday, shall we?")
+    assert "I begin my answer with this danger" in asked(endpoint.calls, "talker")[-1]
+    assert "I begin my answer with this danger" not in asked(endpoint.calls, "talker")[-2]
+    assert len(asked(endpoint.calls, "anticipation")) == 1
+
+
+async def test_what_the_relations_know_is_not_asked_for(endpoint: Endpoint) -> None:
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm allergic to peanuts.")
+        await conversation.settle(timeout=10)
+    assert asked(endpoint.calls, "anticipation") == []
+
+
+async def test_a_failing_anticipation_costs_nothing_else(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["anticipation"] = Answer(status=400)
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm allergic to quixelberries.")
+        assert await conversation.settle(timeout=10)
+        mind = await conversation.mind()
+    assert (mind.turn, len(mind.constraints), mind.failures.keys()) == (1, 1, {"anticipation"})

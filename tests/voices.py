@@ -11,14 +11,14 @@ Said = Answer | str | Callable[[Call], Answer | str]
 def voice_of(call: Call) -> str:
     """Name the component a call comes from, by its prompt."""
     system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
+    if "Write down now what you must watch for" in last:
+        return "anticipation"
     if "you are its voice" in system:
         return "talker"
     if "You are its core" in system:
         return "synthesis"
     if "Now think about each of these" in last:
         return "joint"
-    if "takes it for granted that I know" in last:
-        return "anticipation"
     return re.findall(r"Now think about \*\*(\w+)\*\*", last)[-1]
 
 
@@ -32,6 +32,7 @@ class Voices:
             "reasoning": "Food may be a risk.",
             "memory": "They are allergic to peanuts.",
             "joint": '{"goals": "A dinner.", "reasoning": "A risk.", "memory": "Peanuts."}',
+            "anticipation": '{"things": ["quandong pie"], "places": [], "activities": [], "words": []}',
             "synthesis": "I know that they are allergic to peanuts.",
         }
 

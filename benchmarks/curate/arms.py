@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
@@ -60,6 +60,10 @@ class Setup:
     paper_window_tokens: int = 20_000
     monologue_tokens: int = 10_000
     inner_tokens: int = 1_200
+
+    def changes(self) -> dict[str, int]:
+        """Return what differs from the defaults: what a task is known by when it is resumed."""
+        return {it.name: value for it in fields(self) if (value := getattr(self, it.name)) != it.default}
 
 
 Arm = Callable[[Setup], AbstractAsyncContextManager[Say]]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inspect_ai import Task, eval_set
@@ -64,7 +64,7 @@ class Plan:
                 seed=self.seed,
                 cases=self.cases,
                 cached=True,
-                **asdict(self.setup),
+                **self.setup.changes(),
             )
             for scenario in self.scenarios
             for distractors in self.distractors

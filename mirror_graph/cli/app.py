@@ -8,6 +8,8 @@ import typer
 
 from mirror_graph.benchmarks.cli import app as bench
 from mirror_graph.cli.model import app as model
+from mirror_graph.cli.options import Database, Yes
+from mirror_graph.cli.user import app as user
 
 app = typer.Typer(
     help="Talk to a chat model that thinks between turns, so that it keeps its user safe.",
@@ -15,21 +17,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(user, name="user")
 app.add_typer(model, name="model")
 app.add_typer(bench, name="bench")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
 Thread = Annotated[str, typer.Argument(metavar="THREAD", help="The conversation's name.")]
-Database = Annotated[
-    str | None,
-    typer.Option(
-        envvar="MIRROR_DATABASE",
-        metavar="PATH|URL",
-        help="A SQLite file or a postgresql:// URL.",
-        show_default="a file in your data folder",
-    ),
-]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -73,11 +67,22 @@ def mind(
     database: Database = None,
     user: User = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show the last narratives.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show how the narrative changed, word by word.")] = False,
 ) -> None:
     """Show what is thought about a conversation, what failed, and what it took."""
-    from mirror_graph.cli.showing import console, mind_panel, show_failures, usage_table
-    from mirror_graph.cli.stored import read_mind
+    from mirror_graph.cli.showing import console, mind_panel, show_changes, show_failures, show_history, usage_table
+    from mirror_graph.cli.stored import read_history, read_mind
 
+    if history or diff:
+        narratives = read_history(thread, database, user)
+        if as_json:
+            print(json.dumps({"thread": thread, "history": narratives}, ensure_ascii=False, indent=2))
+        elif len(narratives) < 1 + diff:
+            console.print("The narrative has not changed yet." if narratives else "No narrative yet.", style="dim")
+        else:
+            (show_changes if diff else show_history)(narratives)
+        return
     found = read_mind(thread, database, user)
     if as_json:
         print(json.dumps({"thread": thread, **asdict(found)}, ensure_ascii=False, indent=2))
@@ -92,7 +97,7 @@ def forget(
     thread: Thread,
     database: Database = None,
     user: User = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Erase a conversation and its mind from the database."""
     from mirror_graph.cli.stored import forget_thread, read_mind
@@ -103,3 +108,12 @@ def forget(
         typer.confirm(f"Erase {thread!r}, {turns} turn{'s' * (turns != 1)} and its mind, for good?", abort=True)
     forget_thread(thread, database, user)
     typer.echo(f"{thread!r} is forgotten.")
+
+
+@app.command()
+def prune(database: Database = None) -> None:
+    """Delete what no reply will read. A host does so itself: this is for a database another program wrote to."""
+    from mirror_graph.cli.stored import prune
+
+    threads = prune(database)
+    typer.echo(f"{threads:,} thread{'s' * (threads != 1)}, each as small as it can be.")

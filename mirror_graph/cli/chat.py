@@ -14,6 +14,7 @@ from mirror_graph.cli.showing import (
     LABEL,
     complain,
     console,
+    constraint,
     label,
     mind_panel,
     prompt,
@@ -31,7 +32,10 @@ try:
 except ImportError:
     readline = None  # type: ignore[assignment]  # Windows has none: its console edits lines itself
 
-HELP = "/mind shows what is thought, /quit or Ctrl-D leaves, Ctrl-C stops a reply."
+HELP = (
+    "/mind shows what is thought, /why ID what an entry of the ledger stands on, /quit or Ctrl-D leaves, "
+    "Ctrl-C stops a reply."
+)
 RECENT = 4
 
 
@@ -88,6 +92,8 @@ class Sitting:
             mind = self._beside.run(self._conversation.mind())
             console.print(mind_panel(mind))
             show_failures(mind)
+        elif words.startswith("/why "):
+            self._explain(words.removeprefix("/why ").strip())
         elif words.startswith("/"):
             console.print(HELP, style="dim")
         else:
@@ -95,6 +101,21 @@ class Sitting:
                 self._arriving.cancel()
             self._beside.run(show_streamed("mirror", self._conversation.stream(words)))
             self._await_mind()
+
+    def _explain(self, constraint_id: str) -> None:
+        """Show an entry of the ledger and the whole message it came from, while the window holds it."""
+        ledger = self._beside.run(self._conversation.mind()).constraints
+        entry = next((it for it in ledger if it["id"] == constraint_id), None)
+        if entry is None:
+            complain(f"no entry {constraint_id!r} in the ledger: /mind shows the ids")
+            return
+        console.print(constraint(entry))
+        messages = self._beside.run(self._conversation.messages())
+        message = next((it for it in messages if it.id and it.id == entry["source"]["message"]), None)
+        if message:
+            show_said("you", message.text)
+        else:
+            console.print("The message itself is no longer in the window.", style="dim")
 
     def _await_mind(self) -> None:
         if self._context.thinking == "off":

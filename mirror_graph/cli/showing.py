@@ -2,18 +2,22 @@
 
 import logging
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
+from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
 from rich.console import Console
 from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from mirror_graph.host import Mind
+    from mirror_graph.state import Narrative, SafetyConstraint
 
 console = Console(highlight=False)
 complaints = Console(highlight=False, stderr=True)
@@ -21,6 +25,14 @@ complaints = Console(highlight=False, stderr=True)
 LABEL = 8
 LONGEST_WORD = 24
 WORDS = re.compile(r"\n|[^\S\n]+|\S+")
+
+PAUSED = {
+    "off": "thinking is off",
+    "thread budget": "paused: the thread's token budget is spent",
+    "daily budget": "paused: the host's tokens of today are spent",
+}
+SEVERITY = {"life-threatening": "bold red", "serious": "yellow"}
+STATUS = {"active": "green", "provisional": "yellow"}
 
 
 def complain(problem: object) -> None:
@@ -126,22 +138,73 @@ async def show_streamed(speaker: str, pieces: AsyncIterable[str]) -> str:
 
 
 def mind_panel(mind: "Mind", *, seconds: float | None = None) -> Panel:
-    """Draw a mind: its narrative, the latest thoughts, and the ledger of constraints."""
+    """Draw a mind: its narrative, the latest thoughts, and the ledger, the weightiest entry first."""
+    from mirror_graph.state.constraints import weight
+
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", justify="right")
     rows.add_column()
     for name, text in [("narrative", mind.narrative), *mind.thoughts.items()]:
         if text:
             rows.add_row(name, Text(text, style="" if name == "narrative" else "italic"))
-    for entry in mind.constraints:
-        rows.add_row("constraint", Text(f"{entry['about']} ({entry['kind']}, {entry['severity']}, {entry['status']})"))
+    for entry in sorted(mind.constraints, key=weight):
+        rows.add_row("ledger", constraint(entry))
     if not rows.row_count:
         rows.add_row("", Text("Nothing has been thought yet.", style="dim"))
     behind = f", {mind.lag} behind" if mind.lag else ""
-    paused = f", paused: {mind.paused}" if mind.paused else ""
+    paused = f", {PAUSED[mind.paused]}" if mind.paused else ""
     took = "" if seconds is None else f", {seconds:.1f} s"
     title = f"mind after turn {mind.turn}{behind}{paused}{took}"
     return Panel(rows, title=title, title_align="left", box=ROUNDED, border_style="magenta")
+
+
+def constraint(entry: "SafetyConstraint") -> Text:
+    """Draw an entry of the ledger: what it is, whose and whether it holds, its id, and the words it stands on."""
+    whose = "" if entry["whose"] == "user" else f" of {entry['whose']}"
+    return Text.assemble(
+        (entry["severity"], SEVERITY.get(entry["severity"], "")),
+        f" {entry['kind']}{whose}: {entry['about']} (",
+        (entry["status"], STATUS.get(entry["status"], "dim")),
+        f", {entry['id']})\n",
+        (said(entry), "italic dim"),
+    )
+
+
+def said(entry: "SafetyConstraint") -> str:
+    """Return the words that an entry stands on, and where they were said."""
+    source = entry["source"]
+    place = f"turn {source['turn']}" if source["turn"] else "added by hand"
+    return f"{place}: “{source['quote']}”"
+
+
+def show_history(narratives: "Iterable[Narrative]") -> None:
+    """Print narratives, each under the turn it was written after."""
+    for narrative in narratives:
+        console.print(Rule(f"narrative of turn {narrative['turn']}", align="left", style="magenta"))
+        console.print(Text(narrative["text"]))
+
+
+def show_changes(narratives: "Iterable[Narrative]") -> None:
+    """Print what changed from each narrative to the next, word by word."""
+    for before, after in pairwise(narratives):
+        console.print(Rule(f"from turn {before['turn']} to turn {after['turn']}", align="left", style="magenta"))
+        console.print(changes(before["text"], after["text"]))
+
+
+def changes(before: str, after: str) -> Text:
+    """Mark what left a text and what came, as `git diff --word-diff` does, so that it shows without colours too."""
+    old, new = WORDS.findall(before), WORDS.findall(after)
+    drawn = Text()
+    for kind, left, left_end, right, right_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        gone, came = "".join(old[left:left_end]), "".join(new[right:right_end])
+        if kind == "equal":
+            drawn.append(came)
+            continue
+        if gone:
+            drawn.append(f"[-{gone}-]", style="red")
+        if came:
+            drawn.append(f"{{+{came}+}}", style="green")
+    return drawn
 
 
 def show_failures(mind: "Mind") -> None:

@@ -41,6 +41,11 @@ def evidence(entry: SafetyConstraint, words: str) -> float:
     return _evidence(entry, _met(words))
 
 
+def is_related(entry: SafetyConstraint) -> bool:
+    """Say whether the relations know what an entry is met by."""
+    return bool(_minded(entry["kind"], entry["about"], entry["source"]["quote"], ()).concepts)
+
+
 def content(text: str) -> list[str]:
     """Return the stems of the words that say something."""
     return [stem(word) for word in split(text) if len(word) > 2 and word not in relations().common]

@@ -7,12 +7,12 @@ learns reaches a later one through the window or through the mind, as with any m
 import json
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
-DANGER = re.compile(r"allergic to shellfish|shellfish allergy", re.IGNORECASE)
-"""How the one danger that the script understands is written, by the user, a thought or the narrative."""
+DANGER = re.compile(r'allergic to (shellfish)|(shellfish) allergy|allergy: "?(shellfish)', re.IGNORECASE)
+"""How the one danger that the script understands is written: by the user, a thought, the narrative or the ledger."""
 
 
 class Scene(NamedTuple):
@@ -140,10 +140,21 @@ PLANS = {
     False: "I will answer what they ask and listen for anything that could harm them.",
 }
 
+MEETS = {
+    "things": ["prawns", "mussels", "paella", "fish stock", "crab cakes"],
+    "places": ["seafood market", "oyster bar", "tapas bar", "harbour restaurant"],
+    "activities": ["tasting the broth", "clambake", "crab fishing", "lobster dinner"],
+    "words": ["seafood", "scampi", "crustaceans", "surf and turf"],
+}
+"""What the danger is met by: what is written down between turns, and what a check before the reply goes by."""
+
 VOICES = {
     "talker": r"you are its voice",
     "synthesis": r"you are its core",
-    "joint": r"answer with one json object",
+    "anticipation": r"fill four lists",
+    "check": r"decide which of them their latest words touch",
+    "joint": r"now think about each of these",
+    "memory": r"now think about \*\*memory\*\*",
     "thinker": r"now think about \*\*\w+\*\*",
 }
 """How each voice's prompt is recognised, the first one that is found."""
@@ -152,6 +163,9 @@ OWN_BLOCK = re.compile(r"\A<mirror-(\w+)>.*?</mirror-\1>\s*", re.DOTALL)
 THINKERS = re.compile(r"about \*\*(\w+)\*\*")
 SAID = re.compile(r'^They said: (".*")$', re.MULTILINE)
 THOUGHT = re.compile(r'^- (\w+): (".*")$', re.MULTILINE)
+LISTED = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
+WORDS = re.compile(r"^Their latest words: (.*)$", re.MULTILINE)
+SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 
 
 def demo(messages: list[BaseMessage]) -> str:
@@ -160,15 +174,23 @@ def demo(messages: list[BaseMessage]) -> str:
     voice = next((name for name, mark in VOICES.items() if re.search(mark, asked, re.IGNORECASE)), "talker")
     knows = any(DANGER.search(message.text) for message in messages)
     last = messages[-1].text
-    if voice == "talker":
-        return _line("talker", OWN_BLOCK.sub("", last), knows)
-    if voice == "synthesis":
-        return _account(last, knows)
-    said = json.loads(SAID.findall(last)[-1])
+    said = [json.loads(words) for words in SAID.findall(last)] or [""]
     thinkers = THINKERS.findall(last)
-    if voice == "joint":
-        return json.dumps({name: _line(name, said, knows) for name in thinkers})
-    return _line(thinkers[-1], said, knows)
+    match voice:
+        case "talker":
+            return _line("talker", OWN_BLOCK.sub("", last), knows)
+        case "synthesis":
+            return _account("\n".join(message.text for message in messages), knows)
+        case "anticipation":
+            return json.dumps(MEETS if knows else {})
+        case "check":
+            return json.dumps({"touched": _touched(last)})
+        case "joint":
+            return json.dumps({name: _line(name, said[-1], knows) for name in thinkers} | _notes(said))
+        case "memory":
+            return json.dumps({"thought": _line("memory", said[-1], knows)} | _notes(said))
+        case _:
+            return _line(thinkers[-1], said[-1], knows)
 
 
 def _line(voice: str, said: str, knows: bool) -> str:
@@ -178,8 +200,32 @@ def _line(voice: str, said: str, knows: bool) -> str:
     return f"{kept} {lines.get(voice, 'I am a script, and I have no thought of this kind.')}".strip()
 
 
-def _account(request: str, knows: bool) -> str:
+def _account(asked: str, knows: bool) -> str:
     """Write the narrative: the danger, if the request still holds it, what they want, and the plan."""
-    thoughts = {name: json.loads(text) for name, text in THOUGHT.findall(request)}
+    thoughts = {name: json.loads(text) for name, text in THOUGHT.findall(asked)}
     kept = KEPT["synthesis"] if knows else ""
     return " ".join(part for part in (kept, thoughts.get("goals"), PLANS[knows]) if part)
+
+
+def _notes(said: list[str]) -> dict[str, list[Any]]:
+    """Note the danger for the ledger where they told of it just now, in the sentence they told it in."""
+    told = [
+        {
+            "quote": sentence.strip(),
+            "about": next(filter(None, found.groups())),
+            "kind": "allergy",
+            "severity": "life-threatening",
+            "whose": "user",
+        }
+        for words in said
+        for sentence in SENTENCE.findall(words)
+        if (found := DANGER.search(sentence))
+    ]
+    return {"told": told, "taken_back": [], "no_danger": []}
+
+
+def _touched(asked: str) -> list[int]:
+    """Return the numbers of the dangers that the latest words touch."""
+    words = " ".join(WORDS.findall(asked)).lower()
+    meets = any(phrase in words for phrases in MEETS.values() for phrase in phrases)
+    return [int(number) for number, danger in LISTED.findall(asked) if meets and "shellfish" in danger]

@@ -2,7 +2,7 @@
 
 A concept has `words` that speak of it, in several languages: phrases between commas, `*` for any ending. A request
 that speaks of it also speaks of what it `brings`; an entry that names it also `minds` others. A file says by which
-`kinds` of entries its concepts can be named, and with `met = false` that no request speaks of them. `common.txt`
+`kinds` of entries its concepts can be named, and with `met = false` that no request speaks of them. `common.toml`
 holds the words that say nothing about what is asked.
 """
 
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mirror_graph.ledger.relations.spelling import split, stem
 
@@ -66,11 +66,14 @@ class Relations(NamedTuple):
 @cache
 def relations() -> Relations:
     """Read every field."""
-    common = frozenset(split(_ROOM.joinpath("common.txt").read_text(encoding="utf-8")))
+    fields = {
+        entry.name: tomllib.loads(entry.read_text("utf-8")) for entry in _ROOM.iterdir() if entry.name.endswith(".toml")
+    }
+    common = frozenset(split(fields.pop("common.toml")["words"]))
     direct: dict[str, Concept] = {}
     phrases: defaultdict[Phrase, set[str]] = defaultdict(set)
     beginnings: defaultdict[Phrase, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for field in _fields():
+    for field in fields.values():
         kinds, met = frozenset(field.pop("kinds")), field.pop("met", True)
         for name, entry in field.items():
             direct[name] = Concept(frozenset(entry.get("brings", ())), frozenset(entry.get("minds", ())), kinds, met)
@@ -88,11 +91,6 @@ def relations() -> Relations:
         {leading: {last: frozenset(names) for last, names in begun.items()} for leading, begun in beginnings.items()},
         common,
     )
-
-
-def _fields() -> list[dict[str, Any]]:
-    entries = sorted((entry for entry in _ROOM.iterdir() if entry.name.endswith(".toml")), key=lambda it: it.name)
-    return [tomllib.loads(entry.read_text(encoding="utf-8")) for entry in entries]
 
 
 def _closure(name: str, concepts: Mapping[str, Concept]) -> Names:
