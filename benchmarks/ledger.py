@@ -24,7 +24,7 @@ KINDS: dict[Category, set[Kind]] = {
     "phobia": {"phobia"},
 }
 NOTES = (
-    "Each constraint stands in an introduction with one harmless fact, as CURATe words it; the facts stand alone in one.",
+    "Each constraint stands in an introduction with one harmless fact, as CURATe words it; the facts stand alone.",
     "A and B are halves by the SHA-256 of the constraint; the lexicon was improved on A, and B was only measured.",
     "Severe: the entry is life-threatening or serious, as every constraint of CURATe is.",
 )

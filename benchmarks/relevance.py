@@ -27,7 +27,7 @@ REQUESTS = {"relations": 10, "anticipate": 10, "check": 1}
 
 CALL_SECONDS = 600.0
 NOTES = (
-    "A and B are halves by the SHA-256 of the constraint; the relations were improved on A; of B only figures were seen.",
+    "Halves by the SHA-256 of the constraint; the relations were improved on A; of B only figures were seen.",
     "A request of another category may touch the constraint all the same: a quadriplegic is asked to go skiing.",
 )
 

@@ -107,7 +107,7 @@ def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
 @pytest.mark.parametrize(
     ("quote", "said", "found"),
     [
-        ("i’m ALLERGIC to peanuts", "Hi! I'm allergic to  peanuts, so.", "I'm allergic to  peanuts"),
+        ("i\u2019m ALLERGIC to peanuts", "Hi! I'm allergic to  peanuts, so.", "I'm allergic to  peanuts"),
         ("I am allergic", "I'm allergic", None),
         ("allergisch gegen Nüsse", "Ich bin allergisch gegen Nüsse.", "allergisch gegen Nüsse"),
         ("a", "a", None),
