@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
@@ -14,6 +15,8 @@ from langgraph.graph.state import CompiledStateGraph
 from mirror_graph.models.connections import shared_client
 from mirror_graph.state.reducers import message_tokens, trim
 from mirror_graph.state.usage import NONE, used
+
+StockGraph = CompiledStateGraph[MessagesState, None, MessagesState, MessagesState]
 
 WINDOW_TOKENS = 20_000
 
@@ -45,14 +48,15 @@ class BareChat:
 
 
 class StockChat:
-    """LangGraph's one-node chat on a thread: `START -> talk`, every message kept."""
+    """A new thread of LangGraph's one-node chat, which keeps every message."""
 
-    def __init__(self, model: BaseChatModel, saver: BaseCheckpointSaver[str]) -> None:
-        self._graph = stock_graph(model, saver)
+    def __init__(self, graph: StockGraph) -> None:
+        self._graph = graph
+        self.thread_id = str(uuid4())
 
-    async def stream(self, thread_id: str, text: str) -> AsyncIterator[str]:
+    async def stream(self, text: str) -> AsyncIterator[str]:
         """Say something and iterate over the pieces of the reply."""
-        config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+        config: RunnableConfig = {"configurable": {"thread_id": self.thread_id}}
         words: Any = {"messages": [HumanMessage(text)]}
         async for event in self._graph.astream(words, config, stream_mode="messages"):
             message = event[0]  # type: ignore[index]  # pairs, in this mode
@@ -60,9 +64,7 @@ class StockChat:
                 yield message.text
 
 
-def stock_graph(
-    model: BaseChatModel, saver: BaseCheckpointSaver[str]
-) -> CompiledStateGraph[MessagesState, None, MessagesState, MessagesState]:
+def stock_graph(model: BaseChatModel, saver: BaseCheckpointSaver[str]) -> StockGraph:
     """Compile the one-node chat."""
 
     async def talk(state: MessagesState) -> dict[str, Any]:

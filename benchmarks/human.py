@@ -122,10 +122,10 @@ class Party:
 
 def _figures(turns: Sequence[Turn]) -> dict[str, float]:
     return {
-        "thinking in flight, %": 100 * fmean(turn.in_flight for turn in turns),
-        "replies with lag, %": 100 * fmean(turn.lag > 0 for turn in turns),
+        "in flight, %": 100 * fmean(turn.in_flight for turn in turns),
+        "with lag, %": 100 * fmean(turn.lag > 0 for turn in turns),
         "lag, mean": fmean(turn.lag for turn in turns),
-        "lag, largest": max(turn.lag for turn in turns),
+        "lag, most": max(turn.lag for turn in turns),
         **spread("reply", [turn.reply for turn in turns]),
-        "waited, largest, ms": 1_000 * max(turn.waited for turn in turns),
+        "waited at most, ms": 1_000 * max(turn.waited for turn in turns),
     }

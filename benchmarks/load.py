@@ -59,5 +59,5 @@ def measure(
                 most=25,
             ),
         ],
-        notes=["Thinking is on. Each arm had a process of its own, one after the other; so had the endpoint."],
+        notes=["Thinking is on. The arms ran one after the other, each in a process of its own; so did the endpoint."],
     )

@@ -4,31 +4,26 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from random import Random
 from statistics import fmean
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import uuid4
 
-import psutil
-
-from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.bare import StockChat, openai_chat
+from mirror_graph import MirrorContext, open_mirror
+from mirror_graph.benchmarks.bare import StockChat, openai_chat, stock_graph
+from mirror_graph.benchmarks.process_use import ProcessUse
 from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Timing, spread, timed
+from mirror_graph.benchmarks.timing import Chat, Timing, spread, timed
 from mirror_graph.benchmarks.voices import Provider
+from mirror_graph.host import ReplyStream
 from mirror_graph.storage import open_storage
 
 STOCK: Final = "one-node chat"
 MIRROR: Final = "mirror"
 Arm = Literal["one-node chat", "mirror"]
-Say = Callable[[str], AsyncIterable[str]]
-"""Say something in one conversation and iterate over the pieces of the reply."""
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,13 @@ class Job:
     seed: int
 
 
+class Turn(NamedTuple):
+    """When the pieces of a reply came, and how many turns its narrative was behind."""
+
+    timing: Timing
+    lag: int
+
+
 def run_apart(job: Job) -> dict[str, float]:
     """Do a job in a fresh process and return its figures."""
     command = [sys.executable, "-m", __name__, json.dumps(asdict(job))]
@@ -55,94 +57,53 @@ def run_apart(job: Job) -> dict[str, float]:
 
 async def run(job: Job) -> dict[str, float]:
     """Hold the conversations and return their figures."""
-    lags: list[int] = []
-    opened = _stock_chats(job) if job.arm == STOCK else _mirrors(job, lags)
-    async with opened as chat:
-        await timed(chat()("Hello."))  # imports and connects
-        lags.clear()
-        use = Use()
-        sampling = asyncio.create_task(use.sample())
-        talking = [_converse(chat(), job, Random(f"{job.seed} {number}")) for number in range(job.conversations)]
-        times = [timing for taken in await asyncio.gather(*talking) for timing in taken]
-        sampling.cancel()
-        found = {
-            "turns a second": len(times) / use.seconds,
-            **spread("first token", [it.first for it in times]),
-            **spread("reply", [it.last for it in times]),
-            "processor a turn, ms": 1_000 * use.processor / len(times),
-            "memory at most, MiB": use.most_memory / MIB,
-            "memory a conversation, KiB": (use.most_memory - use.memory) / 1_024 / job.conversations,
-        }
-    return found | ({"lag, mean": fmean(lags), "lag, largest": max(lags)} if lags else {})
+    async with _stock_chats(job) if job.arm == STOCK else _conversations(job) as new_chat:
+        await timed(new_chat().stream("Hello."))  # imports, connects
+        use = ProcessUse()
+        watching = asyncio.create_task(use.watch())
+        talking = [_converse(new_chat(), job, Random(f"{job.seed} {number}")) for number in range(job.conversations)]
+        turns = [turn for taken in await asyncio.gather(*talking) for turn in taken]
+        watching.cancel()
+        return _figures(job, turns, use)
 
 
-async def _converse(say: Say, job: Job, random: Random) -> list[Timing]:
+async def _converse(chat: Chat, job: Job, random: Random) -> list[Turn]:
     speech = Speech(random.randrange(2**32))
-    taken: list[Timing] = []
+    taken: list[Turn] = []
     for _ in range(job.turns):
         await asyncio.sleep(random.uniform(0, 2 * job.pause))
-        taken.append(await timed(say(speech.text(job.message_tokens))))
+        stream = chat.stream(speech.text(job.message_tokens))
+        timing = await timed(stream)
+        taken.append(Turn(timing, stream.reply.lag if isinstance(stream, ReplyStream) else 0))
     return taken
 
 
 @asynccontextmanager
-async def _stock_chats(job: Job) -> AsyncIterator[Callable[[], Say]]:
+async def _stock_chats(job: Job) -> AsyncIterator[Callable[[], Chat]]:
     async with open_storage(job.database) as storage:
-        chat = StockChat(openai_chat(Provider(job.model).name("talker", "stock")), storage.saver)
-
-        def converse() -> Say:
-            thread_id = str(uuid4())
-            return lambda text: chat.stream(thread_id, text)
-
-        yield converse
+        graph = stock_graph(openai_chat(Provider(job.model).name("talker", "stock")), storage.saver)
+        yield lambda: StockChat(graph)
 
 
 @asynccontextmanager
-async def _mirrors(job: Job, lags: list[int]) -> AsyncIterator[Callable[[], Say]]:
+async def _conversations(job: Job) -> AsyncIterator[Callable[[], Chat]]:
     async with open_mirror(job.database, context=MirrorContext(**Provider(job.model).context("mirror"))) as mirror:
-
-        def converse() -> Say:
-            conversation = mirror.conversation(str(uuid4()), user_id=str(uuid4()))
-            return lambda text: _stream(conversation, text, lags)
-
-        yield converse
+        yield lambda: mirror.conversation("load", user_id=str(uuid4()))
 
 
-async def _stream(conversation: Conversation, text: str, lags: list[int]) -> AsyncIterator[str]:
-    stream = conversation.stream(text)
-    async for piece in stream:
-        yield piece
-    lags.append(stream.reply.lag)
-
-
-class Use:
-    """What this process uses from now on: time, processor time, memory."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()  # type: ignore[no-untyped-call]  # psutil has no types
-        self._started = time.perf_counter()
-        self._processor = self._processor_time()
-        self.memory = self.most_memory = self._process.memory_info().rss
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self._started
-
-    @property
-    def processor(self) -> float:
-        """Seconds of processor time since the beginning."""
-        return self._processor_time() - self._processor
-
-    async def sample(self) -> None:
-        """Watch the memory until cancelled."""
-        while True:
-            self.most_memory = max(self.most_memory, self._process.memory_info().rss)
-            await asyncio.sleep(0.1)
-
-    def _processor_time(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+def _figures(job: Job, turns: list[Turn], use: ProcessUse) -> dict[str, float]:
+    found = {
+        "turns a second": len(turns) / use.seconds,
+        **spread("first token", [turn.timing.first for turn in turns]),
+        **spread("reply", [turn.timing.last for turn in turns]),
+        "processor a turn, ms": 1_000 * use.processor / len(turns),
+        "memory at most, MiB": use.most_memory / 2**20,
+        "memory a conversation, KiB": (use.most_memory - use.memory_before) / 2**10 / job.conversations,
+    }
+    if job.arm == MIRROR:
+        lags = [turn.lag for turn in turns]
+        found |= {"lag, mean": fmean(lags), "lag, most": max(lags)}
+    return found
 
 
 if __name__ == "__main__":

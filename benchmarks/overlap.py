@@ -18,7 +18,7 @@ from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.dev_server import langgraph_dev
 from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Timing, percentile, spread, timed
+from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, timed
 from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
 from mirror_graph.lanes import mind_thread
 
@@ -27,12 +27,8 @@ MESSAGE_TOKENS = 50
 REPLY_TOKENS = 100
 
 
-class Chat(Protocol):
+class ThinkingChat(Chat, Protocol):
     """One of the ways to talk and think."""
-
-    def stream(self, text: str) -> AsyncIterable[str]:
-        """Say something and iterate over the pieces of the reply, as long as the stream stays open."""
-        ...
 
     async def settle(self) -> object:
         """Wait until nothing is being thought."""
@@ -70,7 +66,7 @@ async def _converse(
 ) -> dict[str, list[Pair]]:
     with TemporaryDirectory() as folder:
         async with open_mirror(Path(folder) / "mirror.db", context=context) as mirror:
-            arms: dict[str, Chat] = {LOCAL: mirror.conversation("overlap")}
+            arms: dict[str, ThinkingChat] = {LOCAL: mirror.conversation("overlap")}
             if url:
                 client = get_client(url=url)
                 arms = {
@@ -88,7 +84,7 @@ async def _converse(
     return found
 
 
-async def _time_pair(chat: Chat, gap: float, speech: Speech) -> Pair:
+async def _time_pair(chat: ThinkingChat, gap: float, speech: Speech) -> Pair:
     reading = Reading(chat.stream(speech.text(MESSAGE_TOKENS)))
     idle = asyncio.create_task(timed(reading))
     await reading.silence(gap)

@@ -78,9 +78,10 @@ def show(report: Report) -> None:
     console = Console(highlight=False)
     for title, figures in report.tables.items():
         names = list(dict.fromkeys(name for arm in figures.values() for name in arm))
-        table = Table("", title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+        table.add_column(no_wrap=True)
         for name in names:
-            table.add_column(name, justify="right", vertical="bottom")
+            table.add_column(name, justify="right", vertical="bottom", overflow="fold")
         for arm, found in figures.items():
             table.add_row(arm, *(_number(found[name]) if name in found else "" for name in names))
         console.print(table)
@@ -94,6 +95,6 @@ def show(report: Report) -> None:
 
 
 def _number(value: float) -> str:
-    if value == int(value) or abs(value) >= 1_000:
+    if abs(value) < 0.001 or value == int(value) or abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from uuid import uuid4
 
 from mirror_graph import MirrorContext
-from mirror_graph.benchmarks.bare import StockChat
+from mirror_graph.benchmarks.bare import StockChat, stock_graph
 from mirror_graph.benchmarks.databases import fresh_databases
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.benchmarks.scripts import scripted_voices
@@ -63,11 +62,10 @@ def _aims(database: str, turns: Sequence[int], weights: Sequence[Weight]) -> lis
 
 async def _weigh_stock(database: str, model: str, words: Callable[[], str], turns: Sequence[int]) -> list[Weight]:
     async with open_storage(database) as storage:
-        chat = StockChat(scripted_model(model.removeprefix("scripted:")), storage.saver)
-        thread_id = str(uuid4())
+        chat = StockChat(stock_graph(scripted_model(model.removeprefix("scripted:")), storage.saver))
 
         async def say() -> None:
-            async for _ in chat.stream(thread_id, words()):
+            async for _ in chat.stream(words()):
                 pass
 
-        return await weigh_as_it_grows(database, [thread_id], say, turns)
+        return await weigh_as_it_grows(database, [chat.thread_id], say, turns)

@@ -3,9 +3,17 @@
 import time
 from collections.abc import AsyncIterable, Sequence
 from statistics import quantiles
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mirror_graph.errors import ReplyError
+
+
+class Chat(Protocol):
+    """Anything that can be talked to."""
+
+    def stream(self, text: str) -> AsyncIterable[str]:
+        """Say something and iterate over the pieces of the reply, for as long as the stream stays open."""
+        ...
 
 
 class Timing(NamedTuple):

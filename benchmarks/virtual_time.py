@@ -47,7 +47,7 @@ class _Clock(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
+        ready = super().select(None if timeout is None else 0)
+        if timeout and not ready:
             self.now += timeout
         return ready

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from mirror_graph.prompts import block, quoted, render, unmarked
+from mirror_graph.prompts import block, one_line, quoted, render
 from mirror_graph.state import MindState, SafetyConstraint
 
 
@@ -18,7 +18,7 @@ def mind_block(
     at_stake = [entry for entry in entries if entry["id"] in touched]
     others = [entry for entry in entries if entry["id"] not in touched and entry["severity"] == "life-threatening"]
     sections = [
-        render("inner_narrative", narrative=unmarked(narrative)) if narrative else "",
+        render("inner_narrative", narrative=one_line(narrative)) if narrative else "",
         "" if narrative or not mind["thoughts"] else render("inner_thoughts", thoughts=_listed_thoughts(mind)),
         render("inner_untouched", entries=_listed(others)) if others else "",
         render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "",
@@ -38,4 +38,4 @@ def _line(entry: SafetyConstraint) -> str:
 
 
 def _listed_thoughts(mind: MindState) -> str:
-    return "\n".join(f"- {unmarked(thought['text'])}" for thought in mind["thoughts"])
+    return "\n".join(f"- {one_line(thought['text'])}" for thought in mind["thoughts"])

@@ -6,9 +6,9 @@ from typing import Any, get_args
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, field_validator, model_validator
 
-from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.hearing import Heard, listen, scanned, source_of
 from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in, is_of_the_user, is_stated
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.known import known
 from mirror_graph.nodes.structured import ask_structured
@@ -100,19 +100,21 @@ def notes_task() -> str:
 
 
 def take_notes(answer: LedgerNotes, heard: list[Heard], turn: int, at: float) -> Notes:
-    """Keep of an answer only what the user's own words bear out."""
+    """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in."""
     told = [entry for it in answer.told if (entry := _borne_out(it, heard, at))]
     taken_back = [source for quote in answer.taken_back if (source := source_of(quote, heard, at))]
     return {"turn": turn, "told": told, "taken_back": taken_back, "no_danger": answer.no_danger}
 
 
 def _borne_out(told: Told, heard: list[Heard], at: float) -> SafetyConstraint | None:
-    """Return the entry for `told` where its quote is the user's and names what it is about."""
+    """Return the entry for `told` where its sentence is the user's, states it, and names what it is about."""
     source = source_of(told.quote, heard, at)
-    about = told.about.strip()
-    if source is None or not about or _plain(about) not in _plain(source["quote"]):
+    if source is None or not is_stated(source["quote"]) or not is_in(told.about, told.quote, LONGEST_ABOUT):
         return None
-    whose = "user" if told.whose.strip().casefold() in ("user", "i", "me", "self", "") else told.whose.strip()
+    of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
+    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], LONGEST_WHOSE)):
+        return None
+    whose, about = "user" if of_the_user else told.whose.strip(), told.about.strip()
     return {
         "id": constraint_id(told.kind, about, whose),
         "kind": told.kind,
@@ -123,7 +125,3 @@ def _borne_out(told: Told, heard: list[Heard], at: float) -> SafetyConstraint | 
         "source": source,
         "since": source["turn"],
     }
-
-
-def _plain(text: str) -> str:
-    return fold(text, text).text

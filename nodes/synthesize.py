@@ -13,7 +13,7 @@ from mirror_graph.ledger.narrative import checked
 from mirror_graph.nodes.asking import ask, choices
 from mirror_graph.nodes.known import known, passed_on
 from mirror_graph.nodes.think import spoken, unthought
-from mirror_graph.prompts import quoted, render, unmarked
+from mirror_graph.prompts import quoted, render
 from mirror_graph.state import (
     SCHEMA_VERSION,
     Exchange,
@@ -131,7 +131,7 @@ def request(
     else:
         news = f"What was just said:\n{spoken(exchanges)}"
     if last := state["narrative"].get("text"):
-        news = f"{render('last_narrative', narrative=unmarked(last))}\n\n{news}"
+        news = f"{render('last_narrative', narrative=quoted(last))}\n\n{news}"
     words = str(int(context.narrative_tokens * WORDS_PER_TOKEN))
     return [SystemMessage(render("synthesis")), HumanMessage(render("synthesis_request", news=news, words=words))]
 

@@ -1,6 +1,7 @@
 """The talker: the one voice the person hears."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from itertools import pairwise
@@ -138,12 +139,17 @@ def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanM
     """Put the mind in front of the user's last words."""
     words = [message.content for message in said]
     if all(isinstance(content, str) for content in words):
-        text = cut("\n\n".join(str(content) for content in words), tokens)
+        text = _unfenced(cut("\n\n".join(str(content) for content in words), tokens))
         return HumanMessage(f"{inner}\n\n{text}" if inner else text)
     blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner}] if inner else []
     for content in words:
         blocks.extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
     return HumanMessage(blocks)
+
+
+def _unfenced(text: str) -> str:
+    """Take the point off what looks like a tag of ours in the user's words."""
+    return re.sub(r"<(?=\s*/?\s*mirror-)", "\u2039", text, flags=re.IGNORECASE)
 
 
 def _repeats(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:

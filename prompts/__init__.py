@@ -1,5 +1,5 @@
 """What each voice is told: one Markdown file a voice, read once, rendered by name."""
 
-from mirror_graph.prompts.rendering import VOICES, block, quoted, render, unmarked
+from mirror_graph.prompts.rendering import VOICES, block, one_line, quoted, render, unmarked
 
-__all__ = ["VOICES", "block", "quoted", "render", "unmarked"]
+__all__ = ["VOICES", "block", "one_line", "quoted", "render", "unmarked"]

@@ -33,6 +33,11 @@ def unmarked(text: str) -> str:
     return text.replace("<", "\u2039").replace(">", "\u203a")
 
 
+def one_line(text: str) -> str:
+    """Return `text` as one line without angle brackets: it can form no tag and no heading of ours."""
+    return " ".join(unmarked(text).split())
+
+
 def quoted(text: str) -> str:
     """Return `text` as one JSON string without angle brackets: no line of it can pass for one of ours."""
     return json.dumps(unmarked(text), ensure_ascii=False)

@@ -13,20 +13,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 
-from mirror_graph import cli
+from mirror_graph import cli, scan
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.cli import choosing, showing
+from mirror_graph.cli import choosing, showing, user
 from mirror_graph.cli.choosing import default_model
-from mirror_graph.cli.showing import Speech
+from mirror_graph.cli.showing import Speech, changes, mind_panel
 from mirror_graph.errors import ModelFileError
+from mirror_graph.host import Mind
+from mirror_graph.host.mind import Paused
+from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.models import files
+from mirror_graph.nodes.anticipate import anticipate
+from mirror_graph.nodes.check import check
+from mirror_graph.state import MirrorContext
+from mirror_graph.state.values import Kind, Severity
 from tests.voices import Voices
 
 ALLERGY = "I cook for my sister's fortieth. I'm allergic to shellfish."
+SHELLFISH = constraint_id("allergy", "shellfish", "user")
 PAELLA = "Paella for eight! The shopping list, please."
 COLOURS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]|\r")
 COMMAND = [sys.executable, "-c", "from mirror_graph.cli import main; main()"]
@@ -131,14 +139,20 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     command = [sys.executable, "-c", f"{tell}; {COMMAND[-1]}", "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
-    assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == ["chat", "demo", "mind", "forget", "model", "bench"]
+    assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
+        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench")
+    ]
     assert "imported: set()" in ended.stdout
 
 
-def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script() -> None:
-    ended = run("demo")
+def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script(mirror: Mirror) -> None:
+    ended = mirror("demo")
     assert (ended.code, ended.err) == (0, "")
+    assert "failed" not in ended.out
     assert "this plays scripted:demo" in ended.out
+    assert ended.out.count(f"life-threatening allergy: shellfish (active, {SHELLFISH})") == 6
+    assert len(re.findall(r"turn 1: “[^”]*I'm severely allergic to shellfish", ended.out)) == 6
+    assert ended.out.count("ledger") == 6
     assert [f"turn {turn}:" in ended.out for turn in range(1, 7)] == [True] * 6
     assert [f"mind after turn {turn}," in ended.out for turn in range(1, 7)] == [True] * 6
     assert "scripted:demo: 6 turns, 30 calls" in ended.out
@@ -148,7 +162,8 @@ def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script() -> None:
 def test_the_script_warns_only_where_the_mind_carried_the_allergy_out_of_the_window(
     mirror: Mirror, thinking: str
 ) -> None:
-    summary = " ".join(mirror("demo", "--thinking", thinking).out.split()).rpartition("String check")[2]
+    played, _, summary = " ".join(mirror("demo", "--thinking", thinking).out.split()).rpartition("String check")
+    assert "failed" not in played
     assert "no longer had turn 1" in summary
     assert ("the last reply has 'allerg'" in summary) == (thinking != "off")
 
@@ -165,6 +180,7 @@ def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later
         chat.type("ngs?\n")
         chat.until("mirror  For the first half hour")
         chat.until("mind after turn 2")
+        chat.until("you     ")
         chat.type("/mind\n")
         chat.until("/mind")
         assert "mind after turn 2" in chat.until("They are allergic to shellfish")
@@ -229,6 +245,109 @@ def test_a_mind_is_shown_as_text_and_as_json_until_its_thread_is_forgotten(
     assert mirror("mind", *birthday).code == 1
 
 
+async def test_the_script_answers_what_is_asked_about_its_danger() -> None:
+    context = MirrorContext("scripted:demo")
+    [entry] = scan("I'm allergic to shellfish.")
+    assert "paella" in (await anticipate(entry, context, 1)).touches
+    assert (await check([entry], PAELLA, context, 1)).ids == [SHELLFISH]
+    assert (await check([entry], "Which Motown songs?", context, 1)).ids == []
+
+
+@pytest.fixture
+def birthday(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a sitting of Ana's showed: two turns, and questions about the ledger."""
+    typed = f"{ALLERGY} My sister is allergic to peanuts.\nWhich Motown songs?\n/why {SHELLFISH}\n/why x\n"
+    monkeypatch.setattr(sys, "stdin", StringIO(typed))
+    ended = mirror("chat", "birthday", "--user", "ana")
+    assert (ended.code, ended.err) == (0, "✗ no entry 'x' in the ledger: /mind shows the ids\n")
+    return ended.out
+
+
+def test_why_shows_the_message_that_an_entry_came_from(birthday: str) -> None:
+    answer = birthday.rpartition("mind after turn 2")[2]
+    assert "turn 1: “I'm allergic to shellfish.”" in answer
+    assert "you     I cook for my sister's fortieth. I'm allergic to shellfish. My sister" in answer
+
+
+def test_why_shows_the_quote_where_the_message_has_left_the_window(
+    birthday: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(f"/why {SHELLFISH}\n"))
+    shown = mirror("chat", "elsewhere", "--user", "ana").out
+    assert "turn 1: “I'm allergic to shellfish.”\nThe message itself is no longer in the window.\n" in shown
+
+
+def test_a_mind_shows_its_ledger_with_whom_it_concerns(birthday: str, mirror: Mirror) -> None:
+    shown = mirror("mind", "birthday", "--user", "ana").out
+    assert re.search(r"ledger +\S+ allergy: shellfish \(active, \w{10}\)", shown)
+    assert re.search(r"ledger +\S+ allergy of my sister: peanuts \(active, \w{10}\)", shown, re.IGNORECASE)
+
+
+def test_a_minds_history_and_its_changes_are_shown(birthday: str, mirror: Mirror) -> None:
+    thread = ("mind", "birthday", "--user", "ana")
+    history = mirror(*thread, "--history").out
+    assert history.index("narrative of turn 1") < history.index("narrative of turn 2")
+    told = json.loads(mirror(*thread, "--history", "--json").out)["history"]
+    assert [narrative["turn"] for narrative in told] == [1, 2]
+    changed = mirror(*thread, "--diff").out
+    assert "from turn 1 to turn 2" in changed
+    assert "{+Now they +}" in changed
+
+
+def test_changes_are_marked_word_by_word() -> None:
+    assert changes("They like red wine.", "They like it: wine.").plain == "They like [-red -]{+it: +}wine."
+    assert changes("They cook.", "They cook. For six.").plain == "They [-cook.-]{+cook. For six.+}"
+    assert changes("same", "same").plain == "same"
+
+
+@pytest.mark.parametrize(
+    ("paused", "title"),
+    [
+        ("", "mind after turn 3, 1 behind"),
+        ("off", "mind after turn 3, 1 behind, thinking is off"),
+        ("thread budget", "mind after turn 3, 1 behind, paused: the thread's token budget is spent"),
+        ("daily budget", "mind after turn 3, 1 behind, paused: the host's tokens of today are spent"),
+    ],
+)
+def test_a_mind_says_why_it_does_not_think(paused: Paused, title: str) -> None:
+    assert mind_panel(Mind("", {}, (), 3, 1, {}, {}, paused)).title == title
+
+
+def test_pruning_counts_the_threads(birthday: str, mirror: Mirror) -> None:
+    assert re.fullmatch(r"\d+ threads?, each as small as it can be\.\n", mirror("prune").out)
+    assert "mind after turn 2" in mirror("mind", "birthday", "--user", "ana").out
+
+
+def test_what_is_kept_about_a_user_is_listed_changed_exported_and_erased(
+    birthday: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "allergy: shellfish (active" in mirror("user", "ana", "list").out
+    added = mirror("user", "ana", "add", "latex", "--kind", "allergy", "--severity", "life-threatening").out
+    assert added.startswith("life-threatening allergy: latex (active")
+    assert "added by hand: “latex”" in added
+    assert "(retracted" in mirror("user", "ana", "edit", SHELLFISH, "--status", "retracted").out
+    assert mirror("user", "ana", "edit", SHELLFISH).code == 2
+    kept = json.loads(mirror("user", "ana", "export").out)
+    assert {("latex", "active"), ("shellfish", "retracted")} <= {
+        (it["about"], it["status"]) for it in kept["constraints"]
+    }
+    mirror("user", "ana", "export", "--output", str(tmp_path / "ana.json"))
+    assert json.loads((tmp_path / "ana.json").read_text()) == kept
+
+    assert mirror("user", "ana", "forget", SHELLFISH, "--yes").out == "Erased 'shellfish'.\n"
+    assert "shellfish" not in mirror("user", "ana", "list").out
+    monkeypatch.setattr(sys, "stdin", StringIO("n\n"))
+    assert mirror("user", "ana", "forget").code == 1
+    assert "latex" in mirror("user", "ana", "list").out
+    assert mirror("user", "ana", "forget", "--yes").code == 0
+    assert mirror("user", "ana", "list").out == "Nothing is kept about 'ana'.\n"
+
+
+def test_what_a_user_may_choose_is_what_the_ledger_knows() -> None:
+    assert get_args(user.Kind) == get_args(Kind)
+    assert get_args(user.Severity) == get_args(Severity)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -240,6 +359,8 @@ def test_a_mind_is_shown_as_text_and_as_json_until_its_thread_is_forgotten(
         (["chat", "--model", "scripted:demo", "--database", "/dev/null/mirror.db"], "cannot open the database"),
         (["model", "pull", "nonsense"], "unknown local model 'nonsense'"),
         (["model", "path"], "is not downloaded"),
+        (["prune"], "no database at "),
+        (["user", "ana", "list"], "no database at "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(mirror: Mirror, arguments: list[str], problem: str) -> None:

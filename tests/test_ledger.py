@@ -169,8 +169,8 @@ def test_moods_wishes_and_other_people_take_nothing_back(quote: str) -> None:
 def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
     assert taken_back("I'm not allergic any more", [entry(), entry("bees")]) is None
     assert taken_back("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
-    assert taken_back("That is no longer so", [entry(), entry("bees")]) is None
-    assert takes_back("That is no longer so")
+    assert taken_back("I was wrong about that", [entry(), entry("bees")]) is None
+    assert takes_back("I was wrong about that")
 
 
 async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, voices: Voices) -> None:
@@ -187,7 +187,7 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
         assert await conversation.settle(timeout=10)
         [kept_entry] = (await conversation.mind()).constraints
         [first, _] = await conversation.messages()
-    assert kept_entry["source"]["quote"] == "Prawns make my throat close"
+    assert kept_entry["source"]["quote"] == "By the way: Prawns make my throat close, just so you know."
     assert (kept_entry["source"]["turn"], kept_entry["source"]["message"]) == (1, first.id)
     assert (kept_entry["severity"], kept_entry["status"], kept_entry["since"]) == ("life-threatening", "active", 1)
 

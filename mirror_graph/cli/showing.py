@@ -25,6 +25,7 @@ complaints = Console(highlight=False, stderr=True)
 LABEL = 8
 LONGEST_WORD = 24
 WORDS = re.compile(r"\n|[^\S\n]+|\S+")
+SPACED_WORDS = re.compile(r"\S+\s*")
 
 PAUSED = {
     "off": "thinking is off",
@@ -193,7 +194,7 @@ def show_changes(narratives: "Iterable[Narrative]") -> None:
 
 def changes(before: str, after: str) -> Text:
     """Mark what left a text and what came, as `git diff --word-diff` does, so that it shows without colours too."""
-    old, new = WORDS.findall(before), WORDS.findall(after)
+    old, new = SPACED_WORDS.findall(before), SPACED_WORDS.findall(after)
     drawn = Text()
     for kind, left, left_end, right, right_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         gone, came = "".join(old[left:left_end]), "".join(new[right:right_end])

@@ -4,7 +4,14 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-_PLAIN = {**dict.fromkeys("’‘ʼ´`", "'"), **dict.fromkeys('"“”„«»「」『』*', ""), "œ": "oe", "Œ": "oe", "æ": "ae", "Æ": "ae"}
+_PLAIN = {
+    **dict.fromkeys("’‘ʼ´`", "'"),
+    **dict.fromkeys('"“”„«»「」『』*', ""),
+    "œ": "oe",
+    "Œ": "oe",
+    "æ": "ae",
+    "Æ": "ae",
+}
 _VOICED = "\u3099\u309a"  # they tell one kana from another
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from mirror_graph.ledger.quotes import find_quote
-from mirror_graph.ledger.scan import scan
+from mirror_graph.ledger.quotes import sentence_around
+from mirror_graph.ledger.scan import QUOTE_LIMIT, scan
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Source
 from mirror_graph.state.window import turn_of
@@ -45,9 +45,12 @@ def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:
 
 
 def source_of(quote: str, heard: Sequence[Heard], at: float) -> Source | None:
-    """Return where `quote` stands in the user's own words, the latest place first, or None where it does not."""
+    """Return the whole sentence of the user's own in which `quote` stands, the latest first, or None where none does.
+
+    The whole sentence, because half of one can say the contrary: "I wish | I were no longer allergic".
+    """
     for it in reversed(heard):
-        verbatim = find_quote(quote, it.text)
-        if verbatim is not None:
-            return {"message": it.message, "turn": it.turn, "quote": verbatim, "language": "", "at": at}
+        sentence = sentence_around(quote, it.text)
+        if sentence is not None and len(sentence) <= QUOTE_LIMIT:
+            return {"message": it.message, "turn": it.turn, "quote": sentence, "language": "", "at": at}
     return None

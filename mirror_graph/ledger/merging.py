@@ -47,7 +47,8 @@ def _same_danger(entry: SafetyConstraint, told: SafetyConstraint) -> bool:
 
 def _strengthened(known: SafetyConstraint, told: SafetyConstraint) -> SafetyConstraint:
     graver = max(known["severity"], told["severity"], key=_STRENGTH.__getitem__)
-    fuller = told if len(told["source"]["quote"]) > len(known["source"]["quote"]) else known
+    better = _STRENGTH[told["severity"]] >= _STRENGTH[known["severity"]]
+    fuller = told if better and len(told["source"]["quote"]) > len(known["source"]["quote"]) else known
     source: Source = {**fuller["source"], "turn": told["source"]["turn"], "at": told["source"]["at"]}
     return {**known, "severity": graver, "source": source}
 

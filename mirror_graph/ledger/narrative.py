@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
-from mirror_graph.prompts import render
+from mirror_graph.prompts import one_line, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import count_tokens, cut_to_sentence
@@ -38,4 +38,4 @@ def checked(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str |
 
 def _named(entry: SafetyConstraint) -> str:
     whose = "" if entry["whose"] == "user" else f" ({entry['whose']})"
-    return f"{entry['kind']}: {entry['about']}{whose}"
+    return one_line(f"{entry['kind']}: {entry['about']}{whose}")

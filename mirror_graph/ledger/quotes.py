@@ -1,7 +1,11 @@
 """Whether something really is in the user's own words."""
 
+import re
+
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.voice import own_words
+
+SENTENCE = re.compile(r"[^.!?;\n\u3002 ](?:[^.!?;\n\u3002]|[.!?](?![ \n]|\Z))*+[.!?;\u3002]*")
 
 SHORTEST = 4
 """Letters a quote must have: less than that stands in any message."""
@@ -14,13 +18,28 @@ def find_quote(quote: str, said: str) -> str | None:
     pastes is not the user's own word and is not found.
     """
     spoken = fold(own_words(said), said)
-    sought = fold(quote, quote).text.strip(" \n.,;:!?…'\"")
+    place = _place_of(quote, spoken.text)
+    return spoken.verbatim(*place) if place else None
+
+
+def sentence_around(quote: str, said: str) -> str | None:
+    """Return the whole sentence of the user's own in which `quote` stands, or None where it stands in none."""
+    spoken = fold(own_words(said), said)
+    place = _place_of(quote, spoken.text)
+    if place is None:
+        return None
+    sentences = [it.span() for it in SENTENCE.finditer(spoken.text) if it.start() < place[1] and it.end() > place[0]]
+    return spoken.verbatim(sentences[0][0], sentences[-1][1]) if sentences else None
+
+
+def _place_of(quote: str, text: str) -> tuple[int, int] | None:
+    sought = fold(quote, quote).text.strip(" \n.,;:!?\u2026'\"")
     if len(sought) < SHORTEST:
         return None
-    place = spoken.text.find(sought)
-    while place >= 0 and not _whole_words(spoken.text, place, place + len(sought)):
-        place = spoken.text.find(sought, place + 1)
-    return spoken.verbatim(place, place + len(sought)) if place >= 0 else None
+    place = text.find(sought)
+    while place >= 0 and not _whole_words(text, place, place + len(sought)):
+        place = text.find(sought, place + 1)
+    return (place, place + len(sought)) if place >= 0 else None
 
 
 def _whole_words(text: str, start: int, end: int) -> bool:

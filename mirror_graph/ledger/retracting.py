@@ -13,26 +13,29 @@ from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 
 
-class _Words(NamedTuple):
-    ends: re.Pattern[str]
-    spares: re.Pattern[str]
+class _Grammar(NamedTuple):
+    plain: re.Pattern[str]
+    unmeant: re.Pattern[str]
 
 
-def takes_back(quote: str) -> bool:
-    """Say whether `quote` plainly ends something: not a question, not for tonight, not what somebody else says."""
-    said = fold(quote, quote).text
-    words = _words()
-    return "?" not in quote and bool(words.ends.search(said)) and not words.spares.search(said)
+def takes_back(sentence: str) -> bool:
+    """Say whether `sentence` is a plain statement of the user's that something is over.
+
+    Only statements that are listed, from their first word on, are: not a question, not for tonight, not what
+    somebody else says, not a wish and not a game.
+    """
+    said = fold(sentence, sentence).text.strip()
+    return "?" not in sentence and any(it.plain.match(said) and not it.unmeant.search(said) for it in _grammars())
 
 
-def taken_back(quote: str, entries: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
-    """Return the one active entry of the user's own that `quote` takes back, or None where it names none or several.
+def taken_back(sentence: str, entries: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
+    """Return the one active entry of the user's own that `sentence` takes back, or None where it names none or several.
 
     An entry is named by a word of what it is about, or by its kind where no other entry is of that kind.
     """
-    if not takes_back(quote):
+    if not takes_back(sentence):
         return None
-    said = set(normalised(quote).split())
+    said = set(normalised(sentence).split())
     own = [entry for entry in active(list(entries)) if entry["whose"] == "user" and entry["status"] == "active"]
     by_name = [entry for entry in own if _names(entry) & said]
     if by_name:
@@ -50,7 +53,12 @@ def _names(entry: SafetyConstraint) -> set[str]:
 
 
 @cache
-def _words() -> _Words:
+def _grammars() -> list[_Grammar]:
     languages = tomllib.loads(files("mirror_graph.ledger").joinpath("retractions.toml").read_text(encoding="utf-8"))
-    ends, spares = ("|".join(it for words in languages.values() for it in words[key]) for key in ("ends", "spares"))
-    return _Words(re.compile(rf"(?<!\w)(?:{ends})"), re.compile(rf"(?<!\w)(?:{spares})(?!\w)"))
+    return [
+        _Grammar(
+            re.compile(rf"(?:{it['lead']}[,:;!. -]+)*(?:{'|'.join(it['plain'])})"),
+            re.compile(rf"(?<!\w)(?:{'|'.join(it['unmeant'])})(?!\w)"),
+        )
+        for it in languages.values()
+    ]

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from mirror_graph.ledger.folding import Folded, fold
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
+from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.voice import own_words
 from mirror_graph.state.values import SafetyConstraint, Severity
 
 LIMIT = 16
 QUOTE_LIMIT = 300
 
-_SENTENCE = re.compile(r"[^.!?;\n。 ](?:[^.!?;\n。]|[.!?](?![ \n]|\Z))*+[.!?;。]*")
 _BESIDE = 12
 _NEAR = 120
 _FAR = 400
@@ -59,7 +59,7 @@ def scan(text: str) -> list[SafetyConstraint]:
     """
     spoken = fold(own_words(text), text)
     found: dict[str, SafetyConstraint] = {}
-    for match in _SENTENCE.finditer(spoken.text):
+    for match in SENTENCE.finditer(spoken.text):
         sentence = _Sentence(spoken, match.start(), match[0])
         for claim in _claims(sentence):
             for thing in claim.things:
@@ -79,7 +79,13 @@ def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstr
         "severity": _severity(sentence, claim),
         "whose": claim.whose,
         "status": "provisional",
-        "source": {"message": "", "turn": 0, "quote": _quote(sentence, claim), "language": claim.language.code, "at": 0.0},
+        "source": {
+            "message": "",
+            "turn": 0,
+            "quote": _quote(sentence, claim),
+            "language": claim.language.code,
+            "at": 0.0,
+        },
         "since": 0,
     }
 
@@ -103,12 +109,13 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; where two readings overlap, the first one stands."""
-    taken: list[Span] = []
+    taken = bytearray(len(sentence.words))
     speaking = [language for language in lexicon().languages if language.cue.search(sentence.words)]
     for language in speaking:
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
-            if all(claim.span[1] <= start or end <= claim.span[0] for start, end in taken):
-                taken.append(claim.span)
+            start, end = claim.span
+            if not any(taken[start:end]):
+                taken[start:end] = bytes([1]) * (end - start)
                 yield claim
 
 
@@ -117,12 +124,15 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
     for frame in language.frames:
         for opening in frame.pattern.finditer(sentence.words):
             start, place = opening.span()
-            while said := _predicate(language, frame.predicates, sentence.words, place):
+            for _ in range(LIMIT):
+                said = _predicate(language, frame.predicates, sentence.words, place)
+                if said is None:
+                    break
                 whose = _whose(language, sentence, opening)
                 if whose and _is_meant(language, sentence.words, opening.start(), said.end):
                     yield _Claim(language, said.rule, whose, said.things, (start, said.end))
                 joined = language.joins.match(sentence.words, said.end)
-                if not joined:
+                if joined is None:
                     break
                 start, place = said.end, joined.end()
 
@@ -132,7 +142,7 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
         for match in rule.pattern.finditer(sentence.words):
             said = _said(language, rule, match)
             if said and _is_meant(language, sentence.words, match.start(), said.end):
-                whose = sentence.verbatim(*match.span("whose")) if match.groupdict().get("whose") else "user"
+                whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
                 yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
 
 
@@ -172,13 +182,18 @@ def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> s
     """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
     groups = opening.groupdict()
     if groups["whose"]:
-        return sentence.verbatim(*opening.span("whose"))
+        return _named(sentence.verbatim(*opening.span("whose")))
     before = sentence.start + opening.start()
     if groups["pronoun"] is not None:
         named = list(language.others.finditer(sentence.spoken.text, max(0, before - _FAR), before))
-        return sentence.spoken.verbatim(*named[-1].span()) if named else ""
+        return _named(sentence.spoken.verbatim(*named[-1].span())) if named else ""
     elided = groups.get("elided") is not None and opening.start() > 0
     return "" if elided and not language.first.search(sentence.words, 0, opening.start()) else "user"
+
+
+def _named(person: str) -> str:
+    """Write a person as inside a sentence: "my sister" also where the message opens with her."""
+    return person[:1].lower() + " ".join(person.split())[1:]
 
 
 def _is_meant(language: Language, words: str, start: int, end: int) -> bool:

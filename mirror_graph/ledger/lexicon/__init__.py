@@ -96,7 +96,7 @@ def _language(table: dict[str, Any]) -> Language:
 def _subject(frame: dict[str, str]) -> str:
     """Let the user, or somebody they name, stand before the verb."""
     other = rf"(?:(?P<whose>{{relation}})|(?P<pronoun>{{pronoun}}))(?:{_joined(frame['other'])})"
-    return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}*+\s?"
+    return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}{{0,5}}+\s?"
 
 
 def _rules(entry: dict[str, Any], words: dict[str, str], dangers: dict[str, re.Pattern[str]]) -> list[Rule]:
