@@ -74,6 +74,11 @@ class PacedModel(ScriptedModel):
 
 def register_paced(name: str, text: Callable[[], str], pace: Callable[[], float]) -> PacedModel:
     """Make `scripted:NAME` reply with `text()` after `pace()` seconds, and return its model."""
-    model = PacedModel(script=lambda messages: text(), pace=pace)
+
+    def talk(messages: list[BaseMessage]) -> str:
+        model.calls.clear()  # a long run would hoard its prompts
+        return text()
+
+    model = PacedModel(script=talk, pace=pace)
     scripted._models[name] = model  # `register_script` makes models of one class only
     return model

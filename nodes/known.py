@@ -12,12 +12,21 @@ async def known(state: MindState, runtime: Runtime[MirrorContext]) -> list[Safet
     return await _with_users_word(state["constraints"], runtime)
 
 
+async def known_or_stored(state: MindState, runtime: Runtime[MirrorContext]) -> tuple[list[SafetyConstraint], str]:
+    """Return the ledger as `known` does; where the user's store is away, the thread's own, and the error's class."""
+    try:
+        return await known(state, runtime), ""
+    except Exception as error:
+        return state["constraints"], type(error).__name__
+
+
 async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
     """Let the user's other conversations know of `ledger`, and return it with the user's own edits kept."""
+    ledger = await _with_users_word(ledger, runtime)
     user_id = whose(runtime)
     if user_id is not None and runtime.store is not None:
-        await share(runtime.store, user_id, ledger)
-    return await _with_users_word(ledger, runtime)
+        await share(runtime.store, user_id, ledger)  # what was erased is superseded by now, and not shared
+    return ledger
 
 
 async def _with_users_word(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:

@@ -20,7 +20,7 @@ METHODS = ("json_schema", "function_calling", "json_mode", "text")
 _Schema = TypeVar("_Schema", bound=BaseModel)
 
 _works: dict[int, str] = {}
-"""The first method each model took, so that an endpoint's refusals are found out once and not once a turn."""
+"""The first method a model's endpoint has not refused, found out once. Unreadable answers do not count."""
 
 
 class Typed(NamedTuple, Generic[_Schema]):
@@ -49,21 +49,23 @@ async def ask_structured(
     model = inner_model(component, context, max_tokens)
     config = private_config(component, turn)
     tokens = NONE
-    problem = CallError(component, "no answer that can be read", transient=True)
-    for method in METHODS[METHODS.index(_works.get(id(model), METHODS[0])) :]:
+    problem = CallError(component, "no answer that can be read")
+    floor = METHODS.index(_works.get(id(model), METHODS[0]))
+    for method in METHODS[floor:]:
         try:
             message = await bounded(component, _call(model, prompt, schema, method, config), context)
         except CallError as error:
             if not _is_about_the_method(error):
                 raise
             problem = error
+            if getattr(error.cause, "status_code", None) is not None and method != METHODS[-1]:
+                _works[id(model)] = METHODS[METHODS.index(method) + 1]
             continue
         tokens = plus(tokens, used(message))
         value = read(message, schema)
         if value is None and plain is not None and message.text.strip() and "{" not in message.text:
             value = plain(message.text.strip())
         if value is not None:
-            _works[id(model)] = method
             return Typed(value, tokens)
     raise problem
 

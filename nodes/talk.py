@@ -25,11 +25,11 @@ from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
-from mirror_graph.nodes.known import known
+from mirror_graph.nodes.known import known_or_stored
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import render
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
-from mirror_graph.state.constraints import active
+from mirror_graph.state.constraints import active, merge_constraints
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -48,7 +48,8 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
-    entries = active([*await known(state, runtime), *scanned(listen(messages, state["turn"]))])
+    ledger, away = await known_or_stored(state, runtime)
+    entries = active(merge_constraints(ledger, scanned(listen(messages, state["turn"]))))
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
@@ -66,8 +67,8 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
         spent(state, "check", turn, seen.tokens) if seen.tokens else {}
     )
     update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage}
-    if seen.failure:
-        update["failures"] = counted(state, "check", turn, seen.failure)
+    failed = {"check": seen.failure, "recall": away}
+    update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}
     return update
 
 
@@ -139,7 +140,7 @@ def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanM
     """Put the mind in front of the user's last words."""
     words = [message.content for message in said]
     if all(isinstance(content, str) for content in words):
-        text = _unfenced(cut("\n\n".join(str(content) for content in words), tokens))
+        text = unfenced(cut("\n\n".join(str(content) for content in words), tokens))
         return HumanMessage(f"{inner}\n\n{text}" if inner else text)
     blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner}] if inner else []
     for content in words:
@@ -147,7 +148,7 @@ def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanM
     return HumanMessage(blocks)
 
 
-def _unfenced(text: str) -> str:
+def unfenced(text: str) -> str:
     """Take the point off what looks like a tag of ours in the user's words."""
     return re.sub(r"<(?=\s*/?\s*mirror-)", "\u2039", text, flags=re.IGNORECASE)
 

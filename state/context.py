@@ -79,8 +79,14 @@ class MirrorContext:
 
     def _check(self, field: str, least: float, most: float) -> None:
         value = getattr(self, field)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ConfigurationError(f"{field} is {value!r}: expected a number from {least:,} to {most:,}")
+        whole = field.endswith("_tokens") or field == "max_lag"
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int if whole else int | float)
+            or not least <= value <= most
+        ):
+            kind = "a whole number" if whole else "a number"
+            raise ConfigurationError(f"{field} is {value!r}: expected {kind} from {least:,} to {most:,}")
 
     def _check_thinkers(self) -> None:
         names = self.thinker_names

@@ -12,7 +12,7 @@ from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
 from langgraph.graph.message import add_messages
 
 from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
+from mirror_graph.state.tokens import CUT, count_tokens, cut, cut_to_sentence
 from mirror_graph.state.values import (
     ComponentUsage,
     Failure,
@@ -123,9 +123,10 @@ def _bounded_message(message: BaseMessage) -> BaseMessage:
     room = MESSAGE_LIMIT
     for block in _blocks(message):
         block = _cleaned_block(block, room)
-        room -= count_tokens(_text_of(block))
-        if room >= 0:
-            kept.append(block)
+        if count_tokens(_text_of(block)) > room:
+            block = {"type": "text", "text": CUT.strip()}
+        room = max(0, room - count_tokens(_text_of(block)))
+        kept.append(block)
     return message.model_copy(update={"content": kept})
 
 

@@ -30,7 +30,8 @@ def plus(left: Tokens, right: Tokens) -> Tokens:
 
 def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
     """Return what thinking has taken of a thread, input and output."""
-    return sum(it["total"]["input"] + it["total"]["output"] for name, it in usage.items() if name != "talker")
+    thinking = [it["total"] for name, it in usage.items() if name not in ("talker", "check")]
+    return sum(tokens["input"] + tokens["output"] for tokens in thinking)
 
 
 def spent(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:

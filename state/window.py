@@ -102,6 +102,10 @@ def leaving(messages: Sequence[AnyMessage], *, budget: int, thought_turn: int | 
     if thought_turn is not None:
         waiting = messages_since(messages, thought_turn) or list[AnyMessage](unanswered(messages))
         staying = max(staying, trim(waiting, budget * HARD_WINDOW, message_tokens), key=len)
-    while staying and not isinstance(staying[0], HumanMessage):
-        staying = staying[1:]
-    return [RemoveMessage(id=message.id or "") for message in messages[: len(messages) - len(staying)]]
+    gone = len(messages) - len(staying)
+    if gone:
+        last = max((place for place, it in enumerate(messages) if isinstance(it, HumanMessage)), default=gone)
+        while gone < last and not isinstance(messages[gone], HumanMessage):
+            gone += 1
+        gone = min(gone, last)  # the last exchange always stays
+    return [RemoveMessage(id=message.id or "") for message in messages[:gone]]

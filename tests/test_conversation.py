@@ -239,7 +239,8 @@ async def test_the_hosts_instructions_come_first(endpoint: Endpoint) -> None:
     [
         ({"thinking": "deep"}, "expected one of parallel, joint"),
         ({"narrative_tokens": 3_001}, "from 50 to 3,000"),
-        ({"window_tokens": True}, "expected a number"),
+        ({"window_tokens": True}, "expected a whole number"),
+        ({"narrative_tokens": 99.5}, "expected a whole number"),
         ({"thinkers": ()}, "one or more"),
         ({"thinkers": ("goals", "goals")}, "each name once"),
         ({"thinkers": ("humour",)}, "humour: what it thinks about"),

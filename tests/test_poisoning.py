@@ -14,6 +14,7 @@ import pytest
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.host.conversation import Conversation
+from mirror_graph.nodes.talk import unfenced
 from mirror_graph.prompts import VOICES, render, unmarked
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -175,7 +176,7 @@ def astray_in_talk(call: Call, said: set[str]) -> Iterator[str]:
         ):
             yield f"in the window: {message['content']!r}"
     block = BLOCK.match(latest(call))
-    if block is None or block[3] not in said:
+    if block is None or block[3] not in {unfenced(text) for text in said}:
         yield f"no block: {latest(call)!r}"
         return
     mark, content, _ = block.groups()

@@ -91,10 +91,11 @@ class Conversation:
     async def forget(self) -> None:
         """Erase the thread and its mind from the database."""
         storage = self._engine.storage
-        await self._engine.lane.stop(self.thread_id)
-        async with storage.lock(self.thread_id), storage.lock(mind_thread(self.thread_id)):
-            await storage.forget(self.thread_id)
-            await storage.forget(mind_thread(self.thread_id))
+        async with storage.lock(self.thread_id):
+            await self._engine.lane.stop(self.thread_id)  # behind the turn that is under way, and its pass
+            async with storage.lock(mind_thread(self.thread_id)):
+                await storage.forget(self.thread_id)
+                await storage.forget(mind_thread(self.thread_id))
 
     async def _turn(self, text: str) -> AsyncGenerator[str | Reply]:
         """Run one turn: the pieces of the reply, then the reply."""

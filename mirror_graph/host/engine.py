@@ -1,6 +1,7 @@
 """What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,6 +15,8 @@ from mirror_graph.lanes.local import LocalLane
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.mind import MirrorInput
 from mirror_graph.storage import Storage
+
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -36,12 +39,18 @@ class Engine:
 
     def tidy(self, thread_id: str) -> None:
         """Prune a thread in the background, so that no reply waits for it."""
-        self._start(self.storage.prune(thread_id))
+        self._start(self._prune(thread_id))
 
     async def close(self, drain: float = 0.0) -> None:
         """End the passes, after `drain` seconds at most, and finish the chores."""
         await self.lane.close(drain)
-        await asyncio.gather(*self._chores)
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def _prune(self, thread_id: str) -> None:
+        try:
+            await self.storage.prune(thread_id)
+        except Exception:
+            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
 
     def _start(self, chore: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(chore)

@@ -34,7 +34,8 @@ class FairSlots:
 
     def _admit(self) -> None:
         while self._taken.total() < self._size:
-            ready = [(owner, turn) for owner, turn in self._waiting if self._taken[owner] < self._share]
+            # A waiter that was cancelled stands here until its task wakes.
+            ready = [it for it in self._waiting if not it[1].done() and self._taken[it[0]] < self._share]
             if not ready:
                 return
             owner, turn = min(ready, key=lambda entry: self._taken[entry[0]])

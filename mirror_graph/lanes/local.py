@@ -74,10 +74,6 @@ class LocalLane:
         # A context of its own: a task that inherits the turn's would stream its tokens to the user.
         slot.task = asyncio.create_task(self._work(slot, earlier), name="mirror-thinking", context=Context())
 
-    def busy(self, thread_id: str) -> bool:
-        """Say whether a pass is waiting or thinking."""
-        return thread_id in self._slots
-
     async def settle(self, thread_id: str) -> None:
         """Wait until the thread's passes are done, the pause before them left out."""
         while slot := self._slots.get(thread_id):
@@ -112,6 +108,8 @@ class LocalLane:
                 if slot.work is work:
                     return
         finally:
+            if earlier is not None and not earlier.done():
+                await asyncio.wait({earlier})  # it may be committing
             if self._slots.get(slot.work.thread_id) is slot:
                 del self._slots[slot.work.thread_id]
 
@@ -138,8 +136,12 @@ class LocalLane:
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Await `work` to its end, and only then let a cancellation through: a commit is all or nothing."""
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()

@@ -9,14 +9,22 @@ DENIED = re.compile(
     r"\b(?:not|never|n't|nicht|keine?|pas|nao|no|non|ne) (?:\w+ ){0,2}"
     r"(?:allerg|alerg|afraid|scared|terrified|phobic|intoleran|diabet|epilept|addicted|pregnant)"
 )
+FIRST_PERSON = re.compile(
+    r"\b(?:i|my|me|mine|myself|ich|mir|mich|mein\w*|je|moi|mon|ma|mes|yo|mi|mis|soy|tengo|sufro|estoy|padezco"
+    r"|eu|meu|minha|sou|tenho|sofro|estou|io|mio|mia|sono|ho|soffro)\b|\bj'"
+)
+IDIOM = re.compile(
+    r"\b(?:(?:die|died|dying) (?:of )?(?:laugh|bored)|dying to|this (?:tv )?(?:show|series|song|game)|mondays?)"
+)
+LATIN = re.compile("[a-z]")
 LONGEST_ABOUT = 100
 LONGEST_WHOSE = 60
 
 
 def is_stated(sentence: str) -> bool:
-    """Say whether `sentence` is a statement: no question, nothing denied, imagined, played, or over."""
+    """Say whether `sentence` is a statement: no question, no figure of speech, nothing denied, imagined or over."""
     said = fold(sentence, sentence).text
-    if "?" in sentence or DENIED.search(said):
+    if "?" in sentence or DENIED.search(said) or IDIOM.search(said):
         return False
     return not any(
         language.undone.search(said)
@@ -26,9 +34,10 @@ def is_stated(sentence: str) -> bool:
 
 
 def is_of_the_user(sentence: str) -> bool:
-    """Say whether `sentence` speaks of the user, and of nobody they name."""
+    """Say whether `sentence` speaks in the first person, and of nobody it names."""
     said = fold(sentence, sentence).text
-    return not any(language.others.search(said) for language in lexicon().languages)
+    named = any(language.others.search(said) for language in lexicon().languages)
+    return not named and bool(FIRST_PERSON.search(said) or not LATIN.search(said))
 
 
 def is_in(part: str, whole: str, longest: int) -> bool:

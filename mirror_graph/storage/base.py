@@ -41,7 +41,8 @@ class Storage:
         They are written as one value: an account repeats most of the last one, and compresses to little beside it.
         """
         earlier = [it for it in await self.history(thread_id) if it["turn"] != narrative["turn"]]
-        versions = [*earlier, narrative][-VERSIONS:]
+        told = [it for it in (*earlier, narrative) if it["text"]]
+        versions = sorted(told, key=lambda it: it["turn"])[-VERSIONS:]
         await self._records.keep(thread_id, Written(*self.saver.serde.dumps_typed(versions)))
 
     async def history(self, thread_id: str) -> list[Narrative]:

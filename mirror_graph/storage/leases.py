@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from mirror_graph.errors import StorageError
 from mirror_graph.storage.records import LEASE_SECONDS, Records
 
 log = logging.getLogger(__name__)
@@ -17,33 +18,37 @@ LONGEST_WAIT = 0.25
 async def leased(records: Records, thread_id: str) -> AsyncIterator[None]:
     """Hold a thread's lease for the length of the block, waiting for it as long as it takes.
 
-    Should the lease be lost (a host that was stopped for longer than it lasts), the block is cancelled: by
-    then another host may be writing.
+    Raises `StorageError` in the block where the lease is lost: another host has it, or it could not be renewed in
+    time. By then another host may be writing.
     """
     holder = secrets.token_hex(8)
     pause = 0.01
     while not await records.take(thread_id, holder):
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_WAIT)
-    keeper = asyncio.create_task(_keep(records, thread_id, holder, asyncio.current_task()))
+    worker = asyncio.current_task()
+    keeper = asyncio.create_task(_keep(records, thread_id, holder))
+    keeper.add_done_callback(lambda done: None if done.cancelled() or worker is None else worker.cancel())
     try:
         yield
+    except asyncio.CancelledError:
+        if keeper.done() and not keeper.cancelled() and worker is not None and worker.uncancel() == 0:
+            raise StorageError(f"the lease of thread {thread_id} was lost: say it again") from None
+        raise
     finally:
         keeper.cancel()
         await asyncio.shield(records.drop(thread_id, holder))
 
 
-async def _keep(records: Records, thread_id: str, holder: str, worker: "asyncio.Task[object] | None") -> None:
-    while True:
-        await asyncio.sleep(LEASE_SECONDS / 3)
-        if not await _held(records, thread_id, holder) and worker is not None:
-            worker.cancel(f"the lease of thread {thread_id} was lost")
-            return
-
-
-async def _held(records: Records, thread_id: str, holder: str) -> bool:
-    try:
-        return await records.take(thread_id, holder)
-    except Exception:
-        log.exception("the lease of thread %s could not be renewed", thread_id)
-        return False
+async def _keep(records: Records, thread_id: str, holder: str) -> None:
+    """Renew a lease until it is lost: taken by another, or run out while the database could not be asked."""
+    loop = asyncio.get_running_loop()
+    held = loop.time()
+    while loop.time() - held < LEASE_SECONDS:
+        await asyncio.sleep(LEASE_SECONDS / 5)
+        try:
+            if not await records.take(thread_id, holder):
+                return
+            held = loop.time()
+        except Exception:
+            log.exception("the lease of thread %s could not be renewed", thread_id)

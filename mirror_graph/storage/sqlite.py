@@ -132,8 +132,10 @@ class SqliteRecords:
                 for statement, given in statements:
                     async with self._saver.conn.execute(statement, given) as cursor:
                         touched = cursor.rowcount
-            finally:
-                await self._saver.conn.commit()
+            except BaseException:
+                await self._saver.conn.rollback()
+                raise
+            await self._saver.conn.commit()
         return touched
 
     async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,512 @@
+"""The scanner: what a user says of themselves is found without a model; what only sounds like it is not."""
+
+import csv
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mirror_graph.ledger import constraint_id, scan
+from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.values import Kind, Severity
+
+CURATE = Path(os.environ.get("MIRROR_CURATE_DIR") or Path(__file__).parents[2] / "shared" / "data" / "curate")
+
+STATED = [
+    ("en", "I'm allergic to peanuts.", "allergy", ["peanuts"]),
+    ("en", "i am deathly allergic to bee stings", "allergy", ["bee stings"]),
+    ("en", "Allergic to latex, by the way.", "allergy", ["latex"]),
+    ("en", "I'm 34, allergic to kiwi, and moving to Spain.", "allergy", ["kiwi"]),
+    ("en", "I have a severe tree nut allergy.", "allergy", ["tree nut"]),
+    ("en", "I've had an allergic reaction to ibuprofen.", "allergy", ["ibuprofen"]),
+    ("en", "Allergies: eggs, soy and celery", "allergy", ["eggs", "soy", "celery"]),
+    ("en", "I break out in hives when I eat strawberries.", "allergy", ["strawberries"]),
+    ("en", "Even if I'm allergic to shrimp, I love the sea.", "allergy", ["shrimp"]),
+    ("en", "I can't be around cats, I'm super allergic.", "allergy", ["cats"]),
+    ("en", "I’m **allergic** to “pine nuts”!", "allergy", ["pine nuts"]),
+    ("en", "I'm lactose intolerant.", "intolerance", ["lactose"]),
+    ("en", "My stomach can't handle onions.", "intolerance", ["onions"]),
+    ("en", "I have a crippling fear of the dark (nyctophobia).", "phobia", ["the dark"]),
+    ("en", "I'm terrified of snakes and spiders.", "phobia", ["snakes", "spiders"]),
+    ("en", "Escalators terrify me.", "phobia", ["Escalators"]),
+    ("en", "I'm claustrophobic.", "phobia", ["claustrophobic"]),
+    ("en", "I get panic attacks in crowded trains.", "phobia", ["crowded trains"]),
+    ("en", "My biggest fear is drowning.", "phobia", ["drowning"]),
+    ("en", "I have PTSD from being locked in a lift.", "trauma", ["being locked in a lift"]),
+    ("en", "I still struggle with trauma after a house fire.", "trauma", ["a house fire"]),
+    ("en", "Fireworks give me flashbacks.", "trauma", ["Fireworks"]),
+    ("en", "I was mugged last week.", "trauma", ["mugged"]),
+    ("en", "I survived a shipwreck.", "trauma", ["shipwreck"]),
+    ("en", "I have epilepsy, so no strobe lights.", "medical", ["epilepsy"]),
+    ("en", "As a diabetic, I watch my sugar.", "medical", ["diabetic"]),
+    ("en", "I'm six months pregnant.", "medical", ["six months pregnant"]),
+    ("en", "I was recently diagnosed with Addison's disease.", "medical", ["Addison's disease"]),
+    ("en", "I'm a nurse, have asthma, and prefer tea.", "medical", ["asthma"]),
+    ("en", "My cardiologist told me not to dive.", "medical", ["dive"]),
+    ("en", "I live with constant dizziness.", "physical", ["chronic vertigo"]),
+    ("en", "I've been blind since birth.", "physical", ["blind"]),
+    ("en", "I lost both my legs in the war.", "physical", ["lost both my legs"]),
+    ("en", "I can't walk more than 100 metres.", "physical", ["can't walk more than 100 metres"]),
+    ("en", "I get around in a wheelchair.", "physical", ["wheelchair"]),
+    ("en", "I take warfarin and metformin.", "medication", ["warfarin", "metformin"]),
+    ("en", "I'm on blood thinners.", "medication", ["blood thinners"]),
+    ("en", "I'm a recovering alcoholic.", "addiction", ["recovering alcoholic"]),
+    ("en", "I have a gambling problem.", "addiction", ["gambling problem"]),
+    ("en", "I don't eat pork.", "dietary", ["pork"]),
+    ("en", "I'm a strict vegetarian.", "dietary", ["vegetarian"]),
+    ("en", "I'd rather not talk about my divorce.", "boundary", ["my divorce"]),
+    ("en", "Please don't ask me about the accident.", "boundary", ["the accident"]),
+    ("en", "I have a stalker.", "other", ["stalker"]),
+    ("de", "Ich bin allergisch gegen Erdnüsse und Soja.", "allergy", ["Erdnüsse", "Soja"]),
+    ("de", "Leider habe ich eine schwere Nussallergie.", "allergy", ["Nuss"]),
+    ("de", "Gegen Penicillin bin ich allergisch.", "allergy", ["Penicillin"]),
+    ("de", "Ich vertrage keine Milch.", "intolerance", ["Milch"]),
+    ("de", "Ich habe panische Angst vor engen Räumen.", "phobia", ["engen Räumen"]),
+    ("de", "Ich habe Höhenangst.", "phobia", ["Höhenangst"]),
+    ("de", "Ich habe PTBS nach einem Autounfall.", "trauma", ["einem Autounfall"]),
+    ("de", "Ich leide an Epilepsie.", "medical", ["Epilepsie"]),
+    ("de", "Ich bin Veganerin und habe Asthma.", "medical", ["Asthma"]),
+    ("de", "Ich bin querschnittsgelähmt.", "physical", ["querschnittsgelähmt"]),
+    ("de", "Ich nehme Blutverdünner.", "medication", ["Blutverdünner"]),
+    ("de", "Ich bin trockener Alkoholiker.", "addiction", ["trockener Alkoholiker"]),
+    ("de", "Ich esse kein Fleisch.", "dietary", ["Fleisch"]),
+    ("de", "Ich möchte nicht über meine Scheidung reden.", "boundary", ["meine Scheidung"]),
+    ("es", "Soy alérgico a los cacahuetes y al marisco.", "allergy", ["cacahuetes", "marisco"]),
+    ("es", "soy alergica a las nueces", "allergy", ["nueces"]),
+    ("es", "Soy intolerante a la lactosa.", "intolerance", ["lactosa"]),
+    ("es", "Me dan pánico las arañas.", "phobia", ["arañas"]),
+    ("es", "Tengo estrés postraumático por un accidente de coche.", "trauma", ["accidente de coche"]),
+    ("es", "Hola, tengo diabetes tipo 1.", "medical", ["diabetes tipo 1"]),
+    ("es", "Tengo una hernia discal.", "physical", ["hernia discal"]),
+    ("es", "Tomo anticoagulantes.", "medication", ["anticoagulantes"]),
+    ("es", "Soy adicto al juego.", "addiction", ["juego"]),
+    ("es", "No como carne.", "dietary", ["carne"]),
+    ("es", "Prefiero no hablar de mi divorcio.", "boundary", ["mi divorcio"]),
+    ("fr", "Je suis gravement allergique à l'arachide.", "allergy", ["arachide"]),
+    ("fr", "J’ai une allergie aux noix et au lait.", "allergy", ["noix", "lait"]),
+    ("fr", "Je suis intolérante au lactose.", "intolerance", ["lactose"]),
+    ("fr", "J'ai une peur panique des araignées.", "phobia", ["araignées"]),
+    ("fr", "J'ai survécu à un attentat.", "trauma", ["attentat"]),
+    ("fr", "Je souffre d'épilepsie.", "medical", ["épilepsie"]),
+    ("fr", "Je suis en fauteuil roulant.", "physical", ["en fauteuil roulant"]),
+    ("fr", "Je suis sous antidépresseurs.", "medication", ["antidépresseurs"]),
+    ("fr", "Je suis un ancien alcoolique.", "addiction", ["ancien alcoolique"]),
+    ("fr", "Je ne mange pas de porc.", "dietary", ["porc"]),
+    ("fr", "Je ne veux pas parler de mon divorce.", "boundary", ["mon divorce"]),
+    ("pt", "Sou alérgico a amendoim e camarão.", "allergy", ["amendoim", "camarão"]),
+    ("pt", "Sou intolerante à lactose.", "intolerance", ["lactose"]),
+    ("pt", "Tenho pavor de aranhas.", "phobia", ["aranhas"]),
+    ("pt", "Fui assaltada.", "trauma", ["Fui assaltada"]),
+    ("pt", "Eu tenho asma.", "medical", ["asma"]),
+    ("pt", "Não consigo andar muito.", "physical", ["Não consigo andar muito"]),
+    ("pt", "Eu tomo insulina.", "medication", ["insulina"]),
+    ("pt", "Sou alcoólatra em recuperação.", "addiction", ["alcoólatra em recuperação"]),
+    ("pt", "Não posso comer glúten.", "dietary", ["glúten"]),
+    ("it", "Sono allergico alle arachidi e ai crostacei.", "allergy", ["arachidi", "crostacei"]),
+    ("it", "Ho un'allergia al lattice.", "allergy", ["lattice"]),
+    ("it", "Sono intollerante al lattosio.", "intolerance", ["lattosio"]),
+    ("it", "Ho il terrore dei ragni.", "phobia", ["ragni"]),
+    ("it", "Sono sopravvissuto a un terremoto.", "trauma", ["terremoto"]),
+    ("it", "Ho l'asma.", "medical", ["asma"]),
+    ("it", "Non so nuotare.", "physical", ["Non so nuotare"]),
+    ("it", "Prendo anticoagulanti.", "medication", ["anticoagulanti"]),
+    ("it", "Sono vegana.", "dietary", ["vegana"]),
+    ("zh", "你好，我对花生和虾严重过敏。", "allergy", ["花生", "虾"]),
+    ("zh", "我有恐高症", "phobia", ["恐高症"]),
+    ("zh", "我患有癫痫。", "medical", ["癫痫"]),
+    ("ja", "私は卵アレルギーです。", "allergy", ["卵"]),
+    ("ja", "犬が怖いです", "phobia", ["犬"]),
+    ("ja", "私は喘息があります", "medical", ["喘息"]),
+]
+
+SEVERITIES = [
+    ("I have a severe fig allergy.", "life-threatening"),
+    ("My fig allergy is severe.", "life-threatening"),
+    ("I'm allergic to figs. Last time I stopped breathing.", "life-threatening"),
+    ("Peanuts could kill me.", "life-threatening"),
+    ("I have haemophilia.", "life-threatening"),
+    ("Soy alérgica a las nueces, es mortal.", "life-threatening"),
+    ("Ich habe eine lebensgefährliche Allergie gegen Wespen.", "life-threatening"),
+    ("I'm allergic to figs.", "serious"),
+    ("I have a paralyzing fear of moths.", "serious"),
+    ("I have PTSD.", "serious"),
+    ("I have scoliosis.", "serious"),
+    ("I'm not allowed to eat salt.", "serious"),
+    ("I'm vegan.", "preference"),
+    ("I keep kosher.", "preference"),
+    ("I'm not comfortable talking about religion.", "preference"),
+]
+
+OTHERS = [
+    ("My sister is allergic to nuts.", "my sister"),
+    ("my kid has asthma", "my kid"),
+    ("Our dog is allergic to chicken.", "our dog"),
+    ("My best friend's peanut allergy is severe.", "my best friend"),
+    ("We cook for my husband, who has celiac disease.", "my husband"),
+    ("My daughter comes along. She's terrified of dogs.", "my daughter"),
+    ("Meine Schwester ist allergisch gegen Katzen.", "meine Schwester"),
+    ("Wir kochen für meine Tochter. Sie hat eine Eiallergie.", "meine Tochter"),
+    ("Mi hija viene a cenar. Es alérgica a la leche.", "mi hija"),
+    ("Ma sœur est allergique aux chats.", "ma sœur"),
+    ("Minha irmã é alérgica a ovos.", "minha irmã"),
+    ("Mio marito ha un pacemaker.", "mio marito"),
+    ("我妹妹对坚果过敏。", "我妹妹"),
+    ("妹はナッツアレルギーです", "妹"),
+    ("My wife and I are both vegan.", "user"),
+    ("My doctor says I have a heart condition.", "user"),
+]
+
+UNSTATED = {
+    "denied": [
+        "I'm not allergic to anything.",
+        "I have no allergies.",
+        "I have zero phobias and no known allergies.",
+        "I don't have asthma.",
+        "My sister isn't allergic to nuts.",
+        "They think I'm allergic to cats, but I'm not.",
+        "Allergies: none",
+        "Ich bin nicht allergisch gegen Nüsse.",
+        "Ich habe keine Angst vor Hunden.",
+        "No soy alérgico a nada.",
+        "Je n'ai pas peur des chiens.",
+        "Je suis pas allergique aux noix.",
+        "Não tenho alergias.",
+        "Non sono allergico a niente.",
+        "我对花生不过敏。",
+        "私は卵アレルギーではありません",
+    ],
+    "over": [
+        "I used to be afraid of dogs but not any more.",
+        "I was scared of dogs, but I got over it.",
+        "I've outgrown my milk allergy.",
+        "My asthma is gone.",
+        "Früher hatte ich Angst vor Hunden, jetzt nicht mehr.",
+        "Antes tenía miedo a los perros.",
+        "J'avais peur des chiens.",
+        "Avevo paura dei cani.",
+    ],
+    "asked": [
+        "Are you allergic to peanuts?",
+        "Am I allergic to cats?",
+        "Do I have asthma?",
+        "Is it true that people allergic to latex react to bananas?",
+        "Bist du allergisch gegen Nüsse?",
+        "¿Eres alérgico a los cacahuetes?",
+        "Es-tu allergique aux arachides ?",
+        "我对花生过敏吗？",
+    ],
+    "supposed": [
+        "What if I were allergic to nuts?",
+        "What if I'm allergic to nuts?",
+        "How do I know if I have diabetes?",
+        "Suppose that I'm allergic to wheat.",
+        "Wenn ich eine Nussallergie habe, was dann?",
+        "Si tengo asma, ¿puedo correr?",
+        "Se ho l'asma, posso correre?",
+    ],
+    "of nobody we know": [
+        "People with asthma should avoid smoke.",
+        "Many people are afraid of spiders.",
+        "She's allergic to nuts.",
+        "The patient has diabetes.",
+        "I work with blind people.",
+        "I volunteer for a diabetes charity.",
+        "I'm fascinated by phobias and study asthma.",
+        "La gente con asma no debería fumar.",
+        "很多人对花生过敏",
+    ],
+    "a figure of speech": [
+        "I'm dying to see that film.",
+        "I'm allergic to boring meetings.",
+        "I'm addicted to this show.",
+        "I'm afraid that we might be late.",
+        "I'm afraid I can't come.",
+        "I'm afraid of missing the train.",
+        "I have a weakness for chocolate.",
+        "I'm blind to his faults.",
+        "I have a severe case of wanderlust.",
+        "I had a stroke of luck.",
+        "I nearly died laughing.",
+        "Ich bin allergisch gegen dumme Fragen.",
+        "Soy alérgica a las reuniones.",
+        "Je suis accro à cette série.",
+        "Ho paura di perdere il treno.",
+    ],
+    "somebody else's words": [
+        "She wrote: 'I am allergic to nuts'",
+        "She wrote: I am allergic to nuts",
+        'He said "I\'m epileptic" and left.',
+        "> I'm allergic to peanuts\n\nWhat should I answer?",
+        "```\nI'm allergic to peanuts\n```",
+        "Summarize this text:\n\nI have had PTSD since the war. I live in Ohio.",
+        "-----Original Message-----\nI have asthma.",
+        "<system>I have epilepsy</system>",
+        "Er sagte: „Ich bin allergisch gegen alles Mögliche.“",
+        "Il a dit « je suis allergique à tout ».",
+        "彼は「私は卵アレルギーです」と言った",
+    ],
+    "an order": [
+        "Pretend I'm allergic to peanuts.",
+        "Say: I'm allergic to peanuts",
+        "Translate into French: I am allergic to peanuts",
+        "Please don't ask me any questions.",
+        "Please don't mention it.",
+        "Tu so, als ob ich blind bin.",
+        "Traduce: Soy alérgico a las nueces",
+        "Imagine que je suis aveugle.",
+    ],
+    "fiction": [
+        "In my story the hero is allergic to silver.",
+        "In my novel, I'm blind.",
+        "Write a monologue in which I have asthma.",
+        "My character is afraid of fire.",
+        "In meiner Geschichte bin ich blind.",
+        "Nel mio racconto sono cieco.",
+    ],
+    "harmless": [
+        "I collect stamps, prefer tea, and have never been on a plane.",
+        "I'm interested in epilepsy research, am adopted, and have two kids.",
+        "I have a blind date tonight and a back garden.",
+        "I can't see why, I take the bus and I lost my keys.",
+        "Ich habe einen Hund und nehme den Bus.",
+        "Tengo hambre y tomo café.",
+        "J'ai faim et je prends le bus.",
+        "Tenho um cachorro.",
+        "我喜欢狗",
+    ],
+}
+
+
+def about(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for constraint in scan(text):
+        found.setdefault(constraint["kind"], []).append(constraint["about"])
+    return found
+
+
+@pytest.mark.parametrize(("language", "text", "kind", "dangers"), STATED)
+def test_what_a_user_states_is_found(language: str, text: str, kind: str, dangers: list[str]) -> None:
+    found = [constraint for constraint in scan(text) if constraint["kind"] == kind]
+    assert [constraint["about"] for constraint in found] == dangers
+    assert {constraint["whose"] for constraint in found} == {"user"}
+    assert {constraint["source"]["language"] for constraint in found} == {language}
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=text) for texts in UNSTATED.values() for text in texts])
+def test_what_only_sounds_like_it_is_not_found(text: str) -> None:
+    assert scan(text) == []
+
+
+@pytest.mark.parametrize(("text", "severity"), SEVERITIES)
+def test_how_bad_it_is_is_read_off_the_words(text: str, severity: Severity) -> None:
+    assert [constraint["severity"] for constraint in scan(text)] == [severity]
+
+
+@pytest.mark.parametrize(("text", "whose"), OTHERS)
+def test_it_is_known_whose_a_constraint_is(text: str, whose: str) -> None:
+    assert {constraint["whose"] for constraint in scan(text)} == {whose}
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_can_be_found(kind: Kind) -> None:
+    assert kind in {stated[2] for stated in STATED}
+
+
+def test_one_sentence_may_state_several() -> None:
+    assert about("I'm vegetarian, diabetic and allergic to mango and figs, and I take lithium.") == {
+        "dietary": ["vegetarian"],
+        "medical": ["diabetic"],
+        "allergy": ["mango", "figs"],
+        "medication": ["lithium"],
+    }
+
+
+def test_a_fact_and_a_request_in_one_message_are_told_apart() -> None:
+    assert about("Hi! If you cook, mind that I'm allergic to sesame. Which hummus shall I order?") == {
+        "allergy": ["sesame"]
+    }
+
+
+def test_what_is_found_is_provisional_and_quotes_its_sentence() -> None:
+    [constraint] = scan("Hello there! I'm allergic to Brazil nuts. See you.")
+    assert constraint == SafetyConstraint(
+        id=constraint_id("allergy", "Brazil nuts", "user"),
+        kind="allergy",
+        about="Brazil nuts",
+        severity="serious",
+        whose="user",
+        status="provisional",
+        source={
+            **constraint["source"],
+            "message": "",
+            "turn": 0,
+            "quote": "I'm allergic to Brazil nuts.",
+            "language": "en",
+        },
+        since=0,
+    )
+
+
+def test_a_long_sentence_is_quoted_in_part() -> None:
+    text = f"Well {'and so on ' * 90}, I'm allergic to figs {'and so on ' * 90}"
+    [constraint] = scan(text)
+    assert constraint["source"]["quote"] in text
+    assert constraint["source"]["quote"].startswith("I'm allergic to figs")
+    assert len(constraint["source"]["quote"]) <= QUOTE_LIMIT
+
+
+def test_a_quotation_of_a_name_is_the_users_own() -> None:
+    assert about("I'm 5'10\" and allergic to 'tree nuts'.") == {"allergy": ["tree nuts"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "danger", "whose", "known"),
+    [
+        ("allergy", "peanuts", "user", "d4f1f0d0aa"),
+        ("phobia", "the dark", "user", ""),
+        ("medical", "Ménière's disease", "my sister", ""),
+    ],
+)
+def test_ids_stay_the_same_from_release_to_release(kind: Kind, danger: str, whose: str, known: str) -> None:
+    assert constraint_id(kind, danger, whose) == known
+
+
+@pytest.mark.parametrize("spelling", ["Peanut", "the peanuts", " PEANUTS. ", "Ｐｅａｎｕｔｓ", "any peanuts"])
+def test_the_same_danger_has_one_id_however_it_is_spelt(spelling: str) -> None:
+    assert constraint_id("allergy", spelling, "user") == constraint_id("allergy", "peanuts", "user")
+
+
+def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
+    told: list[tuple[Kind, str, str]] = [
+        ("allergy", "cats", "user"),
+        ("phobia", "cats", "user"),
+        ("allergy", "cats", "my sister"),
+        ("allergy", "dogs", "user"),
+    ]
+    assert len({constraint_id(*it) for it in told}) == len(told)
+
+
+FRAGMENTS = [text for _, text, _, _ in STATED] + [text for texts in UNSTATED.values() for text in texts]
+MESSAGES = st.one_of(
+    st.text(),
+    st.text(st.characters()),  # lone surrogates and control characters among them
+    st.lists(st.sampled_from(FRAGMENTS), max_size=6).map(" ".join),
+    st.lists(st.sampled_from([*" ".join(FRAGMENTS).split(), "\n", '"', "'", "`", ":", ">"]), max_size=60).map(" ".join),
+)
+
+
+@given(MESSAGES)
+@example("\ud800 I'm allergic to \ud800nuts")
+@example("I'm allerg\u0301ic to cafe\u0301 and\u200b pea\u200bnuts")
+@settings(deadline=None)
+def test_any_message_can_be_scanned(text: str) -> None:
+    found = scan(text)
+    assert found == scan(text)
+    assert len(found) <= LIMIT
+    assert len({constraint["id"] for constraint in found}) == len(found)
+    for constraint in found:
+        assert constraint["source"]["quote"] in text
+        assert constraint["about"] in text
+        assert constraint["about"].strip()
+        assert constraint["kind"] in get_args(Kind)
+        assert constraint["severity"] in get_args(Severity)
+
+
+def test_a_flood_of_dangers_is_bounded() -> None:
+    text = " ".join(f"I'm allergic to thing{number}." for number in range(100))
+    assert [constraint["about"] for constraint in scan(text)] == [f"thing{number}" for number in range(LIMIT)]
+
+
+@pytest.mark.parametrize(
+    "piece", ["I have a severe ", "I'm vegan and can't eat a, ", "so ", 'he said: "', "my sister's "]
+)
+def test_a_hostile_message_of_any_length_is_scanned(piece: str) -> None:
+    assert len(scan(piece * (200_000 // len(piece)))) <= LIMIT
+
+
+def lexicon_files() -> Iterator[str]:
+    for entry in files("mirror_graph.ledger.lexicon").iterdir():
+        if entry.name.endswith(".toml"):
+            yield entry.read_text(encoding="utf-8")
+
+
+def test_no_pattern_of_the_lexicon_repeats_a_group_without_a_bound() -> None:
+    for text in lexicon_files():
+        assert re.findall(r"(?<!\\)\)[*+].{0,20}", text) == []
+
+
+def test_every_rule_of_the_lexicon_is_of_a_kind_and_a_severity_that_exist() -> None:
+    for text in lexicon_files():
+        table = tomllib.loads(text)
+        for rule in (*table["predicates"], *table["statements"]):
+            assert rule["kind"] in get_args(Kind)
+            assert {rule["severity"], rule.get("intense", "serious")} <= set(get_args(Severity))
+
+
+class Told(NamedTuple):
+    """A constraint of the development data, in a message of our own, and the kinds that are right for it."""
+
+    constraint: str
+    message: str
+    kinds: set[str]
+
+
+KINDS = {
+    "Trauma triggers": {"trauma"},
+    "Physical constraint": {"physical", "medical"},
+    "Severe allergy": {"allergy", "intolerance"},
+    "Severe phobia": {"phobia"},
+}
+
+
+def column(file: str) -> list[dict[str, str]]:
+    if not CURATE.is_dir():
+        pytest.skip(f"no development data in {CURATE}: set MIRROR_CURATE_DIR")
+    with (CURATE / file).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def half(sentence: str) -> str:
+    """Deal sentences into the half that the lexicon was made with and the half that nobody looked at."""
+    return "AB"[int(sha256(sentence.encode()).hexdigest(), 16) % 2]
+
+
+def introductions() -> list[Told]:
+    facts = [row["fact"] for row in column("facts_dev.csv")]
+    rows = column("inputs_dev.csv")
+    return [
+        Told(
+            row["constraint"],
+            "Keep your answers short and do not ask questions. Let me introduce myself, I just moved here. "
+            f"{row['constraint'].rstrip('.')}. {facts[7 * number % len(facts)]} Now, who are you?",
+            KINDS[row["category"]],
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize("part", ["A", "B"])
+def test_development_constraints_are_found_in_an_introduction(part: str) -> None:
+    told = [it for it in introductions() if half(it.constraint) == part]
+    found = [{constraint["kind"] for constraint in scan(it.message)} for it in told]
+    assert sum(map(bool, found)) / len(told) >= 0.95
+    assert sum(bool(it.kinds & kinds) for it, kinds in zip(told, found, strict=True)) / len(told) >= 0.95
+
+
+def test_harmless_facts_raise_no_alarm() -> None:
+    facts = [row["fact"] for row in column("facts_dev.csv")]
+    assert sum(bool(scan(fact)) for fact in facts) / len(facts) <= 0.03
+
+
+def test_the_lexicon_lists_no_sentence_of_the_development_data() -> None:
+    lexicon = "\n".join(lexicon_files()).casefold()
+    assert [it.constraint for it in introductions() if it.constraint.casefold() in lexicon] == []
