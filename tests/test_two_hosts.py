@@ -192,5 +192,5 @@ def test_two_hosts_lose_nothing(postgres: str) -> None:
 @pytest.mark.timeout(1_500)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_two_hosts_lose_nothing_in_10_000_steps(postgres: str) -> None:
-    interleave(postgres, examples=int(os.environ.get("MIRROR_INTERLEAVINGS", "200")), steps=50)
+    interleave(postgres, examples=int(os.environ.get("MIRROR_INTERLEAVINGS", "220")), steps=50)
     assert TwoHosts.steps > 0

@@ -23,7 +23,7 @@ def checked(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str |
     What it leaves out is restored at its end, and the text in front of it is cut to make room. None for an
     empty text, a refusal, and where the restored part alone would take more than half of the budget.
     """
-    if not text.strip() or REFUSAL.match(fold(text, text).text.lstrip(" \"'*#-")):
+    if not text.strip() or REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
         return None
     text = cut_to_sentence(text, tokens)
     said = f" {normalised(text)} "

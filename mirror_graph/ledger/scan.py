@@ -110,13 +110,18 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; where two readings overlap, the first one stands."""
     taken = bytearray(len(sentence.words))
-    speaking = [language for language in lexicon().languages if language.cue.search(sentence.words)]
-    for language in speaking:
+    for language in _spoken(sentence.words):
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             start, end = claim.span
             if not any(taken[start:end]):
                 taken[start:end] = bytes([1]) * (end - start)
                 yield claim
+
+
+def _spoken(words: str) -> list[Language]:
+    """Return the languages a sentence may be in, the one with the most cues first."""
+    cues = [(len(language.cue.findall(words)), language) for language in lexicon().languages]
+    return [language for count, language in sorted(cues, key=lambda cue: -cue[0]) if count]
 
 
 def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
