@@ -24,7 +24,7 @@ class Folded(NamedTuple):
 
     def verbatim(self, start: int, end: int) -> str:
         """Return what stands in the source for `text[start:end]`, to the letter."""
-        return self.source[self.places[start] : self.places[end]].strip(' \n\t\r"“”„«»*')
+        return self.source[self.places[start] : self.places[end]].strip(" \n\t\r\"'“”‘’„«»*")
 
 
 def fold(heard: str, source: str) -> Folded:

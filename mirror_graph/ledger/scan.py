@@ -92,10 +92,10 @@ def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstr
 
 def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     """Weigh the words around a claim: "it could kill me" may be the next sentence."""
-    end = sentence.start + len(sentence.words) + _NEAR
-    if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, sentence.start, end):
-        return "life-threatening"
     start, end = claim.span
+    near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
+    if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
+        return "life-threatening"
     intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
     return claim.rule.intense if intense else claim.rule.severity
 
