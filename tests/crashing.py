@@ -19,7 +19,7 @@ CONTEXT = MirrorContext(talker_model="scripted:crashing", think_after=0)
 def shorten_leases(seconds: float = 0.2) -> None:
     """Let a killed host's lease end soon: the waiting is not what is tested."""
     for module in (leases, sqlite, postgres):
-        module.LEASE_SECONDS = seconds
+        vars(module)["LEASE_SECONDS"] = seconds
 
 
 def answer(messages: list[BaseMessage]) -> str:

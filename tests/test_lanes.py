@@ -167,9 +167,11 @@ async def test_a_threads_budget_ends_its_thinking_and_not_its_talking(endpoint: 
     voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
     async with open_mirror(context=context(thread_tokens=500)) as mirror:
         conversation, other = mirror.conversation("t"), mirror.conversation("other")
-        for turn in range(1, 5):
-            reply = await conversation.say(f"message {turn}")
+        for turn in range(1, 4):
+            await conversation.say(f"message {turn}")
             await conversation.settle(timeout=5)
+        reply = await conversation.say("message 4")
+        await conversation.settle(timeout=5)
         mind = await conversation.mind()
         await other.say("hello")
         assert await other.settle(timeout=5)
@@ -286,7 +288,8 @@ async def test_the_inline_lane_thinks_within_the_turn(endpoint: Endpoint, databa
         thread_id = "7b1e7a9e-3f0c-4b8e-9d0a-222222222222"
         config: Any = {"configurable": {"thread_id": thread_id}}
         for turn in (1, 2):
-            state = await graph.ainvoke({"messages": [("user", f"hello {turn}")]}, config, context=context())
+            said: Any = {"messages": [("user", f"hello {turn}")]}
+            state = await graph.ainvoke(said, config, context=context())
             assert state["messages"][-1].response_metadata["mirror"]["lag"] == 0
             assert (await minds.load(thread_id))["turn"] == turn
 
@@ -341,7 +344,8 @@ async def test_a_mind_that_cannot_be_read_or_handed_over_costs_no_reply(endpoint
 
     graph = build_talker(ForgetfulLane()).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "7b1e7a9e-3f0c-4b8e-9d0a-444444444444"}}
-    state = await graph.ainvoke({"messages": [("user", "hello")]}, config, context=context())
+    said: Any = {"messages": [("user", "hello")]}
+    state = await graph.ainvoke(said, config, context=context())
     assert state["messages"][-1].text == "I hear you."
     assert {name: failure["count"] for name, failure in state["failures"].items()} == {"recall": 1, "schedule": 1}
     assert "XYZZY" not in repr(state)

@@ -383,7 +383,7 @@ async def test_what_an_unknown_danger_touches_is_anticipated_once_and_counts_lat
         await conversation.say("I'm allergic to quixelberries.")
         assert await conversation.settle(timeout=10)
         [kept_entry] = (await conversation.mind()).constraints
-        assert kept_entry["touches"] == ["quandong pie"]
+        assert kept_entry.get("touches") == ["quandong pie"]
         await conversation.say("What is the capital of Australia, by the way, and who designed it?")
         await conversation.settle(timeout=10)
         await conversation.say("My friends would love to bake a quandong pie with me on Sunday, shall we?")

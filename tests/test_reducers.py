@@ -91,7 +91,8 @@ def test_nothing_is_mutated(channel: str, data: st.DataObject) -> None:
 
 @given(st.lists(narratives, min_size=1, max_size=5))
 def test_the_newest_narrative_wins_within_its_bound(written: list[Any]) -> None:
-    kept = reduce(newest_narrative, written, {})
+    empty: Any = {}
+    kept = reduce(newest_narrative, written, empty)
     assert kept["turn"] == max(narrative["turn"] for narrative in written)
     assert count_tokens(kept["text"]) <= NARRATIVE_LIMIT
 
@@ -106,7 +107,7 @@ def test_thoughts_are_of_the_newest_turn_one_a_thinker_and_bounded(written: list
 
 
 def test_the_fan_out_is_gathered_in_one_order() -> None:
-    thoughts = [{"thinker": name, "turn": 1, "text": name} for name in ("goals", "memory", "reasoning")]
+    thoughts: list[Any] = [{"thinker": name, "turn": 1, "text": name} for name in ("goals", "memory", "reasoning")]
     for order in permutations(thoughts):
         assert reduce(latest_pass, ([thought] for thought in order), []) == thoughts
 

@@ -26,7 +26,7 @@ STATED = [
     ("en", "i am deathly allergic to bee stings", "allergy", ["bee stings"]),
     ("en", "Allergic to latex, by the way.", "allergy", ["latex"]),
     ("en", "I'm 34, allergic to kiwi, and moving to Spain.", "allergy", ["kiwi"]),
-    ("en", "I have a severe tree nut allergy.", "allergy", ["tree nut"]),
+    ("en", "I've got a really bad tree nut allergy.", "allergy", ["tree nut"]),
     ("en", "I've had an allergic reaction to ibuprofen.", "allergy", ["ibuprofen"]),
     ("en", "Allergies: eggs, soy and celery", "allergy", ["eggs", "soy", "celery"]),
     ("en", "I break out in hives when I eat strawberries.", "allergy", ["strawberries"]),
@@ -35,7 +35,7 @@ STATED = [
     ("en", "I’m **allergic** to “pine nuts”!", "allergy", ["pine nuts"]),
     ("en", "I'm lactose intolerant.", "intolerance", ["lactose"]),
     ("en", "My stomach can't handle onions.", "intolerance", ["onions"]),
-    ("en", "I have a crippling fear of the dark (nyctophobia).", "phobia", ["the dark"]),
+    ("en", "I've got this irrational fear of the deep end (of pools).", "phobia", ["the deep end"]),
     ("en", "I'm terrified of snakes and spiders.", "phobia", ["snakes", "spiders"]),
     ("en", "Escalators terrify me.", "phobia", ["Escalators"]),
     ("en", "I'm claustrophobic.", "phobia", ["claustrophobic"]),
@@ -52,7 +52,7 @@ STATED = [
     ("en", "I was recently diagnosed with Addison's disease.", "medical", ["Addison's disease"]),
     ("en", "I'm a nurse, have asthma, and prefer tea.", "medical", ["asthma"]),
     ("en", "My cardiologist told me not to dive.", "medical", ["dive"]),
-    ("en", "I live with constant dizziness.", "physical", ["chronic vertigo"]),
+    ("en", "I get around badly, I have terrible sciatica.", "physical", ["sciatica"]),
     ("en", "I've been blind since birth.", "physical", ["blind"]),
     ("en", "I lost both my legs in the war.", "physical", ["lost both my legs"]),
     ("en", "I can't walk more than 100 metres.", "physical", ["can't walk more than 100 metres"]),
@@ -129,7 +129,7 @@ STATED = [
 ]
 
 SEVERITIES = [
-    ("I have a severe fig allergy.", "life-threatening"),
+    ("I've got a severe fig allergy.", "life-threatening"),
     ("My fig allergy is severe.", "life-threatening"),
     ("I'm allergic to figs. Last time I stopped breathing.", "life-threatening"),
     ("Peanuts could kill me.", "life-threatening"),

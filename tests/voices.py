@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 from mirror_graph.benchmarks.endpoint import Answer, Call
 
@@ -41,7 +42,7 @@ class Voices:
         said = self.said[voice_of(call)]
         if isinstance(said, list):
             said = said.pop(0) if len(said) > 1 else said[0]
-        return said(call) if callable(said) else said
+        return cast("Answer | str", said(call) if callable(said) else said)
 
 
 def asked(calls: list[Call], voice: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
@@ -127,7 +127,7 @@ class PostgresRecords:
         """Return the ids of all threads that have a checkpoint."""
         return [row["thread_id"] for row in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
 
-    async def _write(self, *statements: tuple[str, dict[str, Any]]) -> int:
+    async def _write(self, *statements: tuple[LiteralString, dict[str, Any]]) -> int:
         """Run statements as one transaction; return how many rows the last one touched."""
         touched = 0
         async with self._pool.connection() as connection, connection.transaction():
@@ -135,6 +135,6 @@ class PostgresRecords:
                 touched = (await connection.execute(statement, given)).rowcount
         return touched
 
-    async def _read(self, statement: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+    async def _read(self, statement: LiteralString, given: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
             return await (await connection.execute(statement, given)).fetchall()
