@@ -24,8 +24,10 @@ def blocks(language: str) -> list[str]:
 def test_each_program_runs_as_it_stands(program: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    if "print" in program:
+    if "open_mirror" in program:
         assert "shellfish" in done.stdout
+    if "scan" in program:
+        assert done.stdout.splitlines() == ["life-threatening allergy peanuts user", "serious phobia dogs my sister"]
 
 
 def test_the_graph_is_drawn_as_it_is() -> None:
