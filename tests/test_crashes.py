@@ -15,6 +15,8 @@ import pytest
 from mirror_graph.storage.records import LEASE_SECONDS
 from tests.crashing import count_steps, goes_on, run_killed, shorten_leases, talk
 
+KILLS = int(os.environ.get("MIRROR_KILLS", "100"))
+
 EVERY = 23
 """Which steps the fast test takes; the slow one takes them all."""
 
@@ -98,14 +100,14 @@ def test_a_process_killed_at_random_moments_loses_nothing(tmp_path: Path, short_
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_process_killed_100_times_loses_nothing(tmp_path: Path, short_leases: None) -> None:
-    turns = kill_at_random(str(tmp_path / "mirror.db"), kills=100, seed=20261121)
-    print(f"100 kills, {turns} turns, seed 20261121")
-    assert turns >= 200
+    turns = kill_at_random(str(tmp_path / "mirror.db"), kills=KILLS, seed=20261121)
+    print(f"{KILLS} kills, {turns} turns, seed 20261121")
+    assert turns >= 2 * KILLS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_process_killed_on_postgres_loses_nothing(postgres: str, short_leases: None) -> None:
-    turns = kill_at_random(postgres, kills=30, seed=20261122)
-    print(f"30 kills, {turns} turns, seed 20261122")
-    assert turns >= 60
+    turns = kill_at_random(postgres, kills=KILLS // 3, seed=20261122)
+    print(f"{KILLS // 3} kills, {turns} turns, seed 20261122")
+    assert turns >= 2 * (KILLS // 3)
