@@ -49,7 +49,8 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     repeats = _repeats(state["messages"])
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
     ledger, away = await known_or_stored(state, runtime)
-    entries = active(merge_constraints(ledger, scanned(listen(messages, state["turn"]))))
+    heard = listen(messages, state["turn"])
+    entries = active(merge_constraints(ledger, scanned(heard)))
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
@@ -66,7 +67,10 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     usage = spent(state, "talker", turn, used(reply)) | (
         spent(state, "check", turn, seen.tokens) if seen.tokens else {}
     )
-    update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage}
+    forgotten = {message.id for message in gone}
+    # No pass will read what leaves unthought, so what was heard in it is written down now.
+    unread = scanned([it for it in heard if it.message in forgotten])
+    update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage, "constraints": unread}
     failed = {"check": seen.failure, "recall": away}
     update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}
     return update

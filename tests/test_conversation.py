@@ -188,6 +188,17 @@ async def test_odd_characters_are_answered_and_stored(endpoint: Endpoint, databa
         assert (await conversation.say("next")).turn == 2
 
 
+async def test_a_danger_outlives_the_window_where_nobody_thinks(endpoint: Endpoint, database: str | None) -> None:
+    context = MirrorContext(talker_model="openai:test", thinking="off", window_tokens=300, relevance="talker")
+    async with open_mirror(database, context=context) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm severely allergic to peanuts.")
+        for turn in range(12):
+            await conversation.say(f"{turn} " + "word " * 60)
+        assert not any("peanuts" in message.text for message in await conversation.messages())
+    assert 'They said: "I\'m severely allergic to peanuts."' in asked(endpoint.calls, "talker")[-1]
+
+
 async def test_the_window_is_bounded_and_keeps_what_was_not_thought_about(endpoint: Endpoint, voices: Voices) -> None:
     context = MirrorContext(talker_model="openai:test", think_after=0, window_tokens=1_000, monologue_tokens=1_000)
     voices.said["talker"] = "All right. " * 40

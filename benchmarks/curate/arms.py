@@ -163,6 +163,7 @@ ARMS: dict[str, Arm] = {
     "synthesis_only": partial(mirror, thinking="synthesis_only"),
     "monologue_only": partial(mirror, thinking="monologue_only"),
     "ledger_only": partial(mirror, thinking="off"),
+    "naive_ledger": partial(mirror, thinking="off", relevance="talker"),
     "full": mirror,
     "langmem": langmem,
 }
