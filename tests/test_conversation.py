@@ -189,11 +189,11 @@ async def test_odd_characters_are_answered_and_stored(endpoint: Endpoint, databa
 
 
 async def test_a_danger_outlives_the_window_where_nobody_thinks(endpoint: Endpoint, database: str | None) -> None:
-    context = MirrorContext(talker_model="openai:test", thinking="off", window_tokens=300, relevance="talker")
+    context = MirrorContext(talker_model="openai:test", thinking="off", window_tokens=500, relevance="talker")
     async with open_mirror(database, context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm severely allergic to peanuts.")
-        for turn in range(12):
+        for turn in range(16):
             await conversation.say(f"{turn} " + "word " * 60)
         assert not any("peanuts" in message.text for message in await conversation.messages())
     assert 'They said: "I\'m severely allergic to peanuts."' in asked(endpoint.calls, "talker")[-1]
