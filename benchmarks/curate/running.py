@@ -82,6 +82,8 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
     tasks = plan.tasks()
+    # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
+    local = plan.model.startswith("local:")
     done, logs = eval_set(
         tasks,
         log_dir=str(folder),
@@ -89,8 +91,8 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
         model_roles={GRADER: judge},
         epochs=plan.epochs,
         sample_id=list(plan.samples) or None,
-        max_tasks=1 if plan.connections <= 2 else len(tasks),
-        max_samples=2 * plan.connections,  # while one is scored or written, another one's call is out
+        max_tasks=1 if local or plan.connections <= 2 else len(tasks),
+        max_samples=plan.connections * (1 if local else 2),  # while one is scored or written, another's call is out
         retry_attempts=2,
         retry_on_error=1,
         fail_on_error=False,
