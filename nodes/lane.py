@@ -1,6 +1,6 @@
 """Between the lanes: recall the mind before a reply, schedule its thinking after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from langgraph.runtime import Runtime
@@ -9,6 +9,7 @@ from langsmith.run_helpers import get_current_run_tree
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes import Lane, Pass
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.known import whose
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.usage import thinking_tokens
 from mirror_graph.state.window import last_turn, messages_since
@@ -33,8 +34,8 @@ class Schedule:
     lane: Lane
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-        """Schedule a pass over every exchange since the mind's turn."""
-        context = choices(runtime)
+        """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
+        context = replace(choices(runtime), user_id=whose(runtime))
         messages = messages_since(state["messages"], state["turn"])
         if context.thinking == "off" or not messages or is_exhausted(state, context):
             return {}

@@ -20,7 +20,7 @@ from mirror_graph import Conversation, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.host.engine import Engine
 from mirror_graph.host.minds import StoredMinds
-from mirror_graph.lanes import mind_thread
+from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.fair import FairSlots
 from mirror_graph.lanes.inline import InlineLane
@@ -132,7 +132,8 @@ async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | No
             await conversation.settle()
         newest = await engine.minds.load(conversation.thread_id)
         older = {**newest, "turn": 1, "narrative": {"turn": 1, "text": "old"}, "thoughts": [], "monologue": []}
-        await engine.minds.commit(conversation.thread_id, older)  # type: ignore[arg-type]  # a mind
+        late = Pass(conversation.thread_id, 1, (await conversation.messages())[:2], context(), behind=1)
+        await engine.minds.commit(late, older)  # type: ignore[arg-type]  # a mind
         assert await engine.minds.load(conversation.thread_id) == newest
         await engine.close()
 

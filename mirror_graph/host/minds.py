@@ -1,14 +1,19 @@
 """The minds of a database: loaded, thought further, and committed."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
+from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
-from langsmith.run_helpers import tracing_context
+from langgraph.store.base import BaseStore, Op, PutOp, Result
 
 from mirror_graph.errors import StorageError
 from mirror_graph.graphs import build_thinker
 from mirror_graph.lanes import Pass, mind_thread
+from mirror_graph.lanes.base import mind_in
+from mirror_graph.lanes.passes import Meter, think
 from mirror_graph.state import SCHEMA_VERSION, MindState, empty_mind
+from mirror_graph.state.window import last_turn, turn_of
 from mirror_graph.storage import Storage
 
 
@@ -18,7 +23,7 @@ class StoredMinds:
     def __init__(self, storage: Storage) -> None:
         builder = build_thinker()
         self._storage = storage
-        self._thinker = builder.compile(store=storage.store, name="thinker")
+        self._thinker = builder.compile(name="thinker")
         self._stored = builder.compile(checkpointer=storage.saver)
 
     async def load(self, thread_id: str) -> MindState:
@@ -26,7 +31,7 @@ class StoredMinds:
 
         Raises `StorageError` for one that a later release has written.
         """
-        found = await self._storage.saver.aget_tuple(_config(thread_id))
+        found = await self._storage.saver.aget_tuple(_config(mind_thread(thread_id)))
         if found is None:
             return empty_mind()
         values = found.checkpoint["channel_values"]
@@ -35,36 +40,57 @@ class StoredMinds:
                 f"thread {thread_id}: its mind has schema {values['schema_version']}, this release reads up to "
                 f"{SCHEMA_VERSION}: upgrade mirror-graph"
             )
-        return cast(
-            MindState, {**empty_mind(), **{key: values[key] for key in MindState.__annotations__ if key in values}}
-        )
+        return mind_in(values)
 
-    async def think(self, mind: MindState, work: Pass) -> MindState:
-        """Return `mind` after a pass over `work`; nothing is stored. The pass is traced as part of its turn."""
-        config: RunnableConfig = {
-            "run_name": "thinking",
-            "metadata": {"thread_id": work.thread_id, "turn": work.turn, "component": "thinking"},
-        }
-        with tracing_context(parent=work.trace or None):
-            thought = await self._thinker.ainvoke(
-                {**mind, "messages": work.messages},
-                config,
-                context=work.context,
-            )
-        return cast(MindState, {key: thought[key] for key in MindState.__annotations__ if key in thought})
+    async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
+        """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
+        thinker = self._thinker.copy({"store": _StoreOf(work, self._storage)})
+        return await think(thinker, mind, work, meter)
 
-    async def commit(self, thread_id: str, mind: MindState) -> None:
+    async def commit(self, work: Pass, mind: MindState) -> None:
         """Merge `mind` into the stored one under the thread's lock, in one write.
 
         The channels are joins, so that whatever another host has committed since `load` stays where it is
         newer. A thread that has been forgotten in the meantime stays forgotten.
         """
-        async with self._storage.lock(mind_thread(thread_id)):
-            if await self._storage.saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}):
+        thread_id = mind_thread(work.thread_id)
+        async with self._storage.lock(thread_id):
+            if await _goes_on(work, self._storage):
                 await self._stored.aupdate_state(_config(thread_id), cast("dict[str, Any]", mind), as_node="commit")
-                await self._storage.keep(mind_thread(thread_id), mind["narrative"])
-                await self._storage.prune(mind_thread(thread_id))
+                await self._storage.keep(thread_id, mind["narrative"])
+                await self._storage.prune(thread_id)
+
+
+class _StoreOf(BaseStore):
+    """The store as a pass may write it: not at all once its thread has been forgotten, here or by another host."""
+
+    def __init__(self, work: Pass, storage: Storage) -> None:
+        self._work = work
+        self._storage = storage
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Refuse: thinking is asynchronous."""
+        raise NotImplementedError
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Read at once, and write under the lock that forgetting takes too."""
+        asked = list(ops)
+        if not any(isinstance(op, PutOp) for op in asked):
+            return await self._storage.store.abatch(asked)
+        async with self._storage.lock(mind_thread(self._work.thread_id)):
+            if await _goes_on(self._work, self._storage):
+                return await self._storage.store.abatch(asked)
+        return [None] * len(asked)
+
+
+async def _goes_on(work: Pass, storage: Storage) -> bool:
+    """Say whether the thread is still the one that `work` is about: neither forgotten nor begun anew since."""
+    found = await storage.saver.aget_tuple(_config(work.thread_id))
+    stored: list[AnyMessage] = found.checkpoint["channel_values"].get("messages", []) if found else []
+    replies = {turn_of(message): message.id for message in stored if isinstance(message, AIMessage)}
+    last = work.messages[-1].id
+    return last_turn(stored) >= work.turn and replies.get(work.turn, last) == last
 
 
 def _config(thread_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": mind_thread(thread_id), "checkpoint_ns": ""}}
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}

@@ -1,13 +1,14 @@
 """What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID, uuid5
 
 from langchain_core.messages import AnyMessage
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.state import MindState, MirrorContext
+from mirror_graph.state import MindState, MirrorContext, empty_mind
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,8 @@ def mind_thread(thread_id: str) -> str:
         return str(uuid5(UUID(thread_id), "mind"))
     except ValueError as error:
         raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error
+
+
+def mind_in(values: Mapping[str, Any]) -> MindState:
+    """Return the mind among a thread's stored `values`; what they lack is as in an empty one."""
+    return cast(MindState, {**empty_mind(), **{key: values[key] for key in MindState.__annotations__ if key in values}})

@@ -10,7 +10,10 @@ def today() -> date:
 
 
 class DailyBudget:
-    """`tokens` for all thinking of a host, input and output, anew each day; None for no bound."""
+    """`tokens` for all thinking of a host, input and output, anew each day; None for no bound.
+
+    A call counts when it returns, whatever becomes of its pass; one that is cut off does not.
+    """
 
     def __init__(self, tokens: int | None, day: Callable[[], date] = today) -> None:
         self._tokens = tokens
@@ -25,7 +28,7 @@ class DailyBudget:
         return self._tokens is not None and self._spent >= self._tokens
 
     def spend(self, tokens: int) -> None:
-        """Count what a pass took."""
+        """Count what a call took."""
         self._turn_the_page()
         self._spent += tokens
 

@@ -1,7 +1,7 @@
 """The thinking lane for batch work and tests: a turn's run ends when its thinking does."""
 
 from mirror_graph.lanes.base import Pass
-from mirror_graph.lanes.local import Minds
+from mirror_graph.lanes.passes import Minds, make
 from mirror_graph.state import MindState
 
 
@@ -17,5 +17,4 @@ class InlineLane:
 
     async def schedule(self, work: Pass) -> None:
         """Make the pass now."""
-        mind = await self._minds.think(await self._minds.load(work.thread_id), work)
-        await self._minds.commit(work.thread_id, mind)
+        await make(work, self._minds, spend=lambda tokens: None)

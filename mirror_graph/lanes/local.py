@@ -2,34 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from mirror_graph.lanes.base import Pass
 from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.fair import FairSlots
+from mirror_graph.lanes.passes import Minds, make
 from mirror_graph.state import MindState
-from mirror_graph.state.usage import thinking_tokens
 
 log = logging.getLogger(__name__)
-
-
-class Minds(Protocol):
-    """Where minds are kept, and how one is thought further."""
-
-    async def load(self, thread_id: str) -> MindState:
-        """Return the newest mind of a thread."""
-        ...
-
-    async def think(self, mind: MindState, work: Pass) -> MindState:
-        """Return `mind` after a pass. Nothing is stored."""
-        ...
-
-    async def commit(self, thread_id: str, mind: MindState) -> None:
-        """Merge a mind into the stored one, all or nothing."""
-        ...
 
 
 @dataclass
@@ -123,25 +105,8 @@ class LocalLane:
     async def _think(self, slot: _Slot, work: Pass) -> None:
         async with self._places.place(work.context.user_id or work.thread_id):
             try:
-                before = await self._minds.load(work.thread_id)
-                mind = await self._minds.think(before, work)
-                self.budget.spend(thinking_tokens(mind["usage"]) - thinking_tokens(before["usage"]))
-                await _to_its_end(self._minds.commit(work.thread_id, mind))
+                await make(work, self._minds, self.budget.spend)
             except Exception:
                 # The nodes count their own failures; what arrives here is the host's (a database, a wrong
                 # setting). Thinking is not worth a crash, and the next turn hands everything over again.
                 log.exception("a thinking pass failed on thread %s, turn %s", work.thread_id, work.turn)
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work` to its end, and only then let a cancellation through: a commit is all or nothing."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    task.result()

@@ -10,8 +10,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 
-from mirror_graph.errors import ConfigurationError
-from mirror_graph.lanes.base import Pass, mind_thread
+from mirror_graph.lanes.base import Pass, mind_in, mind_thread
 from mirror_graph.state import MindState, empty_mind
 
 GRAPH = "thinker"
@@ -22,23 +21,21 @@ class ServerLane:
 
     The server keeps one run a thread, so a newer pass rolls back a waiting or running one; the mind stays as it
     was before it. Once the mind is `max_lag` turns behind, a running pass is left to finish, and the newer one
-    follows it at once, in place of any that still waits. Chat runs never wait: they are on another thread.
+    follows it at once, in place of any that still waits. Chat runs never wait: they are on another thread. What the
+    calls of a pass took that was rolled back does not count for `thread_tokens`.
     """
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the mind thread's latest state."""
         try:
-            state = await _server().threads.get_state(mind_thread(thread_id))
+            state = await get_client().threads.get_state(mind_thread(thread_id))
         except NotFoundError:
             return empty_mind()
-        values = cast("dict[str, Any]", state["values"] or {})
-        return cast(
-            MindState, {**empty_mind(), **{key: values[key] for key in MindState.__annotations__ if key in values}}
-        )
+        return mind_in(cast("dict[str, Any]", state["values"] or {}))
 
     async def schedule(self, work: Pass) -> None:
         """Create a background run that starts `think_after` seconds from now."""
-        server = _server()
+        server = get_client()
         overdue = work.behind >= work.context.max_lag
         if overdue:
             await _drop_waiting(server, mind_thread(work.thread_id))
@@ -57,17 +54,9 @@ class ServerLane:
         )
 
 
-def _server() -> LangGraphClient:
-    """Return a client of the server this process belongs to.
-
-    Raises `ConfigurationError` in any other process, where the SDK would hand out a client that reaches nobody.
-    """
-    if "langgraph_api" not in sys.modules:
-        raise ConfigurationError(
-            "no LangGraph server runs in this process, and `build_talker` thinks on one unless it is given a lane: "
-            "give it one, or use `build_mirror` or `open_mirror`"
-        )
-    return get_client()
+def is_in_server() -> bool:
+    """Say whether this process is a LangGraph server's: the SDK's client would reach nobody from any other."""
+    return "langgraph_api" in sys.modules
 
 
 async def _drop_waiting(server: LangGraphClient, thread_id: str) -> None:
