@@ -16,9 +16,10 @@ def build_talker(lane: Lane | None = None) -> StateGraph[MirrorState, MirrorCont
     """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
 
     `lane` takes over what is to be thought about. By default that is a background run of the graph `thinker` on
-    the LangGraph server this process belongs to, and anywhere else a task of this process, which keeps minds in the
-    store that the graph is compiled with or that its server hands it. A mind that cannot be read or a pass that cannot be scheduled costs no reply: it is
-    counted, the reply starts from the mind the thread saw last, and the next turn catches up.
+    the LangGraph server this process belongs to, and anywhere else a task of this process, which keeps minds in
+    the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
+    that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
+    the next turn catches up.
     """
     lane = lane or (ServerLane() if is_in_server() else StoreLane(thinker))
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)

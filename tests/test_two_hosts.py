@@ -18,10 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mirror_graph import Conversation, Mirror, open_mirror
+from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.host.engine import Engine
 from mirror_graph.storage.records import LEASE_SECONDS
 from tests.crashing import CONTEXT, shorten_leases
+from tests.voices import Voices, asked
 
 SEED = 20261121
 
@@ -194,3 +196,26 @@ def test_two_hosts_lose_nothing(postgres: str) -> None:
 def test_two_hosts_lose_nothing_in_10_000_steps(postgres: str) -> None:
     interleave(postgres, examples=int(os.environ.get("MIRROR_INTERLEAVINGS", "220")), steps=50)
     assert TwoHosts.steps > 0
+
+
+@pytest.mark.parametrize("begun_anew", [False, True])
+async def test_another_hosts_late_pass_brings_back_nothing_of_a_forgotten_thread(
+    endpoint: Endpoint, voices: Voices, postgres: str, begun_anew: bool
+) -> None:
+    voices.said["memory"] = [Answer("slow", delay=1), "quick"]
+    context = MirrorContext(talker_model="openai:test", think_after=0)
+    async with open_mirror(postgres, context=context) as one, open_mirror(postgres, context=context) as other:
+        thinking, forgetting = (host.conversation("t", user_id="ana") for host in (one, other))
+        await thinking.say("I'm allergic to peanuts.")
+        while not asked(endpoint.calls, "memory"):  # noqa: ASYNC110  # the endpoint calls nobody back
+            await asyncio.sleep(0.01)
+        await forgetting.forget()
+        await other.user("ana").forget()
+        if begun_anew:
+            await forgetting.say("Hello!")
+            await forgetting.settle(timeout=5)
+        await thinking.settle(timeout=5)
+        assert asked(endpoint.calls, "synthesis")
+        assert await other.user("ana").constraints() == []
+        mind = await forgetting.mind()
+    assert (mind.turn, mind.lag, mind.constraints) == (int(begun_anew), 0, ())

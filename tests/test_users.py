@@ -10,7 +10,10 @@ import pytest
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
-from mirror_graph.host.user import UnknownConstraintError
+from mirror_graph.host.user import NoRoomError, UnknownConstraintError
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.sharing import EDITED, TOLD, namespace, share
+from mirror_graph.state import SafetyConstraint
 from tests.voices import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, relevance="talker")
@@ -101,3 +104,50 @@ async def test_many_users_at_once_never_meet(endpoint: Endpoint, tmp_path: Path)
     for prompt in asked(endpoint.calls, "talker"):
         told = {fruit for fruit in fruits if f'"{fruit}"' in prompt}
         assert len(told) <= 1
+
+
+async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str | None) -> None:
+    async with open_mirror(database, context=CONTEXT) as mirror:
+        ana, store = mirror.user("ana"), mirror._engine.storage.store
+        deadly = await ana.add("venom", severity="life-threatening")
+        for turn in range(1, 71):  # one conversation after the other
+            await share(store, "ana", [told(f"food {turn}", turn)])
+        kept = {entry["about"] for entry in await ana.constraints()}
+        assert kept == {"venom", *(f"food {turn}" for turn in range(8, 71))}
+        assert await ana.evicted() == 7
+        await ana.add("latex", severity="serious")
+        assert abouts(await ana.constraints()) == sorted(kept - {"food 8"} | {"latex"})
+        stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (TOLD, EDITED)]
+        assert sum(map(len, stored)) == 64
+
+        await share(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
+        assert await ana.evicted() == 8
+        await ana.forget(deadly["id"])
+        await share(store, "ana", [told("food 3", 3)])
+        assert abouts(await ana.constraints()) == sorted(kept - {"food 8", "venom"} | {"latex", "food 3"})
+        await ana.forget()
+        assert (await ana.constraints(), await ana.evicted()) == ([], 0)
+
+
+async def test_a_full_list_refuses_what_weighs_less() -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        ana = mirror.user("ana")
+        for number in range(64):
+            await ana.add(f"venom {number}", severity="life-threatening")
+        with pytest.raises(NoRoomError, match="64 constraints"):
+            await ana.add("coriander", severity="preference")
+        assert len(await ana.constraints()) == 64
+        assert await ana.evicted() == 0
+
+
+def told(about: str, turn: int) -> SafetyConstraint:
+    return {
+        "id": constraint_id("dietary", about, "user"),
+        "kind": "dietary",
+        "about": about,
+        "severity": "preference",
+        "whose": "user",
+        "status": "active",
+        "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "at": 1.0},
+        "since": turn,
+    }

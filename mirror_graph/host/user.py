@@ -2,15 +2,27 @@
 
 import json
 import time
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import MirrorError
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.sharing import EDITED, TOLD, erased, is_erased, namespace, shared, with_users_word
+from mirror_graph.ledger.sharing import (
+    EDITED,
+    EVICTED,
+    TOLD,
+    erased,
+    evicted,
+    is_erased,
+    keep,
+    namespace,
+    shared,
+    with_users_word,
+)
 from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import CONSTRAINT_LIMIT
 from mirror_graph.state.values import Kind, Severity, Status
 
 EXPORT_VERSION = 1
@@ -22,6 +34,13 @@ class UnknownConstraintError(MirrorError):
     def __init__(self, constraint_id: str) -> None:
         super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
         self.constraint_id = constraint_id
+
+
+class NoRoomError(MirrorError):
+    """A user has as many constraints as are kept, and none of them weighs less than the new one."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{CONSTRAINT_LIMIT} constraints are kept, and none of them weighs less: erase one first")
 
 
 class Changes(TypedDict, total=False):
@@ -42,9 +61,13 @@ class User:
         self._user_id = user_id
 
     async def constraints(self) -> list[SafetyConstraint]:
-        """Return what is kept about the user, the retracted too."""
+        """Return all that is kept about the user, the retracted too: 64 entries at most, the weightiest."""
         told, edited = await shared(self._store, self._user_id)
         return [entry for entry in with_users_word([], told, edited) if not is_erased(entry)]
+
+    async def evicted(self) -> int:
+        """Return how many entries had to leave a full list; what can kill and is active never does."""
+        return await evicted(self._store, self._user_id)
 
     async def export(self) -> str:
         """Return all of it as JSON, for the user to take away."""
@@ -54,7 +77,7 @@ class User:
     async def add(
         self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
     ) -> SafetyConstraint:
-        """Add a constraint in the user's own words."""
+        """Add a constraint in the user's own words. Raises `NoRoomError` where the list is full of what weighs more."""
         entry: SafetyConstraint = {
             "id": constraint_id(kind, about, whose),
             "kind": kind,
@@ -82,14 +105,16 @@ class User:
         a trace: what an old conversation still knows is shared again once that conversation goes on.
         """
         if constraint_id is None:
-            for kind in (TOLD, EDITED):
+            for kind in (TOLD, EDITED, EVICTED):
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
             return
-        await self._store.adelete(namespace(self._user_id, TOLD), constraint_id)
         await self._edited(erased(constraint_id, time.time()))
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
-        value = cast("dict[str, Any]", entry)
-        await self._store.aput(namespace(self._user_id, EDITED), entry["id"], value, index=False)
+        told, edited = await shared(self._store, self._user_id)
+        others = [it for it in edited if it["id"] != entry["id"]]
+        after = {TOLD: told, EDITED: [*others, entry]}
+        if entry["id"] not in await keep(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+            raise NoRoomError
         return entry

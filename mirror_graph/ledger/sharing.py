@@ -13,6 +13,15 @@ ROOT = "mirror"
 TOLD, EDITED = "told", "edited"
 """Two namespaces, so that a thought can never overwrite the user's own edit."""
 
+Lists = Mapping[str, Sequence[SafetyConstraint]]
+"""Both lists of a user, by namespace."""
+
+EVICTED = "evicted"
+"""Where it is counted what a full list had no room for."""
+
+ERASED_LIMIT = 1_000
+"""How many erased entries are remembered, the latest."""
+
 
 def namespace(user_id: str, kind: str) -> tuple[str, ...]:
     """Return where a user's constraints are kept: from their identity alone, which is not readable in it."""
@@ -21,8 +30,8 @@ def namespace(user_id: str, kind: str) -> tuple[str, ...]:
 
 async def shared(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
     """Return what the user's conversations told, and what the user has edited or erased themselves."""
-    told = await store.asearch(namespace(user_id, TOLD), limit=1_000)
-    edited = await store.asearch(namespace(user_id, EDITED), limit=1_000)
+    told = await store.asearch(namespace(user_id, TOLD), limit=2 * ERASED_LIMIT)
+    edited = await store.asearch(namespace(user_id, EDITED), limit=2 * ERASED_LIMIT)
     return [_entry(item.value) for item in told], [_entry(item.value) for item in edited]
 
 
@@ -73,10 +82,44 @@ def _in_place_of(entry: SafetyConstraint, edit: SafetyConstraint | None) -> Safe
 
 async def share(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
     """Let the user's other conversations know of `ledger`; only what is new is written."""
-    before = {entry["id"]: entry for entry in (await shared(store, user_id))[0]}
-    for entry in ledger:
-        if entry["status"] in ("active", "retracted") and before.get(entry["id"]) != entry:
-            await store.aput(namespace(user_id, TOLD), entry["id"], cast("dict[str, Any]", entry), index=False)
+    told, edited = await shared(store, user_id)
+    news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
+    await keep(store, user_id, {TOLD: told, EDITED: edited}, {TOLD: merge_constraints(told, news), EDITED: edited})
+
+
+async def keep(store: BaseStore, user_id: str, before: Lists, after: Lists) -> set[str]:
+    """Store what is known of a user in the place of what was: of both lists the 64 weightiest, as in a ledger.
+
+    Returns the ids that are kept, those of erased entries among them; what had to leave is counted.
+    """
+    listed = with_users_word([], after[TOLD], after[EDITED])
+    room = {entry["id"] for entry in listed if not is_erased(entry)}
+    gone = sorted((entry for entry in after[EDITED] if is_erased(entry)), key=lambda entry: entry["source"]["at"])
+    bounded = {kind: [entry for entry in after[kind] if entry["id"] in room] for kind in (TOLD, EDITED)}
+    bounded[EDITED] += gone[-ERASED_LIMIT:]
+    for kind, entries in bounded.items():
+        known = {entry["id"]: entry for entry in before[kind]}
+        for entry in entries:
+            if known.pop(entry["id"], None) != entry:
+                value = cast("dict[str, Any]", entry)
+                await store.aput(namespace(user_id, kind), entry["id"], value, index=False)
+        for constraint_id in known:
+            await store.adelete(namespace(user_id, kind), constraint_id)
+    kept = _ids(bounded)
+    if lost := len(_ids(before) - kept):
+        count = await evicted(store, user_id) + lost
+        await store.aput(namespace(user_id, EVICTED), EVICTED, {"count": count}, index=False)
+    return kept
+
+
+async def evicted(store: BaseStore, user_id: str) -> int:
+    """Return how many of a user's entries had to leave a full list."""
+    item = await store.aget(namespace(user_id, EVICTED), EVICTED)
+    return int(item.value["count"]) if item else 0
+
+
+def _ids(lists: Lists) -> set[str]:
+    return {entry["id"] for entries in lists.values() for entry in entries}
 
 
 def _entry(value: Mapping[str, Any]) -> SafetyConstraint:

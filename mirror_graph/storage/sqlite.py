@@ -78,6 +78,7 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
         store = AsyncSqliteStore(connection)
         store.lock = saver.lock  # one connection, one writer: two of them would find the file locked
         await store.setup()
+        await connection.commit()  # the store leaves its own set-up open, and would find itself in the way
         yield Storage(saver, store, SqliteRecords(saver))
 
 
