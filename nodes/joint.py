@@ -1,6 +1,7 @@
 """The paper's way of thinking: one structured call for every thinker."""
 
 import time
+from functools import lru_cache
 
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
@@ -51,6 +52,7 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     return update
 
 
+@lru_cache
 def _schema(names: tuple[str, ...], remembers: bool) -> type[BaseModel]:
     fields = dict.fromkeys(names, (str, ...))
     return create_model("Thoughts", __base__=LedgerNotes if remembers else BaseModel, **fields)  # type: ignore[call-overload, no-any-return]  # fields by name

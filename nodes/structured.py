@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -10,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ValidationError
 
 from mirror_graph.errors import CallError
+from mirror_graph.models import finish_reason
 from mirror_graph.nodes.asking import bounded, inner_model, private_config
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.usage import NONE, plus, used
@@ -43,8 +45,8 @@ async def ask_structured(
 
     `plain` makes a value of an answer that is no JSON at all, where one can be made.
 
-    Raises `CallError` where no method gives a readable answer, and at once for an error that is not about
-    the method (a refused key, a lost connection, a time-out).
+    Raises `CallError` where no method gives a readable answer, and at once for what another method would not
+    change: an answer cut at `max_tokens`, a refused key, a lost connection, a time-out.
     """
     model = inner_model(component, context, max_tokens)
     config = private_config(component, turn)
@@ -67,6 +69,8 @@ async def ask_structured(
             value = plain(message.text.strip())
         if value is not None:
             return Typed(value, tokens)
+        if finish_reason(message) == "length":
+            raise CallError(component, "an answer that was cut at its bound")
     raise problem
 
 
@@ -93,11 +97,16 @@ async def _call(
     if method == "text":
         return await model.ainvoke(prompt, config)
     # The schema as a dictionary: of a class, the OpenAI client raises what it cannot read, and the words are lost.
-    asking = model.with_structured_output(schema.model_json_schema(), method=method, include_raw=True)
+    asking = model.with_structured_output(_described(schema), method=method, include_raw=True)
     # Its chain has another name than the node: LangGraph streams whatever a run of the node's name returns.
     answer = await asking.ainvoke(prompt, {**config, "run_name": f"{config['run_name']} by {method}"})
     raw: AIMessage = answer["raw"]  # type: ignore[index]  # include_raw makes it a dict
     return raw
+
+
+@lru_cache
+def _described(schema: type[BaseModel]) -> dict[str, Any]:
+    return schema.model_json_schema()
 
 
 def _is_about_the_method(error: CallError) -> bool:

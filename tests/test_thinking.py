@@ -139,6 +139,15 @@ async def test_what_cannot_be_read_is_a_failure_and_not_a_thought(
     assert mind.failures["joint"]["count"] >= 1
 
 
+async def test_an_answer_that_was_cut_is_not_asked_for_another_way(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["joint"] = Answer('{"goals": "cut', finish_reason="length")
+    async with open_mirror(context=context(thinking="joint")) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("hello")
+        assert not await conversation.settle(timeout=10)
+    assert {len(asked(endpoint.calls, "joint"))} <= {1, 2}  # once a pass
+
+
 async def test_a_narrative_over_its_budget_is_cut_after_a_sentence(endpoint: Endpoint, voices: Voices) -> None:
     voices.said["synthesis"] = "They are careful. " * 300
     async with open_mirror(context=context(narrative_tokens=50)) as mirror:

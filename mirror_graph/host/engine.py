@@ -28,7 +28,7 @@ class Engine:
         self.lane = LocalLane(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.lane
-        ).compile(checkpointer=storage.saver, store=storage.store, name="talker")
+        ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
         self._chores: set[asyncio.Task[None]] = set()
 
     async def values(self, thread_id: str) -> dict[str, Any]:

@@ -11,16 +11,21 @@ from langgraph.store.base import BaseStore
 from mirror_graph.state import Narrative
 from mirror_graph.storage.leases import leased
 from mirror_graph.storage.records import Records, Written
+from mirror_graph.storage.turns import TurnSaver
 
 VERSIONS = 20
 """How many narratives of a thread are kept for its history."""
 
 
 class Storage:
-    """Checkpoints by thread (`saver`) and facts by user (`store`), kept apart between hosts and bounded over time."""
+    """Checkpoints by thread (`saver`) and facts by user (`store`), kept apart between hosts and bounded over time.
+
+    `turns` is the saver for the runs of a talker, which stores of them what is ever read.
+    """
 
     def __init__(self, saver: BaseCheckpointSaver[str], store: BaseStore, records: Records) -> None:
         self.saver = saver
+        self.turns = TurnSaver(saver)
         self.store = store
         self._records = records
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -1,0 +1,126 @@
+"""The lean chat model sends what `ChatOpenAI` sends, to the letter, and reads the same in what comes back."""
+
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
+
+from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.models import finish_reason
+from mirror_graph.models.lean import LeanChatOpenAI
+
+TEXT = {"type": "text", "text": "What is this?"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+CALL = {"name": "look", "args": {"up": True}, "id": "call_1"}
+
+PROMPTS: dict[str, list[BaseMessage]] = {
+    "texts": [SystemMessage("Be kind."), HumanMessage("Hi."), AIMessage("Hello."), HumanMessage("Bye.")],
+    "blocks": [HumanMessage([TEXT, PICTURE]), AIMessage([TEXT])],
+    "names": [
+        SystemMessage("Be kind.", name="host"),
+        HumanMessage("Hi.", name="ana"),
+        AIMessage("Hello.", name="mirror"),
+    ],
+    "notes of ours": [HumanMessage("Hi.", id="1"), AIMessage("", id="2", response_metadata={"mirror": {"turn": 1}})],
+    "tools": [
+        HumanMessage("Look."),
+        AIMessage("I look.", tool_calls=[CALL]),
+        ToolMessage("blue", tool_call_id="call_1"),
+    ],
+    "a tool without a word": [AIMessage("", tool_calls=[CALL]), ToolMessage("blue", tool_call_id="call_1")],
+}
+
+MODELS: list[dict[str, Any]] = [
+    {"model": "gpt-4o-mini", "temperature": 0.7, "max_completion_tokens": 64},
+    {"model": "o3-mini"},
+    {"model": "m", "temperature": 0.7, "extra_body": {"max_tokens": 64}},
+]
+
+
+class Weather(BaseModel):
+    """The weather."""
+
+    city: str
+
+
+def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
+    given = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "stream_usage": True, **settings}
+    return [ChatOpenAI(**given), LeanChatOpenAI(**given)]
+
+
+def told(message: BaseMessage) -> list[object]:
+    """Return what a message says, asks for and took."""
+    assert isinstance(message, AIMessage)
+    calls = [(call["name"], call["args"]) for call in message.tool_calls]
+    return [message.content, calls, message.usage_metadata, finish_reason(message)]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS.keys())
+@pytest.mark.parametrize("settings", MODELS, ids=lambda settings: settings["model"])
+async def test_a_request_is_the_same_to_the_letter(
+    endpoint: Endpoint, prompt: list[BaseMessage], settings: dict[str, Any]
+) -> None:
+    endpoint.answer = lambda call: "Good day to you."
+    replies, streams = [], []
+    for model in both(endpoint, **settings):
+        replies.append(told(await model.ainvoke(prompt, stop=["!"])))
+        streams.append([told(chunk) async for chunk in model.astream(prompt)])
+    stock, stock_stream, lean, lean_stream = (call.body for call in endpoint.calls)
+    assert (lean, lean_stream) == (stock, stock_stream)
+    assert replies[0] == replies[1]
+    assert streams[0] == streams[1]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_a_typed_answer_is_asked_for_and_read_alike(endpoint: Endpoint, method: Any) -> None:
+    endpoint.answer = lambda call: '{"city": "Paris"}'
+    answers = []
+    for model in both(endpoint, model="gpt-4o-mini"):
+        asking = model.with_structured_output(Weather.model_json_schema(), method=method, include_raw=True)
+        answers.append(await asking.ainvoke("Where? In JSON."))
+    stock, lean = (call.body for call in endpoint.calls)
+    assert lean == stock
+    assert answers[1]["parsed"] == answers[0]["parsed"] == {"city": "Paris"}
+    assert told(answers[1]["raw"]) == told(answers[0]["raw"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=400, error="no", error_code="context_length_exceeded"),
+        Answer(status=401),
+        Answer(status=429, retry_after=1),
+        Answer(status=503),
+        Answer("one two three", cut_after=1),
+    ],
+    ids=lambda answer: f"{answer.status}",
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_call_fails_alike(endpoint: Endpoint, answer: Answer, streamed: bool) -> None:
+    endpoint.answer = lambda call: answer
+    errors = []
+    for model in both(endpoint, model="m"):
+        with pytest.raises(openai.APIError) as raised:
+            _ = [it async for it in model.astream("Hi.")] if streamed else await model.ainvoke("Hi.")
+        errors.append((type(raised.value), getattr(raised.value, "status_code", None), str(raised.value)))
+    assert errors[0] == errors[1]
+
+
+async def test_what_is_said_about_a_call_is_no_part_of_its_body(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda call: "Good day."
+    for model in both(endpoint, model="m"):
+        said = {"timeout": 5, "extra_headers": {"x-title": "MIRROR"}, "extra_query": {"version": "1"}}
+        await model.bind(**said).ainvoke("Hi.")
+    stock, lean = endpoint.calls
+    assert lean.body == stock.body
+    assert lean.headers["x-title"] == stock.headers["x-title"] == "MIRROR"
+
+
+def test_a_call_without_a_loop_is_answered(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda call: "Good day."
+    assert [model.invoke(PROMPTS["texts"]).text for model in both(endpoint, model="m")] == ["Good day."] * 2
+    stock, lean = (call.body for call in endpoint.calls)
+    assert lean == stock
