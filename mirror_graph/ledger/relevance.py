@@ -16,9 +16,10 @@ HALF = 10_000
 
 
 class _Minded(NamedTuple):
-    """What an entry is met by: concepts, words of its own, and the phrases that thinking anticipated."""
+    """What an entry is met by: concepts, more of them that matter less, its own words, anticipated phrases."""
 
     concepts: frozenset[str]
+    also: frozenset[str]
     words: frozenset[str]
     touches: frozenset[Phrase]
 
@@ -53,7 +54,8 @@ def content(text: str) -> list[str]:
 
 def _evidence(entry: SafetyConstraint, met: _Met) -> float:
     minded = _minded(entry["kind"], entry["about"], entry["source"]["quote"], tuple(entry.get("touches", ())))
-    known = len(minded.concepts & met.concepts) + 2 * len(minded.words & met.stems)
+    known = len(minded.concepts & met.concepts) + len(minded.also & met.concepts) / 2
+    known += 2 * len(minded.words & met.stems)
     # Of what a small model anticipates one word in a request is chance: it takes two, unless nothing else is known.
     weight = 0.5 if minded.concepts else 1.0
     return known + weight * sum(len(phrase) for phrase in minded.touches if met.stems.issuperset(phrase))
@@ -75,6 +77,6 @@ def _minded(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> _Mi
     fitting = fitting or [name for name in named if concepts[name].kinds]
     words = frozenset(content(about) or content(quote))
     phrases = {tuple(sorted(set(content(touch)) - words)) for touch in touches}
-    return _Minded(
-        frozenset(fitting).union(*(concepts[name].minds for name in fitting)), words, frozenset(phrases - {()})
-    )
+    minds = frozenset(fitting).union(*(concepts[name].minds for name in fitting))
+    also = frozenset[str]().union(*(concepts[name].also for name in fitting)) - minds
+    return _Minded(minds, also, words, frozenset(phrases - {()}))

@@ -1,9 +1,10 @@
 """What brings which danger near, as data: general knowledge, one TOML file a field, read once at the first message.
 
 A concept has `words` that speak of it, in several languages: phrases between commas, `*` for any ending. A request
-that speaks of it also speaks of what it `brings`; an entry that names it also `minds` others. A file says by which
-`kinds` of entries its concepts can be named, and with `met = false` that no request speaks of them. `common.toml`
-holds the words that say nothing about what is asked.
+that speaks of it also speaks of what it `brings`; an entry that names it also `minds` others, each of them enough, and
+minds a little what stands under `also`, of which it takes two. A file says by which `kinds` of entries its concepts can
+be named, and with `met = false` that no request speaks of them. `common.toml` holds the words that say nothing about
+what is asked, and those that only look like another.
 """
 
 import tomllib
@@ -21,7 +22,7 @@ LONGEST = 4
 BEGINNING = 5
 """Letters from which on a word's beginning stands for the word; a shorter one takes a few endings only."""
 
-ENDINGS = ("", "er", "y", "en", "a", "o", "i")
+ENDINGS = ("", "e", "er", "y", "en", "a", "o", "i")
 
 Phrase = tuple[str, ...]
 Names = frozenset[str]
@@ -31,10 +32,11 @@ _NOTHING: Names = frozenset()
 
 
 class Concept(NamedTuple):
-    """What a request that speaks of it brings, itself included; what an entry that names it minds; which kinds may."""
+    """What a request that speaks of it brings, itself included; what an entry minds that names it; which kinds may."""
 
     brings: Names
     minds: Names
+    also: Names
     kinds: Names
     met: bool
 
@@ -76,7 +78,8 @@ def relations() -> Relations:
     for field in fields.values():
         kinds, met = frozenset(field.pop("kinds")), field.pop("met", True)
         for name, entry in field.items():
-            direct[name] = Concept(frozenset(entry.get("brings", ())), frozenset(entry.get("minds", ())), kinds, met)
+            brings, minds, also = (frozenset[str](entry.get(key, ())) for key in ("brings", "minds", "also"))
+            direct[name] = Concept(brings, minds, also, kinds, met)
             for spelling in entry["words"].split(","):
                 *first, last = split(spelling)
                 leading, any_ending = tuple(map(stem, first)), spelling.endswith("*")

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
 _VOWEL = re.compile(r"[aeiouy]")
+_SHORT = re.compile(r"[^aeiouy]*[aeiouy][^aeiouwxy]")
 _GENITIVE = re.compile(r"['\u2019]s\b")
 
 
@@ -28,6 +29,9 @@ def stem(word: str) -> str:
     for ending in ("ing", "ed"):
         base = word.removesuffix(ending)
         if base != word and len(base) > 2 and _VOWEL.search(base) and not word.endswith("eed"):
-            word = base[:-1] if base[-1] == base[-2] and base[-1] not in "lsz" else base
+            if base[-1] == base[-2] and base[-1] not in "elsz":
+                return base[:-1]
+            word = base + "e"
             break
-    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+    # "care" is no car and "rated" no rat, though "dancing" is "dance", and "walking" is "walk".
+    return word[:-1] if word.endswith("e") and len(word) > 3 and not _SHORT.fullmatch(word[:-1]) else word
