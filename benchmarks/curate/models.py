@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any, cast
 
-from inspect_ai.model import GenerateConfig, Model, get_model, modelapi
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, get_model, modelapi
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -42,7 +42,7 @@ def local_api() -> Any:
     from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
     from openai import AsyncOpenAI
 
-    from mirror_graph.models.local import LocalModel, engine_address
+    from mirror_graph.models.local import LocalModel, engine_address, turn_after
 
     class LocalAPI(OpenAICompatibleAPI):
         def __init__(
@@ -63,6 +63,10 @@ def local_api() -> Any:
 
         def service_model_name(self) -> str:
             return self.model_name.removeprefix("local/")
+
+        async def generate(self, input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
+            async with turn_after(message.text for message in input[:2]):
+                return await super().generate(input, *args, **kwargs)
 
     return LocalAPI
 

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,14 +82,14 @@ class LocalModel(ChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         await asyncio.to_thread(self._connect)
-        async with _turn(messages):
+        async with turn_after(message.text for message in messages[:2]):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
 
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         await asyncio.to_thread(self._connect)
-        async with _turn(messages):
+        async with turn_after(message.text for message in messages[:2]):
             async for chunk in super()._astream(messages, *args, **kwargs):
                 yield chunk
 
@@ -147,9 +147,10 @@ def _start(path: Path) -> Engine:
     return Engine(process, address)
 
 
-def _turn(messages: list[BaseMessage]) -> asyncio.Lock:
-    opening = "\n".join(message.text[:OPENING] for message in messages[:2])
-    return _turns.setdefault((asyncio.get_running_loop(), opening), asyncio.Lock())
+def turn_after(opening: Iterable[str]) -> asyncio.Lock:
+    """Return the lock of the calls whose prompts open with these messages: hold it for the time of a call."""
+    beginning = "\n".join(text[:OPENING] for text in opening)
+    return _turns.setdefault((asyncio.get_running_loop(), beginning), asyncio.Lock())
 
 
 OPENING = 256
