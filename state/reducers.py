@@ -8,7 +8,7 @@ So a pass may be replayed, repeated or raced by another host, and the mind comes
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
 from langgraph.graph.message import add_messages
 
 from mirror_graph.state.text import clean
@@ -54,8 +54,12 @@ def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
 
 def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]:
     """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
-    streams = (trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right))
-    return max(streams, key=lambda stream: (stream[-1]["turn"] if stream else 0, len(stream), str(stream)))
+    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right)), key=_reach)
+    return newer if _reach(older) < _reach(newer) else max(older, newer, key=str)
+
+
+def _reach(stream: list[Passage]) -> tuple[int, int]:
+    return (stream[-1]["turn"] if stream else 0), len(stream)
 
 
 def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
@@ -72,10 +76,12 @@ def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
 
     A single message is cut to 32,000 tokens. The window's own trimming (which waits until a message
-    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens.
+    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
+    replies, what the provider noted about the call goes with the next write: the caller has read it by then.
     """
     written = convert_to_messages(right if isinstance(right, list) else [right])
-    merged = cast("list[AnyMessage]", add_messages(left, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
+    earlier = [_without_call(it) for it in left]
+    merged = cast("list[AnyMessage]", add_messages(earlier, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
 
 
@@ -114,6 +120,13 @@ def _bounded_narrative(narrative: Narrative) -> Narrative:
 
 def _bounded_thought(thought: Thought) -> Thought:
     return {**thought, "text": cut(clean(thought["text"]), THOUGHT_LIMIT)}
+
+
+def _without_call(message: AnyMessage) -> AnyMessage:
+    noted = message.response_metadata
+    if not isinstance(message, AIMessage) or "mirror" not in noted or (len(noted) == 1 and not message.usage_metadata):
+        return message
+    return message.model_copy(update={"response_metadata": {"mirror": noted["mirror"]}, "usage_metadata": None})
 
 
 def _bounded_message(message: BaseMessage) -> BaseMessage:

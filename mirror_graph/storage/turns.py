@@ -12,9 +12,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 
-WORTH_STORING = frozenset({"messages", "failures"})
-"""The channels whose change is the thread's own news; the rest of a chat's state is recalled from its mind."""
-
 
 class TurnSaver(BaseCheckpointSaver[str]):
     """Stores of a run's steps only those that bring news, two of five, in a saver of LangGraph's.
@@ -43,7 +40,8 @@ class TurnSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a step that brings news, with every channel: the steps left out before it have stored none."""
-        if WORTH_STORING.isdisjoint(new_versions):
+        recalled = "narrative" in new_versions  # no news: the mind is kept on a thread of its own
+        if "messages" not in new_versions and ("failures" not in new_versions or recalled):
             return config
         return await self._saver.aput(config, checkpoint, metadata, checkpoint["channel_versions"])
 
