@@ -1,4 +1,4 @@
-"""A LangGraph server with this package's graphs, as `langgraph dev` runs it, for the length of a block."""
+"""A LangGraph server, as `langgraph dev` runs it, for the length of a block."""
 
 import json
 import os
@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -21,28 +22,27 @@ START_SECONDS = 120.0
 
 
 @contextmanager
-def langgraph_dev() -> Iterator[str]:
-    """Run `langgraph dev` in a folder of its own and yield its URL.
+def langgraph_dev(config: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run `langgraph dev` and yield its URL.
+
+    `config` is what its langgraph.json says, by default that it serves this package's graphs; `env` is added to the
+    environment. It runs in a folder of its own, out of reach of a developer's `.env` and of the threads their server
+    keeps.
 
     Raises `ConfigurationError` where it is not installed or does not start.
     """
     command = Path(sys.executable).with_name("langgraph")
     if not command.exists():
         raise ConfigurationError("a LangGraph server needs the extra: pip install 'mirror-graph[server]'")
-    folder = Path(graphs.__file__).resolve().parent
-    config = {
-        "dependencies": ["."],
-        "graphs": {name: f"{folder / name}.py:graph" for name in ("mirror", "talker", "thinker")},
-        "checkpointer": {"serde": {"pickle_fallback": False}},
-    }
+    offline = {"LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_CLI_NO_ANALYTICS": "1", "NO_COLOR": "1"}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with TemporaryDirectory() as place, (Path(place) / "log").open("w") as log:
-        (Path(place) / "langgraph.json").write_text(json.dumps(config))
+        (Path(place) / "langgraph.json").write_text(json.dumps(config or _own_graphs()))
         server = subprocess.Popen(
             [command, "dev", "--no-browser", "--no-reload", "--n-jobs-per-worker", "10", "--port", str(port)],
             cwd=place,
-            env={**os.environ, "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_CLI_NO_ANALYTICS": "1"},
+            env={**os.environ, **offline, **(env or {})},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -54,6 +54,15 @@ def langgraph_dev() -> Iterator[str]:
             with suppress(ProcessLookupError):  # it did not even start
                 os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def _own_graphs() -> dict[str, Any]:
+    folder = Path(graphs.__file__).resolve().parent
+    return {
+        "dependencies": ["."],
+        "graphs": {name: f"{folder / name}.py:graph" for name in ("mirror", "talker", "thinker")},
+        "checkpointer": {"serde": {"pickle_fallback": False}},
+    }
 
 
 def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -2,102 +2,80 @@
 
 import asyncio
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import uuid4
 
-import httpx
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from mirror_graph.benchmarks.dev_server import langgraph_dev
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.lanes import mind_thread
 from tests.voices import Voices
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
-
-Graph = Literal["mirror", "talker", "thinker"]
 
 
 @contextmanager
-def langgraph_dev(folder: Path, env: Mapping[str, str], **config: Any) -> Iterator[str]:
-    """Run `langgraph dev` with this repository's langgraph.json and yield its URL.
-
-    It runs in `folder`, out of reach of the developer's own `.env` and of the threads their server keeps.
-    """
+def serving(endpoint: Endpoint, graphs: Mapping[str, str] | None = None, **config: Any) -> Iterator[str]:
+    """Serve what this repository's langgraph.json says, and `graphs`; their models are at `endpoint`."""
     shipped = json.loads((ROOT / "langgraph.json").read_text())
-    graphs = {name: str(ROOT / path) for name, path in shipped["graphs"].items()}
-    (folder / "langgraph.json").write_text(json.dumps({**shipped, "graphs": graphs, **config}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("langgraph")), "dev", "--no-reload", "--no-browser"]
-    offline = {"LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_CLI_NO_ANALYTICS": "1"}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(port), "--n-jobs-per-worker", "10"],
-            cwd=folder,
-            env={**os.environ, "NO_COLOR": "1", **offline, **env},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, server, folder / "log")
-            yield url
-        finally:
-            with suppress(ProcessLookupError):  # it did not even start
-                os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+    served = {name: str(ROOT / path) for name, path in shipped["graphs"].items()}
+    env = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "none"}
+    with langgraph_dev({**shipped, "graphs": {**served, **(graphs or {})}, **config}, env) as url:
+        yield url
 
 
-def _wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/ok", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"langgraph dev did not start:\n{log.read_text()}")
+async def until(happens: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait until something has happened that tells nobody."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
-@dataclass
-class Stage:
-    """A server and the endpoint its models talk to; each chat on it has voices and a model name of its own."""
+class Cast:
+    """Answers at an endpoint by the name of the model: each conversation has one, and voices, of its own."""
 
-    url: str
-    endpoint: Endpoint
-    chats: "dict[str, Chat]" = field(default_factory=dict)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.voices: dict[str, Voices] = {}
+        endpoint.answer = self._answer
 
-    def __post_init__(self) -> None:
-        self.endpoint.answer = self._answer
+    def calls(self, model: str) -> list[Call]:
+        """Return the calls of a model, in order."""
+        return [call for call in self.endpoint.calls if call.model == model]
 
-    def chat(self, graph: Graph = "talker", headers: Mapping[str, str] | None = None, **context: Any) -> "Chat":
+    def _answer(self, call: Call) -> Answer | str:
+        voices = self.voices.get(call.model)
+        return voices(call) if voices else Answer(status=400, error="its test is over")
+
+
+class Stage(Cast):
+    """A server, and the endpoint its models talk to."""
+
+    def __init__(self, url: str, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.url = url
+        self.clients: list[LangGraphClient] = []
+
+    def chat(self, graph: str = "talker", headers: Mapping[str, str] | None = None, **context: Any) -> "Chat":
         """Open a conversation. `think_after` is 0 unless the context says otherwise."""
-        chat = Chat(self, graph, get_client(url=self.url, headers=headers), context)
-        self.chats[chat.model] = chat
+        self.clients.append(get_client(url=self.url, headers=headers))
+        chat = Chat(self, graph, self.clients[-1], context)
+        self.voices[chat.model] = chat.voices
         return chat
 
     async def close(self) -> None:
         """Hang up on the server."""
-        for chat in self.chats.values():
-            await chat.client.aclose()
-
-    def _answer(self, call: Call) -> Answer | str:
-        chat = self.chats.get(call.model)
-        return chat.voices(call) if chat else Answer(status=400, error="its test is over")
+        for client in self.clients:
+            await client.aclose()
 
 
 @dataclass
@@ -105,7 +83,7 @@ class Chat:
     """One conversation with a graph of the server, through the SDK."""
 
     stage: Stage
-    graph: Graph
+    graph: str
     client: LangGraphClient
     context: dict[str, Any]
     voices: Voices = field(default_factory=Voices)
@@ -115,7 +93,7 @@ class Chat:
     @property
     def calls(self) -> list[Call]:
         """The model calls of this conversation, in order."""
-        return [call for call in self.stage.endpoint.calls if call.model == self.model]
+        return self.stage.calls(self.model)
 
     async def say(self, text: str) -> dict[str, Any]:
         """Say something and return the reply, a message as JSON."""

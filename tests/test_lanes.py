@@ -1,4 +1,4 @@
-"""The two lanes: a reply never waits, a burst costs one pass, nothing said is left unthought."""
+"""What holds a lane's thinking back, what ends it, and what it leaves in the database."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -15,18 +15,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.store.base import BaseStore, SearchOp
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.engine import Engine
-from mirror_graph.host.minds import StoredMinds
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.fair import FairSlots
-from mirror_graph.lanes.inline import InlineLane
+from mirror_graph.lanes.store import StoreMinds
+from mirror_graph.ledger.sharing import erased
+from mirror_graph.state import MindState, empty_mind
 from mirror_graph.state.window import news
 from mirror_graph.storage import open_storage
-from tests.voices import Voices, asked
+from tests.server import until
+from tests.voices import Voices, asked, voice_of
 
 
 def context(**choices: Any) -> MirrorContext:
@@ -35,87 +39,6 @@ def context(**choices: Any) -> MirrorContext:
 
 def passes(endpoint: Endpoint) -> int:
     return len(asked(endpoint.calls, "goals"))
-
-
-async def test_a_reply_never_waits_for_a_thought(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
-    voices.said |= {voice: Answer("slow", delay=2) for voice in ("goals", "memory", "reasoning")}
-    async with open_mirror(database, context=context()) as mirror:
-        conversation = mirror.conversation("t")
-        await conversation.say("first")
-        await asyncio.sleep(0.2)
-        assert passes(endpoint) == 1
-        async with asyncio.timeout(1.5):
-            second = await conversation.say("second")
-    assert (second.narrative_turn, second.lag) == (0, 1)
-
-
-async def test_a_burst_costs_one_pass_about_all_of_it(endpoint: Endpoint, database: str | None) -> None:
-    async with open_mirror(database, context=context(think_after=0.5)) as mirror:
-        conversation = mirror.conversation("t")
-        for words in ("one", "two", "three"):
-            await conversation.say(words)
-        await asyncio.sleep(0.05)
-        assert passes(endpoint) == 0
-        assert await conversation.settle(timeout=10)
-        assert (await conversation.mind()).turn == 3
-    [prompt] = asked(endpoint.calls, "goals")
-    assert all(f'"{words}"' in prompt for words in ("one", "two", "three"))
-
-
-async def test_a_new_turn_cancels_a_running_pass_and_takes_over_what_it_was_about(
-    endpoint: Endpoint, voices: Voices
-) -> None:
-    voices.said["goals"] = Answer("slow", delay=5)
-    async with open_mirror(context=context()) as mirror:
-        conversation = mirror.conversation("t")
-        await conversation.say("first")
-        await asyncio.sleep(0.2)
-        voices.said["goals"] = "quick"
-        await conversation.say("second")
-        assert await conversation.settle(timeout=4)
-        mind = await conversation.mind()
-    assert mind.turn == 2
-    assert len(asked(endpoint.calls, "synthesis")) == 1
-    assert '"first"' in asked(endpoint.calls, "memory")[-1]
-
-
-async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["goals"] = Answer("slow", delay=0.8)
-    async with open_mirror(context=context(max_lag=2)) as mirror:
-        conversation = mirror.conversation("t")
-        lags = []
-        for turn in range(8):
-            lags.append((await conversation.say(f"message {turn}")).lag)
-            await asyncio.sleep(0.3)
-        assert await conversation.settle(timeout=10)
-        mind = await conversation.mind()
-    assert mind.turn == 8
-    assert max(lags) <= 2 + 3  # the bound, and what is said while a pass of 0.8 s runs
-    assert any(later < earlier for earlier, later in pairwise(lags)), lags
-
-
-async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(endpoint: Endpoint) -> None:
-    async with open_mirror(context=context(think_after=0.6, max_lag=3)) as mirror:
-        conversation = mirror.conversation("t")
-        for turn in range(8):
-            await conversation.say(f"message {turn}")
-            await asyncio.sleep(0.25)
-        assert passes(endpoint) >= 1
-        assert (await conversation.mind()).turn >= 3
-
-
-async def test_a_lost_pass_is_caught_up_by_the_next(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["synthesis"] = Answer(status=400)
-    async with open_mirror(context=context()) as mirror:
-        conversation = mirror.conversation("t")
-        for words in ("one", "two"):
-            await conversation.say(words)
-            await conversation.settle(timeout=5)
-        voices.said["synthesis"] = "All of it."
-        await conversation.say("three")
-        assert await conversation.settle(timeout=5)
-        assert (await conversation.mind()).turn == 3
-    assert all(f'"{words}"' in asked(endpoint.calls, "goals")[-1] for words in ("one", "two", "three"))
 
 
 async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | None) -> None:
@@ -136,6 +59,46 @@ async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | No
         await engine.minds.commit(late, older)  # type: ignore[arg-type]  # a mind
         assert await engine.minds.load(conversation.thread_id) == newest
         await engine.close()
+
+
+class MeetingStore(BaseStore):
+    """A store on which two processes read before either of them writes."""
+
+    def __init__(self, store: BaseStore) -> None:
+        self._store = store
+        self._both = asyncio.Barrier(2)
+
+    def batch(self, ops: Any) -> Any:
+        raise NotImplementedError
+
+    async def abatch(self, ops: Any) -> Any:
+        asked = list(ops)
+        found = await self._store.abatch(asked)
+        if any(isinstance(op, SearchOp) for op in asked):
+            await self._both.wait()
+        return found
+
+
+async def test_of_two_processes_that_commit_at_once_neither_is_lost_and_the_newer_stays(database: str | None) -> None:
+    def mind(turn: int, about: str) -> MindState:
+        return {
+            **empty_mind(),
+            "turn": turn,
+            "narrative": {"turn": turn, "text": f"Account {turn}."},
+            "constraints": [erased(about, at=1.0)],
+        }
+
+    work = Pass("7b1e7a9e-3f0c-4b8e-9d0a-222222222222", 2, [], context(), behind=1)
+    async with open_storage(database) as storage:
+        minds, meeting = StoreMinds(storage.store, thinker), StoreMinds(MeetingStore(storage.store), thinker)
+        await minds.commit(work, mind(1, "peanuts"))
+        await asyncio.gather(meeting.commit(work, mind(3, "latex")), meeting.commit(work, mind(2, "cats")))
+        for _ in range(2):
+            found = await minds.load(work.thread_id)
+            assert (found["turn"], found["narrative"]["text"]) == (3, "Account 3.")
+            assert {entry["id"] for entry in found["constraints"]} == {"peanuts", "latex", "cats"}
+            await minds.commit(work, mind(2, "cats"))  # an older one, late
+        assert len(await storage.store.asearch(("mirror", "minds"))) == 1
 
 
 @pytest.mark.parametrize("words", ["hello", "I am late"])
@@ -188,6 +151,30 @@ async def test_a_days_budget_ends_the_hosts_thinking(endpoint: Endpoint, voices:
             await mirror.conversation(name).settle(timeout=5)
         first, second = await mirror.conversation("a").mind(), await mirror.conversation("b").mind()
     assert (first.turn, second.turn, second.lag, second.paused) == (1, 0, 1, "daily budget")
+
+
+async def test_the_calls_of_a_pass_that_was_cut_off_count(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
+    voices.said["memory"] = Answer("slow", delay=5)
+    async with open_mirror(tmp_path / "mirror.db", context=context(), daily_tokens=440) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in (1, 2):
+            assert (await conversation.mind()).paused == ""
+            await conversation.say(f"message {turn}")
+            await until(lambda turn=turn: thoughts_ended(endpoint) == 2 * turn)  # type: ignore[misc]  # a default
+            await asyncio.sleep(0.1)
+        mind = await conversation.mind()
+        assert (mind.turn, mind.narrative, mind.thoughts, mind.paused) == (0, "", {}, "daily budget")
+        assert {name: mind.usage[name]["total"]["calls"] for name in ("goals", "reasoning")} == {
+            "goals": 1,
+            "reasoning": 1,
+        }
+    async with open_mirror(tmp_path / "mirror.db", context=context(thread_tokens=440)) as mirror:
+        assert (await mirror.conversation("t").mind()).paused == "thread budget"
+
+
+def thoughts_ended(endpoint: Endpoint) -> int:
+    return sum(call.ended is not None and voice_of(call) in ("goals", "reasoning") for call in endpoint.calls)
 
 
 def test_a_days_budget_is_whole_again_the_next_day() -> None:
@@ -278,21 +265,6 @@ async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
         async with asyncio.timeout(2):  # no lease was left behind
             assert (await conversation.say("again")).turn == 2
         assert await conversation.settle(timeout=10)
-
-
-async def test_the_inline_lane_thinks_within_the_turn(endpoint: Endpoint, database: str | None) -> None:
-    async with open_storage(database) as storage:
-        minds = StoredMinds(storage)
-        from mirror_graph import build_talker
-
-        graph = build_talker(InlineLane(minds)).compile(checkpointer=storage.saver)
-        thread_id = "7b1e7a9e-3f0c-4b8e-9d0a-222222222222"
-        config: Any = {"configurable": {"thread_id": thread_id}}
-        for turn in (1, 2):
-            said: Any = {"messages": [("user", f"hello {turn}")]}
-            state = await graph.ainvoke(said, config, context=context())
-            assert state["messages"][-1].response_metadata["mirror"]["lag"] == 0
-            assert (await minds.load(thread_id))["turn"] == turn
 
 
 async def test_the_last_narratives_are_kept(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
