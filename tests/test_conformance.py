@@ -109,16 +109,15 @@ async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(beside: "Ope
 async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(beside: "Opening") -> None:
     talk = await beside(pause=True, max_lag=2)
 
-    last = time.monotonic()
-    for turn in range(1, 9):
+    last, turn = time.monotonic(), 0
+    while not talk.asked("goals"):
+        turn += 1
+        assert turn < 9, "nobody thinks"
         await talk.say(f"message {turn}")
         assert time.monotonic() - last < talk.pause, "that was a pause"
         last = time.monotonic()
-        if talk.asked("goals"):
-            break
         await asyncio.sleep(talk.pause / 5)
 
-    assert talk.asked("goals")
     await talk.thought(turn)
 
 

@@ -91,6 +91,7 @@ async def test_the_stream_closes_with_the_reply(stage: Stage) -> None:
     chat = stage.chat()
     chat.voices.said["goals"] = Answer("A dinner.", delay=2)
 
+    last_token = 0.0
     async for event, data in chat.stream("I am allergic to peanuts."):
         if event == "messages" and data[0]["content"]:
             last_token = time.monotonic()

@@ -43,7 +43,7 @@ class Meter(AsyncCallbackHandler):
     """
 
     def __init__(self, mind: MindState, turn: int, spend: Callable[[int], None]) -> None:
-        self._mind = mind
+        self._mind: MindState = mind
         self._turn = turn
         self._spend = spend
         self._asked: dict[UUID, str] = {}
