@@ -228,6 +228,7 @@ def relevance(
     touches: Annotated[
         Path | None, Option(help="Keep what was anticipated in this file, and begin from it.", dir_okay=False)
     ] = None,
+    embeddings: Annotated[str, Option(help="The embeddings model of that strategy, such as openai:NAME.")] = "",
     seed: Seed = 1,
     json: Json = None,
 ) -> None:
@@ -244,6 +245,7 @@ def relevance(
         limit=limit,
         seed=seed,
         touches=str(touches) if touches else None,
+        embeddings=embeddings,
     )
 
 

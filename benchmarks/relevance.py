@@ -10,20 +10,24 @@ from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
-from mirror_graph.benchmarks.curate.cases import Case, Category, read_cases
+from mirror_graph.benchmarks.curate.cases import Case, Category, Pool, read_cases, read_pool
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
 from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
 from mirror_graph.nodes.anticipate import anticipate
 from mirror_graph.nodes.check import check
+from mirror_graph.nodes.resemble import resembling
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.usage import NONE
 from mirror_graph.state.values import Kind, SafetyConstraint, Tokens
 
-STRATEGIES = ("relations", "anticipate", "check")
+STRATEGIES = ("relations", "anticipate", "embeddings", "check")
 WORDINGS = ("question_group_biased", "question_group")
-REQUESTS = {"relations": 10, "anticipate": 10, "check": 1}
+REQUESTS = {"relations": 10, "anticipate": 10, "embeddings": 3, "check": 1}
 """With how many requests of each other kind a constraint is paired: a call for each takes its time."""
+
+TRIVIA = 100
+"""How many trivia questions each constraint is paired with."""
 
 CALL_SECONDS = 600.0
 NOTES = (
@@ -55,27 +59,48 @@ Judge = Callable[[SafetyConstraint, str], Awaitable[Judged]]
 
 
 def measure(
-    inputs: str | None, model: str, strategies: str, limit: int | None, seed: int, touches: str | None
+    inputs: str | None,
+    model: str,
+    strategies: str,
+    limit: int | None,
+    seed: int,
+    touches: str | None,
+    embeddings: str = "",
 ) -> Report:
     """Judge every pair by each strategy, half by half, in both wordings of the requests."""
     names = [name.strip() for name in strategies.split(",")]
     if unknown := [name for name in names if name not in STRATEGIES]:
         raise ConfigurationError(f"unknown strategy {unknown[0]!r}: expected one of {', '.join(STRATEGIES)}")
-    cases = read_cases(inputs or "curate")
+    if "embeddings" in names and not embeddings:
+        raise ConfigurationError("the strategy 'embeddings' needs --embeddings NAME")
+    cases, pool = read_cases(inputs or "curate"), read_pool(inputs or "curate")
     sample = random.Random(seed).sample(cases, min(limit or len(cases), len(cases)))
-    context = MirrorContext(talker_model=model, temperature=0.0, thinker_timeout=CALL_SECONDS)
-    return asyncio.run(_measure(sample, names, context, seed, Path(touches) if touches else None))
+    context = MirrorContext(talker_model=model, temperature=0.0, thinker_timeout=CALL_SECONDS, embeddings=embeddings)
+    return asyncio.run(_measure(sample, pool, names, context, seed, Path(touches) if touches else None))
 
 
 async def _measure(
-    cases: Sequence[Case], strategies: Sequence[str], context: MirrorContext, seed: int, touches: Path | None
+    cases: Sequence[Case],
+    pool: Pool,
+    strategies: Sequence[str],
+    context: MirrorContext,
+    seed: int,
+    touches: Path | None,
 ) -> Report:
     entries = {case.id: _entry(case) for case in cases}
-    tables: dict[str, Figures] = {"The matcher": _pace(cases, list(entries.values()))}
+    tables: dict[str, Figures] = {
+        "The matcher": _pace(cases, list(entries.values())),
+        "Trivia questions, which touch nobody": _everyday(cases, entries, pool, seed),
+    }
     anticipated = entries
     if "anticipate" in strategies:
         anticipated, tables["Anticipation, between turns"] = await _anticipate(entries, context, touches)
-    judges: dict[str, Judge] = {"relations": _match, "anticipate": _match, "check": _asking(context)}
+    judges: dict[str, Judge] = {
+        "relations": _match,
+        "anticipate": _match,
+        "embeddings": _resembling(context),
+        "check": _asking(context),
+    }
     for wording in WORDINGS:
         tables[wording] = {
             f"{strategy}, {half}": await _figures(
@@ -127,6 +152,7 @@ async def _figures(pairs: Pairs, judge: Judge) -> dict[str, float]:
     }
     if calls:
         figures["tokens a call"] = sum(it.tokens["input"] + it.tokens["output"] for it in judged) / calls
+    if calls or any(it.failed for it in judged):
         figures["failed %"] = 100 * mean(it.failed for it in judged)
     return figures
 
@@ -139,6 +165,18 @@ async def _match(entry: SafetyConstraint, words: str) -> Judged:
     started = time.perf_counter()
     found = evidence(entry, words)
     return Judged(found, time.perf_counter() - started)
+
+
+def _resembling(context: MirrorContext) -> Judge:
+    """Judge as a reply does that has an embeddings model beside the matcher."""
+
+    async def resemble(entry: SafetyConstraint, words: str) -> Judged:
+        started = time.perf_counter()
+        found = evidence(entry, words)
+        alike = await resembling([entry], words, context.embeddings, CALL_SECONDS)
+        return Judged(found + len(alike.ids), time.perf_counter() - started, failed=bool(alike.failure))
+
+    return resemble
 
 
 def _asking(context: MirrorContext) -> Judge:
@@ -205,6 +243,17 @@ def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures
             "p50 ms": median(times),
             "max ms": max(times[1:], default=times[0]),
         }
+    }
+
+
+def _everyday(cases: Sequence[Case], entries: dict[str, SafetyConstraint], pool: Pool, seed: int) -> Figures:
+    """Count the false alarms that need no label: a trivia question may name a danger and touches nobody."""
+    chance = random.Random(seed)
+    asked = {language: chance.sample(all_, min(TRIVIA, len(all_))) for language, all_ in sorted(pool.trivia.items())}
+    return {
+        half: {"false alarms %": 100 * mean(evidence(entries[case.id], it) >= ENOUGH for case, it in pairs)}
+        for half in sorted({half_of(case) for case in cases})
+        if (pairs := [(case, it) for case in cases if half_of(case) == half for it in asked[case.language]])
     }
 
 

@@ -7,6 +7,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from mirror_graph.ledger.relevance import touched
 from mirror_graph.nodes.check import check
+from mirror_graph.nodes.resemble import Resembling, resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.window import unanswered
 
@@ -32,7 +33,8 @@ async def look(
         return Seen(frozenset(entry["id"] for entry in entries), None)
     words = asked(messages)
     if context.relevance == "anticipate":
-        return Seen(frozenset(touched(entries, words)), None)
+        alike = await resembling(entries, words, context.embeddings) if context.embeddings else Resembling([])
+        return Seen(frozenset([*touched(entries, words), *alike.ids]), None, alike.failure)
     checked = await check(entries, words, context, turn)
     return Seen(frozenset(checked.ids), checked.tokens, checked.failure)
 

@@ -25,7 +25,8 @@ class MirrorContext:
     Once a thread's thinking has taken `thread_tokens`, it stops, and replies go on from the last mind.
 
     `relevance` says who decides which entries of the ledger a message touches: the talker itself, a matcher
-    that uses what thinking has anticipated between turns, or a short model call before the reply.
+    that uses what thinking has anticipated between turns, or a short model call before the reply. `embeddings`
+    names an embeddings model that the matcher is to use beside it (`openai:NAME` or `PROVIDER:NAME`).
     `directive` replaces what the talker is told to do about an entry that is touched.
 
     Raises `ConfigurationError` for a value out of its range.
@@ -39,6 +40,7 @@ class MirrorContext:
     thinkers: tuple[str, ...] = ALL_THINKERS
     instructions: str = ""
     relevance: Relevance = "anticipate"
+    embeddings: str = ""
     directive: str | None = None
     narrative_tokens: int = 800
     monologue_tokens: int = 10_000

@@ -4,24 +4,32 @@ import csv
 import json
 import os
 import random
+import re
 import time
+from collections.abc import Iterator
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.benchmarks.relevance import measure
+from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.relations import relations
 from mirror_graph.ledger.relations.spelling import split, stem
 from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
 from mirror_graph.models import register_script
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
 from mirror_graph.nodes.check import check, question
+from mirror_graph.nodes.looking import look
+from mirror_graph.nodes.resemble import EVERYDAY, resembling
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, SafetyConstraint
 
@@ -113,6 +121,39 @@ def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
     assert touched(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
 
 
+def test_of_what_matters_less_it_takes_two() -> None:
+    blind = told("physical", "I am blind.")
+    assert touched([blind], "Shall we have dinner in the dark?") == []
+    assert touched([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
+
+
+def test_an_activity_brings_all_that_comes_with_it() -> None:
+    entries = {
+        "heights": HEIGHTS,
+        "water": told("phobia", "I have a terrible fear of open water."),
+        "knee": KNEE,
+        "noise": told("physical", "I can't stand loud noise."),
+    }
+    request_ = "My cousin is cliff diving on Sunday, shall we jump too?"
+    assert touched([{**entry, "id": name} for name, entry in entries.items()], request_) == ["heights", "water", "knee"]
+
+
+@pytest.mark.parametrize(
+    ("word", "others", "stranger"),
+    [
+        ("hike", ("hikes", "hiking", "hiked"), "hick"),
+        ("dance", ("dances", "dancing", "danced"), "dan"),
+        ("run", ("runs", "running"), "rune"),
+        ("rat", ("rats",), "rated"),
+        ("win", ("wins", "winning"), "wine"),
+        ("car", ("cars",), "caring"),
+        ("hug", ("hugs", "hugging", "hugged"), "huge"),
+    ],
+)
+def test_a_word_is_known_by_its_endings_and_no_other_word(word: str, others: tuple[str, ...], stranger: str) -> None:
+    assert {stem(other) for other in others} == {stem(word)} != {stem(stranger)}
+
+
 def test_the_dangers_own_word_is_enough_where_nothing_is_known_of_it() -> None:
     assert touched([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
 
@@ -175,10 +216,14 @@ def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
     assert touched([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
 
 
-def test_every_relation_leads_somewhere() -> None:
+def test_every_relation_leads_somewhere_and_is_told_once() -> None:
     known = relations()
     for concept in known.concepts.values():
-        assert concept.brings | concept.minds <= known.concepts.keys()
+        assert concept.brings | concept.minds | concept.also <= known.concepts.keys()
+    fields = [
+        file.read_text("utf-8") for file in files("mirror_graph.ledger.relations").iterdir() if ".toml" in str(file)
+    ]
+    assert sum(len(re.findall(r"^\[", field, re.MULTILINE)) for field in fields) == len(known.concepts)
 
 
 def test_the_anticipation_prompt(snapshot: SnapshotAssertion) -> None:
@@ -269,11 +314,122 @@ def test_the_benchmark_measures_every_way_of_deciding() -> None:
     assert len(report.aims) == 4
 
 
+class WordVectors(ThreadingHTTPServer):
+    """Speaks the OpenAI embeddings protocol: a text's vector counts its words, each in a place of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.asked: list[list[str]] = []
+        self.places: dict[str, int] = {}
+        self.status = 200
+        self.delay = 0.0
+
+    def vector(self, text: str) -> list[float]:
+        found = [0.0] * 512
+        for word in re.findall(r"[a-z]+", text.lower()):
+            found[self.places.setdefault(word, len(self.places))] += 1.0
+        return found
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: WordVectors  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_POST(self) -> None:
+        texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
+        self.server.asked.append(texts)
+        time.sleep(self.server.delay)
+        data = [
+            {"object": "embedding", "index": place, "embedding": self.server.vector(text)}
+            for place, text in enumerate(texts)
+        ]
+        body = json.dumps({"object": "list", "data": data, "model": "words", "usage": {}}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def word_vectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[WordVectors]:
+    with WordVectors() as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        yield server
+        server.shutdown()
+
+
+ZBLORKS = told("other", "Glimmering zblorks from the old harbour undo me.", about="undoing", name="zblorks")
+
+
+async def test_words_that_resemble_an_entry_touch_it(word_vectors: WordVectors) -> None:
+    for request_, ids in (
+        ("Shall we photograph the glimmering zblorks at the harbour?", ["zblorks"]),
+        ("Could you proofread my essay on bakers?", []),
+        ("What is the difference between a poem and a novel?", []),
+    ):
+        assert (await resembling([ZBLORKS], request_, "openai:near")).ids == ids
+
+
+async def test_an_entry_is_embedded_once_and_the_words_each_time(word_vectors: WordVectors) -> None:
+    for words in ("one", "two"):
+        await resembling([ZBLORKS, DOGS], words, "openai:once")
+    quotes = [ZBLORKS["source"]["quote"], DOGS["source"]["quote"]]
+    assert word_vectors.asked == [["one", *quotes, *EVERYDAY], ["two"]]
+
+
+async def test_an_embeddings_model_works_beside_the_matcher(word_vectors: WordVectors) -> None:
+    context = MirrorContext(embeddings="openai:beside")
+    said = [HumanMessage("Some satay while we photograph the glimmering zblorks at the harbour?", id="m1")]
+    seen = await look([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)
+    assert seen.touched == {"nuts", "zblorks"}
+    assert seen.failure == ""
+
+
+@pytest.mark.parametrize("status", [500, 401])
+async def test_where_the_vectors_fail_the_matcher_decides(word_vectors: WordVectors, status: int) -> None:
+    word_vectors.status = status
+    seen = await look(
+        [PEANUTS], [HumanMessage("Satay?", id="m1")], MirrorContext(embeddings=f"openai:failing-{status}"), 1
+    )
+    assert seen.touched == {"it"}
+    assert seen.failure in {"InternalServerError", "AuthenticationError"}
+    assert len(word_vectors.asked) == 1, "a reply waits: nothing is asked twice"
+
+
+async def test_vectors_are_not_waited_for(word_vectors: WordVectors) -> None:
+    word_vectors.delay = 0.3
+    found = await resembling([PEANUTS], "Satay?", "openai:slow", seconds=0.05)
+    assert (found.ids, found.failure) == ([], "TimeoutError")
+
+
+@pytest.mark.parametrize("name", ["nobody", "openai:", ":ada"])
+async def test_an_unknown_embeddings_model_is_a_wrong_setting(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected openai:NAME"):
+        await resembling([PEANUTS], "Satay?", name)
+
+
+def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -> None:
+    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
+    report = measure(str(cases), "scripted:nobody", "relations,embeddings", 12, 1, None, "openai:measured")
+    figures = report.tables["question_group_biased"]
+    for half in ("A", "B"):
+        assert figures[f"embeddings, {half}"]["recall %"] >= figures[f"relations, {half}"]["recall %"]
+        assert "failed %" not in figures[f"embeddings, {half}"]
+    assert len(word_vectors.asked) > 12
+    with pytest.raises(ConfigurationError, match="--embeddings"):
+        measure(str(cases), "scripted:nobody", "embeddings", 12, 1, None)
+
+
 DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
 
 
 @pytest.mark.skipif(not DEVELOPMENT.is_file(), reason=f"no development data at {DEVELOPMENT}")
-@pytest.mark.parametrize(("half", "recall", "false_alarms"), [("A", 0.92, 0.12), ("B", 0.82, 0.17)])
+@pytest.mark.parametrize(("half", "recall", "false_alarms"), [("A", 0.95, 0.12), ("B", 0.87, 0.12)])
 def test_the_figures_on_the_development_constraints_hold(half: str, recall: float, false_alarms: float) -> None:
     kinds: dict[str, Kind] = {"Tra": "trauma", "Phy": "physical", "All": "allergy", "Pho": "phobia"}
     with DEVELOPMENT.open(encoding="utf-8") as file:
