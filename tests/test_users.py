@@ -3,14 +3,19 @@
 import asyncio
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
 
-from mirror_graph import MirrorContext, open_mirror
+from mirror_graph import MirrorContext, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
-from mirror_graph.host.user import NoRoomError, UnknownConstraintError
+from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.sharing import EDITED, TOLD, namespace, share
 from mirror_graph.state import SafetyConstraint
@@ -104,6 +109,19 @@ async def test_many_users_at_once_never_meet(endpoint: Endpoint, tmp_path: Path)
     for prompt in asked(endpoint.calls, "talker"):
         told = {fruit for fruit in fruits if f'"{fruit}"' in prompt}
         assert len(told) <= 1
+
+
+async def test_a_pass_in_a_servers_process_is_the_signed_in_users_whatever_the_context_says(endpoint: Endpoint) -> None:
+    store = InMemoryStore()
+    graph = build_talker().compile(checkpointer=InMemorySaver(), store=store)
+    config: Any = {"configurable": {"thread_id": str(uuid4()), "langgraph_auth_user": SimpleNamespace(identity="bo")}}
+    said: Any = {"messages": [("user", "I'm allergic to peanuts.")]}
+    await graph.ainvoke(said, config, context=replace(CONTEXT, user_id="ana"))
+    async with asyncio.timeout(5):
+        while not (facts := await User(store, "bo").constraints()):  # noqa: ASYNC110  # a pass tells nobody
+            await asyncio.sleep(0.02)
+    assert abouts(facts) == ["peanuts"]
+    assert await User(store, "ana").constraints() == []
 
 
 async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str | None) -> None:
