@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import ensure_config
 from pydantic import Field
 
-from mirror_graph.models import ScriptedModel, scripted
+from mirror_graph.models import ScriptedModel, register_model
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,6 @@ class PacedModel(ScriptedModel):
 
 def register_paced(name: str, text: Callable[[], str], pace: Callable[[], float]) -> PacedModel:
     """Make `scripted:NAME` reply with `text()` after `pace()` seconds, and return its model."""
-
-    def talk(messages: list[BaseMessage]) -> str:
-        model.calls.clear()  # a long run would hoard its prompts
-        return text()
-
-    model = PacedModel(script=talk, pace=pace)
-    scripted._models[name] = model  # `register_script` makes models of one class only
+    model = PacedModel(script=lambda messages: text(), pace=pace)
+    register_model(name, model)
     return model

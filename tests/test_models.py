@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
@@ -23,11 +24,13 @@ from mirror_graph.models import (
     finish_reason,
     is_transient,
     is_whole,
+    register_model,
     register_script,
     release,
     scripted_model,
 )
 from mirror_graph.models.files import CATALOGUE, DEFAULT_MODEL, models_folder
+from mirror_graph.models.scripted import CALLS
 
 
 def model_of(name: str) -> BaseChatModel:
@@ -351,6 +354,20 @@ async def test_a_script_is_one_live_model_that_keeps_its_calls(script: str) -> N
     assert chat_model(script, temperature=0.0, max_tokens=1) is scripted_model("test")
     await asyncio.gather(*(model_of(script).ainvoke(str(number)) for number in range(20)))
     assert sorted(int(call[-1].text) for call in scripted_model("test").calls) == list(range(20))
+
+
+async def test_a_script_remembers_its_last_calls_alone() -> None:
+    model = register_script("talkative", lambda messages: "yes")
+    for number in range(CALLS + 20):
+        await model.ainvoke(str(number))
+    assert [call[-1].text for call in model.calls] == [str(number) for number in range(20, CALLS + 20)]
+
+
+def test_a_model_of_ones_own_has_a_name_too() -> None:
+    own = FakeListChatModel(responses=["mine"])
+    assert model_of(register_model("own", own)) is own
+    with pytest.raises(ConfigurationError, match="scripted:own is a FakeListChatModel"):
+        scripted_model("own")
 
 
 async def test_a_script_may_fail() -> None:

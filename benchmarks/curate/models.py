@@ -13,7 +13,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.models import chat_model, scripted
+from mirror_graph.models import chat_model, register_model
 
 
 def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
@@ -105,6 +105,4 @@ def bridged_model(max_tokens: int) -> BridgedModel:
 
 def bridged_name(max_tokens: int) -> str:
     """Return the name under which `MirrorContext` finds `bridged_model(max_tokens)`."""
-    name = f"inspect-{max_tokens}"
-    scripted._models[name] = bridged_model(max_tokens)  # type: ignore[assignment]  # the one door for a model object
-    return f"scripted:{name}"
+    return register_model(f"inspect-{max_tokens}", bridged_model(max_tokens))

@@ -10,7 +10,13 @@ from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.models.ending import finish_reason, is_whole
-from mirror_graph.models.scripted import ScriptedModel, register_script, scripted_model
+from mirror_graph.models.scripted import (
+    ScriptedModel,
+    register_model,
+    register_script,
+    registered_model,
+    scripted_model,
+)
 from mirror_graph.models.transience import is_transient
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "finish_reason",
     "is_transient",
     "is_whole",
+    "register_model",
     "register_script",
     "release",
     "scripted_model",
@@ -45,7 +52,7 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
         case "local":
             return _local_model(model, temperature, max_tokens, os.environ.get("MIRROR_CACHE_DIR"))
         case "scripted":
-            return scripted_model(model)
+            return registered_model(model)
         case _:
             return _provider_model(name, temperature, max_tokens)
 

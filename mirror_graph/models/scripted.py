@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,15 +20,23 @@ Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
 
 
+CALLS = 100
+"""How many calls a scripted model remembers."""
+
+
+def _last_calls() -> deque[list[BaseMessage]]:
+    return deque(maxlen=CALLS)
+
+
 class ScriptedModel(BaseChatModel):
-    """Reply with what a script returns, streamed word by word, and keep every call.
+    """Reply with what a script returns, streamed word by word, and keep the last `CALLS` calls.
 
     It knows neither tools nor schemas, as the smallest real models do not: structured output is text to it.
     A token is four bytes, rounded up.
     """
 
     script: Script = Field(exclude=True)
-    calls: list[list[BaseMessage]] = Field(default_factory=list, exclude=True)
+    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True)
 
     @property
     def _llm_type(self) -> str:
@@ -93,17 +102,32 @@ class ScriptedModel(BaseChatModel):
             yield chunk
 
 
+def register_model(name: str, model: BaseChatModel) -> str:
+    """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced."""
+    _models[name] = model
+    return f"scripted:{name}"
+
+
 def register_script(name: str, script: Script) -> ScriptedModel:
-    """Make `scripted:NAME` follow a script, and return its model; a script of that name is replaced."""
-    _models[name] = ScriptedModel(script=script)
+    """Make `scripted:NAME` follow a script, and return its model; a model of that name is replaced."""
+    model = ScriptedModel(script=script)
+    register_model(name, model)
+    return model
+
+
+def registered_model(name: str) -> BaseChatModel:
+    """Return the live model behind `scripted:NAME`."""
+    if name not in _models:
+        raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
     return _models[name]
 
 
 def scripted_model(name: str) -> ScriptedModel:
-    """Return the live model behind `scripted:NAME`; its `calls` are what the graph asked."""
-    if name not in _models:
-        raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
-    return _models[name]
+    """Return the live model behind `scripted:NAME`, which follows a script; its `calls` are what the graph asked."""
+    model = registered_model(name)
+    if not isinstance(model, ScriptedModel):
+        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected one that follows a script")
+    return model
 
 
 def echo(messages: list[BaseMessage]) -> str:
@@ -121,6 +145,6 @@ def _tokens(text: str) -> int:
 
 
 _ENDING = {"finish_reason": "stop"}
-_models: dict[str, ScriptedModel] = {}
+_models: dict[str, BaseChatModel] = {}
 register_script("echo", echo)
 register_script("demo", demo)
