@@ -14,6 +14,8 @@ from mirror_graph.lanes.local import LocalLane
 from mirror_graph.lanes.passes import Meter, ThinkerGraph, think
 from mirror_graph.state import MindState, empty_mind
 
+REDUCERS = {key: hint.__metadata__[0] for key, hint in get_type_hints(MindState, include_extras=True).items()}
+
 ITEMS = 100
 """The most items of one mind that are read: as many commits may meet in the same moment."""
 
@@ -93,6 +95,4 @@ def _joined(mind: MindState, items: list[SearchItem]) -> MindState:
 
 def _join(left: MindState, right: MindState) -> MindState:
     """Merge two minds channel by channel, as a graph merges them."""
-    channels = get_type_hints(MindState, include_extras=True)
-    merged = {key: hint.__metadata__[0](left[key], right[key]) for key, hint in channels.items()}  # type: ignore[literal-required]
-    return cast(MindState, merged)
+    return cast(MindState, {key: merge(left[key], right[key]) for key, merge in REDUCERS.items()})  # type: ignore[literal-required]
