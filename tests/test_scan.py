@@ -395,6 +395,31 @@ def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
     assert len({constraint_id(*it) for it in told}) == len(told)
 
 
+@pytest.mark.parametrize(
+    ("text", "dangers"),
+    [
+        ("I'm badly allergic to shellfish, one prawn put me in hospital last year.", ["shellfish"]),
+        ("I am allergic to peanuts, last year I ended up in the ER.", ["peanuts"]),
+        ("I'm allergic to penicillin, doctors say next time I might not make it.", ["penicillin"]),
+        ("I'm allergic to cats, dogs I'm fine with.", ["cats"]),
+        ("I'm allergic to wasps, and I nearly died.", ["wasps"]),
+        (
+            "I'm allergic to peanuts, tree nuts, shellfish and soy I think.",
+            ["peanuts", "tree nuts", "shellfish", "soy"],
+        ),
+        ("Ich bin allergisch gegen Nüsse, letztes Jahr war ich im Krankenhaus.", ["Nüsse"]),
+        ("Ich bin allergisch gegen Nüsse, Eier und Milch, das ist schlimm.", ["Nüsse", "Eier", "Milch"]),
+        ("Soy alérgica a los mariscos, una gamba me mandó al hospital.", ["mariscos"]),
+        ("Je suis allergique aux crustacés, une crevette m'a envoyé à l'hôpital.", ["crustacés"]),
+        ("Sono allergico ai crostacei, un gambero mi ha mandato in ospedale.", ["crostacei"]),
+        ("Sou alérgica a camarão, um só me mandou para o hospital.", ["camarão"]),
+        ("Sou alérgica a camarão, ovos e leite, é grave.", ["camarão", "ovos", "leite"]),
+    ],
+)
+def test_a_list_of_dangers_ends_where_a_clause_begins(text: str, dangers: list[str]) -> None:
+    assert [constraint["about"] for constraint in scan(text)] == dangers
+
+
 FRAGMENTS = [text for _, text, _, _ in STATED] + [text for texts in UNSTATED.values() for text in texts]
 MESSAGES = st.one_of(
     st.text(),

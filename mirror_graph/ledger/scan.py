@@ -179,6 +179,8 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
     things: list[Span] = []
     for separator in language.separators.finditer(match.string, start, end):
         things.append((start, separator.start()))
+        if language.aside.match(match.string, separator.start()):
+            return things
         start = separator.end()
     return [*things, (start, end)]
 

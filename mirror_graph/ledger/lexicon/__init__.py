@@ -40,7 +40,10 @@ class Frame(NamedTuple):
 
 
 class Language(NamedTuple):
-    """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can."""
+    """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
+
+    A list ends at an `aside`, a comma that opens a clause: "allergic to shellfish, one prawn put me in hospital".
+    """
 
     code: str
     frames: list[Frame]
@@ -54,6 +57,7 @@ class Language(NamedTuple):
     intense: re.Pattern[str]
     deadly: re.Pattern[str]
     first: re.Pattern[str] = re.compile("(?!)")
+    aside: re.Pattern[str] = re.compile("(?!)")
 
 
 class Lexicon(NamedTuple):
