@@ -130,7 +130,7 @@ def human(
 def load(
     conversations: Conversations = 500,
     turns: Annotated[int, Option(min=1, help="Turns of a conversation, flat out.")] = 10,
-    paced_turns: Annotated[int, Option(min=1, help="Turns of a conversation, paced.")] = 3,
+    paced_turns: Annotated[int, Option(min=1, help="Turns of a conversation, paced.")] = 2,
     pause: Annotated[float, Option(min=0, help="Seconds between reply and next message, paced, on average.")] = 60.0,
     delay: Delay = 0.3,
     word_pause: WordPause = 0.005,

@@ -22,7 +22,7 @@ def measure(
     model: str,
     seed: int,
 ) -> Report:
-    """Hold a tenth of the conversations, then all, in both arms: without a pause between turns, then with one."""
+    """Hold a tenth of the conversations, then all, without a pause between turns; then all with one. Both arms each."""
     voices = {
         "talker": Voice(reply_tokens, delay, word_pause),
         "thinker": Voice(THOUGHT_TOKENS, delay),
@@ -37,7 +37,7 @@ def measure(
         sizes = sorted({max(1, conversations // 10), conversations})
         arms = [(arm, number) for number in sizes for arm in get_args(Arm)]
         flat_out = {(arm, number): hold(arm, number, turns, 0) for arm, number in arms}
-        paced = {(arm, number): hold(arm, number, paced_turns, pause) for arm, number in arms}
+        paced = {(arm, conversations): hold(arm, conversations, paced_turns, pause) for arm in get_args(Arm)}
     ours, theirs = (MIRROR, conversations), (STOCK, conversations)
     return Report(
         tables={

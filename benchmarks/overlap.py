@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,23 +64,24 @@ def measure(*, pairs: int, thought: float, delay: float, gap: float, server: boo
 async def _converse(
     context: MirrorContext, url: str | None, pairs: int, gap: float, speech: Speech
 ) -> dict[str, list[Pair]]:
-    with TemporaryDirectory() as folder:
-        async with open_mirror(Path(folder) / "mirror.db", context=context) as mirror:
-            arms: dict[str, ThinkingChat] = {LOCAL: mirror.conversation("overlap")}
-            if url:
-                client = get_client(url=url)
-                arms = {
-                    "one graph, enqueue": ServerChat(client, "mirror", context, "enqueue"),
-                    "one graph, interrupt": ServerChat(client, "mirror", context, "interrupt"),
-                    **arms,
-                    SERVER: ServerChat(client, "talker", context, "enqueue"),
-                }
-            found: dict[str, list[Pair]] = {arm: [] for arm in arms}
-            for number in range(pairs + 1):
-                for arm, chat in arms.items():
-                    pair = await _time_pair(chat, gap, speech)
-                    if number:  # the first warms up
-                        found[arm].append(pair)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        mirror = await stack.enter_async_context(open_mirror(Path(folder) / "mirror.db", context=context))
+        arms: dict[str, ThinkingChat] = {LOCAL: mirror.conversation("overlap")}
+        if url:
+            client = await stack.enter_async_context(get_client(url=url))
+            arms = {
+                "one graph, enqueue": ServerChat(client, "mirror", context, "enqueue"),
+                "one graph, interrupt": ServerChat(client, "mirror", context, "interrupt"),
+                **arms,
+                SERVER: ServerChat(client, "talker", context, "enqueue"),
+            }
+        found: dict[str, list[Pair]] = {arm: [] for arm in arms}
+        for number in range(pairs + 1):
+            for arm, chat in arms.items():
+                pair = await _time_pair(chat, gap, speech)
+                if number:  # the first warms up
+                    found[arm].append(pair)
     return found
 
 

@@ -78,6 +78,7 @@ def test_overlap_times_the_local_lanes_without_a_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_overlap_times_four_ways_to_talk_and_think(tmp_path: Path) -> None:
     (times,) = run(tmp_path, "overlap", "--pairs", "1", "--thought", "5")
 

@@ -15,9 +15,6 @@ import pytest
 from mirror_graph.storage.records import LEASE_SECONDS
 from tests.crashing import count_steps, goes_on, run_killed, shorten_leases, talk
 
-# A socket that an earlier test's client left open is collected here, and warned of, whichever test runs then.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-
 KILLS = int(os.environ.get("MIRROR_KILLS", "100"))
 
 EVERY = 23
