@@ -32,7 +32,7 @@ def serving(endpoint: Endpoint, graphs: Mapping[str, str] | None = None, **confi
         yield url
 
 
-async def until(happens: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(happens: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait until something has happened that tells nobody."""
     deadline = time.monotonic() + seconds
     while not happens():

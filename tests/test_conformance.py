@@ -109,13 +109,11 @@ async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(beside: "Ope
 async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(beside: "Opening") -> None:
     talk = await beside(pause=True, max_lag=2)
 
-    last, turn = time.monotonic(), 0
+    turn = 0
     while not talk.asked("goals"):
         turn += 1
         assert turn < 9, "nobody thinks"
         await talk.say(f"message {turn}")
-        assert time.monotonic() - last < talk.pause, "that was a pause"
-        last = time.monotonic()
         await asyncio.sleep(talk.pause / 5)
 
     await talk.thought(turn)
@@ -203,7 +201,7 @@ class Talk:
 
     async def changed(self, so: Callable[[MindState], bool]) -> MindState:
         """Wait until the mind is so, looking at it all the while."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while not so(mind := await self.mind()):
             assert time.monotonic() < deadline
             self.looks_while_thinking += bool(self.asked("synthesis"))
@@ -346,7 +344,7 @@ async def opened(
             stage = Stage(request.getfixturevalue("url") if scheduler == "server" else "", provider)
             stack.push_async_callback(stage.close)
             # A server takes up a run within half a second or so, and knows no shorter delay than one.
-            slow, burst = (3.0, 2.0) if scheduler == "server" else (0.8, 0.5)
+            slow, burst = (3.0, 2.0) if scheduler == "server" else (1.5, 1.0)
 
             async def open_talk(*, pause: bool = False, **choices: Any) -> Talk:
                 choices = {"think_after": burst if pause else 0, **choices}
