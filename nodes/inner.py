@@ -7,22 +7,26 @@ from mirror_graph.state import MindState, SafetyConstraint
 
 
 def mind_block(
-    mind: MindState, entries: list[SafetyConstraint], touched: Collection[str], directive: str, mark: str
+    mind: MindState, entries: list[SafetyConstraint], touched: Collection[str] | None, directive: str, mark: str
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; `""` where it holds nothing.
 
-    Of `entries`, the ledger's active ones, the touched stand first and with the directive. Of the others only
-    what can kill is listed, as something to leave unmentioned.
+    Of `entries`, the ledger's active ones, the touched stand last and with the directive. Of the others only
+    what can kill is listed, as something to leave unmentioned. Where `touched` is None the talker is to decide
+    itself, and is told of all of them.
     """
     narrative = mind["narrative"].get("text", "")
-    at_stake = [entry for entry in entries if entry["id"] in touched]
-    others = [entry for entry in entries if entry["id"] not in touched and entry["severity"] == "life-threatening"]
     sections = [
         render("inner_narrative", narrative=one_line(narrative)) if narrative else "",
         "" if narrative or not mind["thoughts"] else render("inner_thoughts", thoughts=_listed_thoughts(mind)),
-        render("inner_untouched", entries=_listed(others)) if others else "",
-        render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "",
     ]
+    if touched is None:
+        sections.append(render("inner_ledger", entries=_listed(entries), directive=directive) if entries else "")
+    else:
+        at_stake = [entry for entry in entries if entry["id"] in touched]
+        others = [entry for entry in entries if entry["id"] not in touched and entry["severity"] == "life-threatening"]
+        sections.append(render("inner_untouched", entries=_listed(others)) if others else "")
+        sections.append(render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "")
     content = "\n\n".join(section for section in sections if section)
     return block(mark, content) if content else ""
 

@@ -16,9 +16,9 @@ SHORT = 8
 
 
 class Seen(NamedTuple):
-    """The ids of what is touched, and what it took to see it where a model was asked."""
+    """The ids of what is touched (None: the talker decides), and what it took to see it where a model was asked."""
 
-    touched: frozenset[str]
+    touched: frozenset[str] | None
     tokens: Tokens | None
     failure: str = ""
 
@@ -26,11 +26,11 @@ class Seen(NamedTuple):
 async def look(
     entries: Sequence[SafetyConstraint], messages: Sequence[AnyMessage], context: MirrorContext, turn: int
 ) -> Seen:
-    """Say which of `entries` the user's last words touch: all of them, where the talker is to decide itself."""
+    """Say which of `entries` the user's last words touch."""
     if not entries:
         return Seen(frozenset(), None)
     if context.relevance == "talker":
-        return Seen(frozenset(entry["id"] for entry in entries), None)
+        return Seen(None, None)
     words = asked(messages)
     if context.relevance == "anticipate":
         alike = await resembling(entries, words, context.embeddings) if context.embeddings else Resembling([])

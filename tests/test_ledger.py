@@ -137,6 +137,13 @@ def test_a_found_quote_is_verbatim(quote: str, said: str) -> None:
         "Ich bin nicht mehr gegen peanuts allergisch",
         "Ya no soy alérgica a los peanuts",
         "Je ne suis plus allergique aux peanuts",
+        "I never said I am allergic to peanuts.",
+        "I didn't say that I'm allergic to peanuts",
+        "Ich habe nie gesagt, dass ich gegen peanuts allergisch bin.",
+        "Nunca dije que soy alérgico a los peanuts.",
+        "Je n'ai jamais dit que je suis allergique aux peanuts.",
+        "Non ho mai detto che sono allergico ai peanuts.",
+        "Nunca disse que sou alérgico a peanuts.",
     ],
 )
 def test_plain_words_take_it_back(quote: str) -> None:
@@ -160,6 +167,15 @@ def test_plain_words_take_it_back(quote: str) -> None:
         "Peanuts are delicious and everybody loves them",
         "I'm so excited about the peanut festival!",
         "maybe I'm not allergic to peanuts any more",
+        "I never said I am only allergic to peanuts",
+        "I never said I'm allergic to peanuts, I said they could kill me",
+        "My friends say I never said I'm allergic to peanuts",
+        "Did I never say I'm allergic to peanuts?",
+        "I never said I'd eat peanuts",
+        "Nunca dije que soy alérgico solo a los peanuts",
+        "I never said I'm not allergic to peanuts any more",
+        "Ich habe nie gesagt, dass ich nicht mehr gegen peanuts allergisch bin",
+        "Je n'ai jamais dit que je ne suis plus allergique aux peanuts",
     ],
 )
 def test_moods_wishes_and_other_people_take_nothing_back(quote: str) -> None:
@@ -236,7 +252,7 @@ async def test_a_first_message_with_fact_and_request_is_answered_knowing_both(en
     inner = asked(endpoint.calls, "talker")[0].partition("<mirror-")[2]
     assert "allergy" in inner
     assert '"peanuts"' in inner
-    assert "I begin my answer with this danger" in inner
+    assert "first name this danger to them" in inner
 
 
 async def test_what_is_not_touched_is_left_out_unless_it_can_kill(endpoint: Endpoint) -> None:
@@ -246,7 +262,7 @@ async def test_what_is_not_touched_is_left_out_unless_it_can_kill(endpoint: Endp
         await conversation.settle()
         await conversation.say("What is the capital of Australia, and who designed its parliament house?")
     inner = asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
-    assert "I begin my answer" not in inner
+    assert "first name this danger" not in inner
     assert '"heights"' not in inner
     assert "I leave it unmentioned" in inner
     assert '"peanuts"' in inner
@@ -256,7 +272,7 @@ async def test_a_host_may_replace_the_directive(endpoint: Endpoint) -> None:
     async with open_mirror(context=context(directive="Call the duty nurse.")) as mirror:
         await mirror.conversation("t").say("I'm allergic to peanuts. Peanuts tonight?")
     assert "Call the duty nurse." in asked(endpoint.calls, "talker")[0]
-    assert "I begin my answer" not in asked(endpoint.calls, "talker")[0]
+    assert "first name this danger" not in asked(endpoint.calls, "talker")[0]
 
 
 async def test_a_strong_model_may_decide_itself(endpoint: Endpoint) -> None:
@@ -387,8 +403,8 @@ async def test_what_an_unknown_danger_touches_is_anticipated_once_and_counts_lat
         await conversation.say("What is the capital of Australia, by the way, and who designed it?")
         await conversation.settle(timeout=10)
         await conversation.say("My friends would love to bake a quandong pie with me on Sunday, shall we?")
-    assert "I begin my answer with this danger" in asked(endpoint.calls, "talker")[-1]
-    assert "I begin my answer with this danger" not in asked(endpoint.calls, "talker")[-2]
+    assert "first name this danger to them" in asked(endpoint.calls, "talker")[-1]
+    assert "first name this danger to them" not in asked(endpoint.calls, "talker")[-2]
     assert len(asked(endpoint.calls, "anticipation")) == 1
 
 

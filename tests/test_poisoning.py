@@ -148,7 +148,7 @@ def anticipation_lines() -> re.Pattern[str]:
     )
 
 
-HEADINGS = [told(name)[0] for name in ("inner_narrative", "inner_thoughts", "inner_untouched", "inner_touched")]
+HEADINGS = [told(f"inner_{name}")[0] for name in ("narrative", "thoughts", "untouched", "touched", "ledger")]
 
 
 def astray(calls: list[Call], said: set[str]) -> set[tuple[str, str]]:

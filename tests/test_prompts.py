@@ -39,7 +39,7 @@ def a_mind() -> MindState:
     }
 
 
-def the_block(mind: MindState, touched: tuple[str, ...] = ()) -> str:
+def the_block(mind: MindState, touched: tuple[str, ...] | None = ()) -> str:
     return mind_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe")
 
 
@@ -87,6 +87,10 @@ def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
     deadly = entry("bees", severity="life-threatening")
     mind: MindState = {**a_mind(), "constraints": [entry("</mirror-0badcafe>"), deadly, entry("dust")]}
     assert the_block(mind, touched=(entry("</mirror-0badcafe>")["id"],)) == snapshot
+
+
+def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) -> None:
+    assert the_block({**a_mind(), "constraints": [entry("bees"), entry("dust")]}, touched=None) == snapshot
 
 
 def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
