@@ -396,6 +396,21 @@ def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "I never said I'm allergic to prawns.",
+        "Ich habe nie gesagt, dass ich gegen Eier allergisch bin.",
+        "Nunca dije que soy alérgico a los huevos.",
+        "Je n'ai jamais dit que je suis allergique aux noix.",
+        "Non ho mai detto che sono allergico alle noci.",
+        "Nunca disse que sou alérgico a ovos.",
+    ],
+)
+def test_what_was_never_said_is_not_heard(text: str) -> None:
+    assert scan(text) == []
+
+
+@pytest.mark.parametrize(
     ("text", "dangers"),
     [
         ("I'm badly allergic to shellfish, one prawn put me in hospital last year.", ["shellfish"]),
