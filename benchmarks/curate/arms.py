@@ -47,21 +47,26 @@ class Said(NamedTuple):
     failures: int = 0
 
 
-Say = Callable[[str], Awaitable[Said]]
-"""Say something to an arm. It returns when the arm has also thought, remembered or stored what it wants to."""
+Say = Callable[[str, bool], Awaitable[Said]]
+"""Say something to an arm. It returns when the arm has also thought, remembered or stored what it wants to, if it
+is to think about it at all (the second argument): nothing that follows the last reply is ever judged."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all arms of a run share: the tokens of a reply, and of the window where an arm has one."""
+    """What all arms of a run share: tokens of a reply, of the window where an arm has one, and of what is not heard.
+
+    Without `think_last` no arm thinks about the last turn: no score differs, and the costs of a turn are too low.
+    """
 
     reply_tokens: int = 100
     window_tokens: int = 1_000
     paper_window_tokens: int = 20_000
     monologue_tokens: int = 10_000
     inner_tokens: int = 1_200
+    think_last: bool = True
 
-    def changes(self) -> dict[str, int]:
+    def changes(self) -> dict[str, Any]:
         """Return what differs from the defaults: what a task is known by when it is resumed."""
         return {it.name: value for it in fields(self) if (value := getattr(self, it.name)) != it.default}
 
@@ -75,7 +80,7 @@ async def chat(setup: Setup, *, directed: bool = False, windowed: bool = False) 
     history: list[ChatMessage] = []
     system: list[ChatMessage] = [ChatMessageSystem(content=directive())] if directed else []
 
-    async def say(words: str) -> Said:
+    async def say(words: str, think: bool) -> Said:
         history.append(ChatMessageUser(content=words))
         return await _reply([*system, *(recent(history, setup.window_tokens) if windowed else history)], history, setup)
 
@@ -92,12 +97,14 @@ async def paper(setup: Setup) -> AsyncIterator[Say]:
     monologue: list[ChatMessage] = []
     narrative = ""
 
-    async def say(words: str) -> Said:
+    async def say(words: str, think: bool) -> Said:
         nonlocal narrative
         history.append(ChatMessageUser(content=words))
         system = "\n\n".join(filter(None, [directive(), narrative]))
         window = recent(history[1:], setup.paper_window_tokens)
         said = await _reply([ChatMessageSystem(content=system), history[0], *window], history, setup)
+        if not think:
+            return said
         monologue.append(ChatMessageUser(content=f"They said: {words}\n\nI replied: {said.text}"))
         thoughts = await _ask("paper_thoughts", recent(monologue, setup.monologue_tokens), setup)
         monologue.append(ChatMessageAssistant(content=thoughts))
@@ -115,11 +122,12 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
     context = _context(setup, **choices)
     config: RunnableConfig = {"configurable": {"thread_id": "sample"}}
 
-    async def say(words: str) -> Said:
+    async def say(words: str, think: bool) -> Said:
         started = time.perf_counter()
         said: Said | None = None
         message = HumanMessage(words)
-        async for update in graph.astream({"messages": [message]}, config, context=context, stream_mode="updates"):
+        chosen = context if think else replace(context, thinking="off")
+        async for update in graph.astream({"messages": [message]}, config, context=chosen, stream_mode="updates"):
             if "talker" in update:
                 reply = next(it for it in reversed(update["talker"]["messages"]) if isinstance(it, AIMessage))
                 lag = reply.response_metadata["mirror"]["lag"]
@@ -141,12 +149,14 @@ async def langmem(setup: Setup) -> AsyncIterator[Say]:
     history: list[ChatMessage] = []
     memories: list[Any] = []
 
-    async def say(words: str) -> Said:
+    async def say(words: str, think: bool) -> Said:
         history.append(ChatMessageUser(content=words))
         known = "\n".join(str(getattr(memory.content, "content", memory.content)) for memory in memories)
         system = "\n\n".join(filter(None, [directive(), known and f"What you remember about the user:\n{known}"]))
         window = recent(history, setup.window_tokens)
         said = await _reply([ChatMessageSystem(content=system), *window], history, setup)
+        if not think:
+            return said
         exchange = [HumanMessage(words), AIMessage(said.text)]
         memories[:] = await manager.ainvoke({"messages": exchange, "existing": memories})
         return said
@@ -188,7 +198,7 @@ def recent(history: list[ChatMessage], tokens: int) -> list[ChatMessage]:
 
 
 @solver
-def converse(arm: str, setup: dict[str, int] | None = None) -> Solver:
+def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
     """Say a sample's turns to an arm, one after the other."""
     if arm not in ARMS:
         raise ConfigurationError(f"unknown arm {arm!r}: expected one of {', '.join(ARMS)}")
@@ -199,9 +209,9 @@ def converse(arm: str, setup: dict[str, int] | None = None) -> Solver:
         state.messages = []
         replies: list[dict[str, Any]] = []
         async with agent_bridge(filter=_with_steady_marks, forward_generation_config=True), ARMS[arm](shared) as say:
-            for words in turns:
+            for number, words in enumerate(turns, 1):
                 first = len(_model_events())
-                said = await say(words)
+                said = await say(words, number < len(turns) or shared.think_last)
                 state.messages += [ChatMessageUser(content=words), ChatMessageAssistant(content=said.text)]
                 replayed = any(event.cache == "read" for event in _model_events()[first : first + 1])
                 replies.append({**said._asdict(), "seconds": None if replayed else said.seconds})

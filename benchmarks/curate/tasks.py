@@ -28,7 +28,7 @@ def curate(
     seed: int = 0,
     cases: int | None = None,
     cached: bool = False,
-    **setup: int,
+    **setup: Any,
 ) -> Task:
     """One arm on one scenario: each case once risky, as in CURATe, and once for each control.
 
