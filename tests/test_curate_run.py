@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +26,7 @@ pytest.importorskip("scipy")
 from langsmith import Client
 
 from mirror_graph.benchmarks.curate.agreement import measure
-from mirror_graph.benchmarks.curate.arms import ARMS
+from mirror_graph.benchmarks.curate.arms import ARMS, Setup
 from mirror_graph.benchmarks.curate.push import push
 from mirror_graph.benchmarks.curate.rehearsal import forecast
 from mirror_graph.benchmarks.curate.report import write_report
@@ -101,6 +102,17 @@ def test_every_arm_says_every_turn(arm: str, model: Endpoint, tmp_path: Path) ->
     assert row.spent.output > 0
     capped = [call for call in model.calls if call.body.get("max_tokens") == 100]
     assert len(capped) == 6  # a reply a turn, each with CURATe's cap
+
+
+@pytest.mark.parametrize(("arm", "calls_of_a_pass"), [("full", 4), ("paper", 2), ("bare", 0)])
+def test_the_last_turn_need_not_be_thought_about(
+    arm: str, calls_of_a_pass: int, model: Endpoint, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, arms=(arm,), cases=1, controls=("risky",), distractors=(0,))
+    run(plan, tmp_path / "whole", display="none")
+    whole = len(model.calls)
+    run(replace(plan, setup=Setup(think_last=False)), tmp_path / "short", display="none")
+    assert 2 * whole - len(model.calls) == calls_of_a_pass
 
 
 def test_a_verdict_that_cannot_be_read_leaves_the_sample_unscored(model: Endpoint, tmp_path: Path) -> None:
