@@ -1,5 +1,6 @@
 """What somebody sees who types `mirror`: in a terminal, in a pipe, and when something is wrong."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,10 +18,10 @@ from typing import NamedTuple, get_args
 
 import pytest
 
-from mirror_graph import cli, scan
+from mirror_graph import cli, open_mirror, scan
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.cli import choosing, showing, user
-from mirror_graph.cli.choosing import default_model
+from mirror_graph.cli.choosing import default_database, default_model
 from mirror_graph.cli.showing import Speech, changes, mind_panel
 from mirror_graph.errors import ModelFileError
 from mirror_graph.host import Mind
@@ -341,6 +342,18 @@ def test_what_is_kept_about_a_user_is_listed_changed_exported_and_erased(
     assert "latex" in mirror("user", "ana", "list").out
     assert mirror("user", "ana", "forget", "--yes").code == 0
     assert mirror("user", "ana", "list").out == "Nothing is kept about 'ana'.\n"
+
+
+def test_a_full_list_says_what_had_to_leave_it(mirror: Mirror) -> None:
+    async def fill() -> None:
+        async with open_mirror(default_database()) as host:
+            for number in range(64):
+                await host.user("ben").add(f"dish {number}", kind="dietary", severity="preference")
+
+    asyncio.run(fill())
+    assert "had to leave" not in mirror("user", "ben", "list").out
+    mirror("user", "ben", "add", "latex", "--kind", "allergy")
+    assert mirror("user", "ben", "list").out.endswith("1 that weighed less had to leave the full list.\n")
 
 
 def test_what_a_user_may_choose_is_what_the_ledger_knows() -> None:

@@ -46,11 +46,16 @@ def list_entries(context: typer.Context, database: Database = None) -> None:
     from mirror_graph.host import User
     from mirror_graph.state.constraints import weight
 
-    entries = with_user(context.obj, database, User.constraints)
+    async def kept(user: User) -> tuple[list["SafetyConstraint"], int]:
+        return await user.constraints(), await user.evicted()
+
+    entries, gone = with_user(context.obj, database, kept)
     if not entries:
         console.print(f"Nothing is kept about {context.obj!r}.", style="dim", markup=False)
     for entry in sorted(entries, key=weight):
         _show(entry)
+    if gone:
+        console.print(f"{gone} that weighed less had to leave the full list.", style="dim")
 
 
 @app.command()
