@@ -21,7 +21,7 @@ import pytest
 from mirror_graph import cli, open_mirror, scan
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.cli import choosing, showing, user
-from mirror_graph.cli.choosing import default_database, default_model
+from mirror_graph.cli.choosing import default_model
 from mirror_graph.cli.showing import Speech, changes, mind_panel
 from mirror_graph.errors import ModelFileError
 from mirror_graph.host import Mind
@@ -346,7 +346,7 @@ def test_what_is_kept_about_a_user_is_listed_changed_exported_and_erased(
 
 def test_a_full_list_says_what_had_to_leave_it(mirror: Mirror) -> None:
     async def fill() -> None:
-        async with open_mirror(default_database()) as host:
+        async with open_mirror(os.environ["MIRROR_DATABASE"]) as host:
             for number in range(64):
                 await host.user("ben").add(f"dish {number}", kind="dietary", severity="preference")
 
