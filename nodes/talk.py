@@ -141,12 +141,13 @@ def _spoken(message: AnyMessage) -> AnyMessage:
 
 
 def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanMessage:
-    """Put the mind in front of the user's last words."""
+    """Put the mind in front of the user's last words, and say where those begin."""
+    inner = inner and f"{inner}\n\n{render('latest_words')}\n"
     words = [message.content for message in said]
     if all(isinstance(content, str) for content in words):
         text = unfenced(cut("\n\n".join(str(content) for content in words), tokens))
-        return HumanMessage(f"{inner}\n\n{text}" if inner else text)
-    blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner}] if inner else []
+        return HumanMessage(f"{inner}{text}")
+    blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner.rstrip()}] if inner else []
     for content in words:
         blocks.extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
     return HumanMessage(blocks)

@@ -25,7 +25,7 @@ def shorten_leases(seconds: float = 0.2) -> None:
 def answer(messages: list[BaseMessage]) -> str:
     """Answer a message by its number, and think about all numbers that have been seen."""
     numbers = re.findall(r"message (\d+)", messages[-1].text)
-    if "you are its voice" in messages[0].text:
+    if "You are a kind companion" in messages[0].text:
         return f"reply {numbers[-1]}"
     return "I know of " + ", ".join(f"message {number}" for number in sorted(set(numbers), key=int)[-20:]) + "."
 

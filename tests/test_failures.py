@@ -155,7 +155,7 @@ async def test_another_message_after_a_failed_reply_is_answered_with_the_first(
         voices.said["talker"] = "Understood."
         assert (await conversation.say("What can I eat?")).turn == 1
         await conversation.settle()
-    assert endpoint.calls[1].messages[-1]["content"].endswith("\n\nI'm allergic to nuts.\n\nWhat can I eat?")
+    assert endpoint.calls[1].messages[-1]["content"].endswith("now:\nI'm allergic to nuts.\n\nWhat can I eat?")
     assert "allergic to nuts" in asked(endpoint.calls, "memory")[0]
 
 

@@ -68,7 +68,9 @@ def words(said: str) -> str:
 BY_WORDS = {unmarked(clean(words(said))): (probe, said) for probe in PROBES for said in probe.said}
 
 JSON_LINE = r'"(?:[^"\\]|\\.)*"'
-BLOCK = re.compile(r"<mirror-([0-9a-f]{8})>\n(.*?)\n</mirror-\1>\n\n(.*)\Z", re.DOTALL)
+BLOCK = re.compile(
+    rf"<mirror-([0-9a-f]{{8}})>\n(.*?)\n</mirror-\1>\n\n{re.escape(render('latest_words'))}\n(.*)\Z", re.DOTALL
+)
 
 
 def forgetful(call: Call) -> Answer | str:

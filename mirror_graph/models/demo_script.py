@@ -149,7 +149,7 @@ MEETS = {
 """What the danger is met by: what is written down between turns, and what a check before the reply goes by."""
 
 VOICES = {
-    "talker": r"you are its voice",
+    "talker": r"You are a kind companion",
     "synthesis": r"you are its core",
     "anticipation": r"fill four lists",
     "check": r"decide which of them their latest words touch",
