@@ -1,6 +1,7 @@
 """Which dangers the user's words touch, by the way that the context chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
@@ -16,11 +17,11 @@ SHORT = 8
 
 
 class Seen(NamedTuple):
-    """The ids of what is touched (None: the talker decides), and what it took to see it where a model was asked."""
+    """The ids of what is touched (None: the talker decides), the tokens of a check, and failures by component."""
 
     touched: frozenset[str] | None
-    tokens: Tokens | None
-    failure: str = ""
+    tokens: Tokens | None = None
+    failures: Mapping[str, str] = MappingProxyType({})
 
 
 async def look(
@@ -28,15 +29,15 @@ async def look(
 ) -> Seen:
     """Say which of `entries` the user's last words touch."""
     if not entries:
-        return Seen(frozenset(), None)
+        return Seen(frozenset())
     if context.relevance == "talker":
-        return Seen(None, None)
+        return Seen(None)
     words = asked(messages)
     if context.relevance == "anticipate":
         alike = await resembling(entries, words, context.embeddings) if context.embeddings else Resembling([])
-        return Seen(frozenset([*touched(entries, words), *alike.ids]), None, alike.failure)
+        return Seen(frozenset([*touched(entries, words), *alike.ids]), failures={"embeddings": alike.failure})
     checked = await check(entries, words, context, turn)
-    return Seen(frozenset(checked.ids), checked.tokens, checked.failure)
+    return Seen(frozenset(checked.ids), checked.tokens, {"check": checked.failure})
 
 
 def asked(messages: Sequence[AnyMessage]) -> str:

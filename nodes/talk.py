@@ -71,7 +71,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     # No pass will read what leaves unthought, so what was heard in it is written down now.
     unread = scanned([it for it in heard if it.message in forgotten])
     update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage, "constraints": unread}
-    failed = {"check": seen.failure, "recall": away}
+    failed = {**seen.failures, "recall": away}
     update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}
     return update
 

@@ -390,7 +390,7 @@ async def test_an_embeddings_model_works_beside_the_matcher(word_vectors: WordVe
     said = [HumanMessage("Some satay while we photograph the glimmering zblorks at the harbour?", id="m1")]
     seen = await look([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)
     assert seen.touched == frozenset({"nuts", "zblorks"})
-    assert seen.failure == ""
+    assert seen.failures == {"embeddings": ""}
 
 
 @pytest.mark.parametrize("status", [500, 401])
@@ -400,7 +400,7 @@ async def test_where_the_vectors_fail_the_matcher_decides(word_vectors: WordVect
         [PEANUTS], [HumanMessage("Satay?", id="m1")], MirrorContext(embeddings=f"openai:failing-{status}"), 1
     )
     assert seen.touched == frozenset({"it"})
-    assert seen.failure in {"InternalServerError", "AuthenticationError"}
+    assert seen.failures["embeddings"] in {"InternalServerError", "AuthenticationError"}
     assert len(word_vectors.asked) == 1, "a reply waits: nothing is asked twice"
 
 
