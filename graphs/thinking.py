@@ -46,7 +46,7 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
     builder.add_edge(SYNTHESIS, end)
 
 
-def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
+async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
     """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing was said.
 
     Where nothing of it is news, the synthesis alone notes the turn, without a model call.

@@ -114,7 +114,7 @@ def new_ledger(state: PassState, turn: int) -> MirrorUpdate:
     return {"constraints": kept(everything), "failures": {"ledger": {"count": count, "turn": turn, "error": "Full"}}}
 
 
-def commit(state: PassState) -> MirrorUpdate:
+async def commit(state: PassState) -> MirrorUpdate:
     """End a pass on the mind's own thread: what was said has been thought about, or will be handed over again."""
     return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]}
 
