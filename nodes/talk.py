@@ -27,7 +27,7 @@ from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.known import known_or_stored
 from mirror_graph.nodes.looking import look
-from mirror_graph.prompts import render
+from mirror_graph.prompts import render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.constraints import active, merge_constraints
 from mirror_graph.state.tokens import cut
@@ -57,7 +57,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     whole = await _stream(reply_prompt(messages, inner, context), context, turn)
     mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
     reply = AIMessage(
-        whole.text,
+        unechoed(whole.text),
         id=whole.id,
         usage_metadata=whole.usage_metadata,
         response_metadata={**whole.response_metadata, "mirror": mirror},
@@ -120,7 +120,7 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
             problem, transient=is_transient(error) and not partial, cause=error, partial=partial
         ) from error
     whole = _joined(pieces)
-    if not whole.text.strip():
+    if not unechoed(whole.text).strip():
         raise ReplyError("the model gave an empty reply", transient=True)
     if not is_whole(whole):
         raise ReplyError("the stream ended before the reply did", partial=whole.text)

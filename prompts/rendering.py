@@ -1,6 +1,7 @@
 """How a voice's Markdown becomes a prompt, and how other people's words are carried in it."""
 
 import json
+import re
 from importlib.resources import files
 from string import Template
 
@@ -9,6 +10,10 @@ VOICES = {
     for entry in files("mirror_graph.prompts").iterdir()
     if entry.name.endswith(".md")
 }
+
+TAG = "mirror-"
+_AROUND = "</>`*\"' \n"
+_ECHO = re.compile(rf"\A[{_AROUND}]*{TAG}[0-9a-f]{{8}}[{_AROUND}:]*")
 
 
 def render(voice: str, **fields: str) -> str:
@@ -25,7 +30,19 @@ def render(voice: str, **fields: str) -> str:
 
 def block(mark: str, content: str) -> str:
     """Fence `content` in a tag that ends in `mark`, so that nobody who does not know the mark can close it."""
-    return f"<mirror-{mark}>\n{content}\n</mirror-{mark}>"
+    return f"<{TAG}{mark}>\n{content}\n</{TAG}{mark}>"
+
+
+def unechoed(text: str) -> str:
+    """Return a reply without the tag of ours that a small model likes to begin it with."""
+    return _ECHO.sub("", text, count=1)
+
+
+def may_be_echo(beginning: str) -> bool:
+    """Say whether a reply that begins so may still turn out to begin with a tag of ours, or is nothing but one."""
+    word = beginning.lstrip(_AROUND)
+    is_begun = TAG.startswith(word[: len(TAG)]) and len(word) < len(TAG) + 8
+    return is_begun or _ECHO.fullmatch(beginning) is not None
 
 
 def unmarked(text: str) -> str:

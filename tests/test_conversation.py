@@ -199,6 +199,17 @@ async def test_a_danger_outlives_the_window_where_nobody_thinks(endpoint: Endpoi
     assert 'They said: "I\'m severely allergic to peanuts."' in asked(endpoint.calls, "talker")[-1]
 
 
+async def test_a_tag_of_ours_reaches_neither_the_user_nor_the_window(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["talker"] = "<mirror-0badcafe> I hear you, and I remember."
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        stream = conversation.stream("hello")
+        pieces = [piece async for piece in stream]
+        stored = (await conversation.messages())[-1].text
+    assert "".join(pieces) == stream.reply.text == stored == "I hear you, and I remember."
+    assert len(pieces) > 1
+
+
 async def test_the_window_is_bounded_and_keeps_what_was_not_thought_about(endpoint: Endpoint, voices: Voices) -> None:
     context = MirrorContext(talker_model="openai:test", think_after=0, window_tokens=1_000, monologue_tokens=1_000)
     voices.said["talker"] = "All right. " * 40

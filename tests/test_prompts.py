@@ -1,18 +1,21 @@
 """The words every model is told: a change of them is a change in review."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
+from mirror_graph.host.reply import Opening
 from mirror_graph.ledger.narrative import checked
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.remember import ledger_task, notes_task
 from mirror_graph.nodes.synthesize import request
 from mirror_graph.nodes.talk import reply_prompt
 from mirror_graph.nodes.think import stream, task
-from mirror_graph.prompts import VOICES, block, quoted, render, unmarked
+from mirror_graph.prompts import VOICES, block, quoted, render, unechoed, unmarked
 from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
 from mirror_graph.state.constraints import active
 from tests.test_ledger import entry
@@ -95,6 +98,30 @@ def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) 
 
 def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
     assert checked("We talked.", [entry("peanuts"), entry("bees", whose="my sister")], 200) == snapshot
+
+
+@given(st.sampled_from(["", "<", "\n<", "**<"]), st.sampled_from(["", ">", ">\n\n", "\n", ": "]), st.text(), st.data())
+def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
+    before: str, after: str, words: str, data: st.DataObject
+) -> None:
+    said = f"{before}mirror-0badcafe{after}{words}"
+    shown = in_pieces(said, data)
+    assert shown == unechoed(said)
+    assert "mirror-0badcafe" not in shown or "mirror-0badcafe" in words
+    assert words.endswith(shown)
+
+
+@given(st.text() | st.sampled_from(["mirror", "mirror-image twins", "<b>mirror-writing</b>", "m", "<"]), st.data())
+def test_any_other_reply_is_shown_whole(said: str, data: st.DataObject) -> None:
+    assert in_pieces(said, data) == said
+
+
+def in_pieces(said: str, data: st.DataObject) -> str:
+    """Stream `said`, cut anywhere, and return what was shown."""
+    opening = Opening()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(said)))))
+    pieces = [said[start:end] for start, end in pairwise([0, *cuts, len(said)])]
+    return "".join([*map(opening.take, pieces), opening.rest()])
 
 
 @pytest.mark.parametrize("thoughts", [True, False], ids=["thoughts", "synthesis_only"])

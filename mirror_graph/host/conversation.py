@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.host.engine import Engine
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.host.reply import Opening, Reply, ReplyStream
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
 from mirror_graph.nodes.lane import is_exhausted
@@ -99,6 +99,7 @@ class Conversation:
 
     async def _turn(self, text: str) -> AsyncGenerator[str | Reply]:
         """Run one turn: the pieces of the reply, then the reply."""
+        opening = Opening()
         message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
         config: RunnableConfig = {
             "run_name": "turn",
@@ -116,9 +117,12 @@ class Conversation:
             )
             async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
                 async for mode, event in events:
-                    if mode == "messages" and isinstance(event[0], AIMessageChunk) and event[0].text:
-                        yield event[0].text
+                    if mode == "messages" and isinstance(event[0], AIMessageChunk):
+                        if piece := opening.take(event[0].text):
+                            yield piece
                     elif mode == "updates" and "talker" in event:
+                        if rest := opening.rest():
+                            yield rest
                         reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
                         yield Reply.of(reply)
         self._engine.tidy(self.thread_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
+from mirror_graph.prompts import may_be_echo, unechoed
 from mirror_graph.state import Tokens
 from mirror_graph.state.usage import used
 
@@ -29,6 +30,25 @@ class Reply:
         """Read a reply from the talker's message."""
         mirror = message.response_metadata["mirror"]
         return cls(message.text, mirror["turn"], mirror["narrative_turn"], mirror["lag"], used(message))
+
+
+class Opening:
+    """Holds back the beginning of a reply for as long as it may be a tag of ours, which nobody is to see."""
+
+    def __init__(self) -> None:
+        self._held: str | None = ""
+
+    def take(self, piece: str) -> str:
+        """Return what may be shown now that `piece` has come."""
+        if self._held is None:
+            return piece
+        self._held += piece
+        return "" if may_be_echo(self._held) else self.rest()
+
+    def rest(self) -> str:
+        """Return what is held back, and hold back nothing any more."""
+        shown, self._held = unechoed(self._held or ""), None
+        return shown
 
 
 class ReplyStream:
