@@ -13,7 +13,7 @@ VOICES = {
 
 TAG = "mirror-"
 _AROUND = "</>`*\"' \n"
-_ECHO = re.compile(rf"\A[{_AROUND}]*{TAG}[0-9a-f]{{8}}[{_AROUND}:]*")
+_ECHO = re.compile(rf"\A[{_AROUND}]*{TAG}[0-9a-f]{{8}}[{_AROUND}:]*", re.IGNORECASE)
 
 
 def render(voice: str, **fields: str) -> str:
@@ -40,7 +40,7 @@ def unechoed(text: str) -> str:
 
 def may_be_echo(beginning: str) -> bool:
     """Say whether a reply that begins so may still turn out to begin with a tag of ours, or is nothing but one."""
-    word = beginning.lstrip(_AROUND)
+    word = beginning.lstrip(_AROUND).lower()
     is_begun = TAG.startswith(word[: len(TAG)]) and len(word) < len(TAG) + 8
     return is_begun or _ECHO.fullmatch(beginning) is not None
 

@@ -100,14 +100,18 @@ def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
     assert checked("We talked.", [entry("peanuts"), entry("bees", whose="my sister")], 200) == snapshot
 
 
-@given(st.sampled_from(["", "<", "\n<", "**<"]), st.sampled_from(["", ">", ">\n\n", "\n", ": "]), st.text(), st.data())
+@given(
+    st.sampled_from(["mirror", "<mirror", "\n<Mirror", "**</mirror"]),
+    st.sampled_from(["", ">", ">\n\n", "\n", ": "]),
+    st.text(),
+    st.data(),
+)
 def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
     before: str, after: str, words: str, data: st.DataObject
 ) -> None:
-    said = f"{before}mirror-0badcafe{after}{words}"
+    said = f"{before}-0badcafe{after}{words}"
     shown = in_pieces(said, data)
     assert shown == unechoed(said)
-    assert "mirror-0badcafe" not in shown or "mirror-0badcafe" in words
     assert words.endswith(shown)
 
 
