@@ -120,7 +120,7 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
             problem, transient=is_transient(error) and not partial, cause=error, partial=partial
         ) from error
     whole = _joined(pieces)
-    if not unechoed(whole.text).strip():
+    if not whole.text.strip():
         raise ReplyError("the model gave an empty reply", transient=True)
     if not is_whole(whole):
         raise ReplyError("the stream ended before the reply did", partial=whole.text)

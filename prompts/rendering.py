@@ -34,8 +34,11 @@ def block(mark: str, content: str) -> str:
 
 
 def unechoed(text: str) -> str:
-    """Return a reply without the tag of ours that a small model likes to begin it with."""
-    return _ECHO.sub("", text, count=1)
+    """Return a reply without the tag of ours that a small model likes to begin it with.
+
+    One that is nothing but a tag stays as it is: it may be what was asked for.
+    """
+    return _ECHO.sub("", text, count=1) or text
 
 
 def may_be_echo(beginning: str) -> bool:
