@@ -23,8 +23,10 @@ class Beside:
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         """Run a coroutine to its end; Ctrl-C cancels it, and is raised once it has stopped."""
         stopped = threading.Event()
+        tasks: list[asyncio.Task[Any]] = []
 
         async def whole() -> _Result:
+            tasks.extend(filter(None, [asyncio.current_task()]))
             try:
                 return await coroutine
             finally:
@@ -35,7 +37,9 @@ class Beside:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
-            stopped.wait()
+            while not stopped.wait(0.5):  # a library below may have taken the cancellation for its own
+                for task in tasks:
+                    self._loop.call_soon_threadsafe(task.cancel)
             raise
 
     @contextmanager
