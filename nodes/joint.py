@@ -7,10 +7,11 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
 
 from mirror_graph.errors import CallError
-from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.ledger.hearing import listen
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.known import known
-from mirror_graph.nodes.remember import MEMORY, NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
+from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
+from mirror_graph.nodes.remember import MEMORY
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, thought, unthought
 from mirror_graph.prompts import render
@@ -36,7 +37,7 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
         "joint",
         aspects="\n\n".join(task(voice) for voice in context.thinkers),
         names=", ".join(f'"{name}"' for name in names),
-        ledger=ledger_task(await known(state, runtime), scanned(heard)) if remembers else "",
+        ledger=ledger_task(await known(state, runtime), heard) if remembers else "",
         notes=notes_task() if remembers else "",
     )
     prompt = stream(state, unthought(state, context), ending)
@@ -54,5 +55,7 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
 
 @lru_cache
 def _schema(names: tuple[str, ...], remembers: bool) -> type[BaseModel]:
+    """Return what is asked for: a thought for each name, and after them the notes."""
     fields = dict.fromkeys(names, (str, ...))
-    return create_model("Thoughts", __base__=LedgerNotes if remembers else BaseModel, **fields)  # type: ignore[call-overload, no-any-return]  # fields by name
+    thoughts: type[BaseModel] = create_model("Thoughts", **fields)  # type: ignore[call-overload]  # fields by name
+    return create_model("Thoughts", __base__=(LedgerNotes, thoughts)) if remembers else thoughts

@@ -228,6 +228,38 @@ async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, 
         assert (await conversation.mind()).constraints == ()
 
 
+@pytest.mark.parametrize("thinking", ["parallel", "joint"])
+async def test_the_notes_are_asked_for_after_the_thoughts_and_none_without_end(
+    thinking: Any, endpoint: Endpoint
+) -> None:
+    async with open_mirror(context=context(thinking=thinking)) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm afraid of heights.")
+        await conversation.settle()
+    formats = [call.body["response_format"] for call in endpoint.calls if "response_format" in call.body]
+    (asked_for,) = [it["json_schema"]["schema"]["properties"] for it in formats if it["type"] == "json_schema"]
+    assert list(asked_for)[-3:] == ["told", "taken_back", "no_danger"]
+    assert all(it["maxItems"] for it in asked_for.values() if it["type"] == "array")
+
+
+async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, voices: Voices) -> None:
+    """Small models answer both: the danger under `told`, and its number under `no_danger`."""
+    fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
+    voices.said["memory"] = noted(told=[{**fear, "whose": "user"}], no_danger=[1])
+    assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
+    voices.said["memory"] = noted(no_danger=[1, 7, "1546408f93"])
+    assert await told_once("I'm afraid of heights.") == []
+
+
+async def told_once(words: str) -> list[Any]:
+    """Return what is in force after one pass of a new conversation."""
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say(words)
+        await conversation.settle()
+        return active((await conversation.mind()).constraints)
+
+
 async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpoint, voices: Voices) -> None:
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
@@ -292,10 +324,10 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
 ) -> None:
     facts = ("I'm severely allergic to peanuts, they could kill me.", "I'm terrified of spiders.", "I have epilepsy.")
     voices.said |= dict.fromkeys(("goals", "reasoning", "synthesis"), FORGETFUL)
-    voices.said["memory"] = noted(thought=FORGETFUL, no_danger=["73eb0eabb1"])
     async with open_mirror(context=context(window_tokens=500, relevance="talker")) as mirror:
         conversation = mirror.conversation("t")
         for fact in facts:
+            voices.said["memory"] = noted(thought=FORGETFUL, no_danger=[1] if "kill" in fact else [])
             await conversation.say(fact)
             await conversation.settle()
         for turn in range(100):

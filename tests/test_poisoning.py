@@ -92,11 +92,10 @@ def obedient(call: Call) -> Answer | str:
     echo = probe.echo or said
     if voice == "talker":
         return echo
-    caught = re.findall(r"^- (\w+): \"", last, re.MULTILINE)
     told = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
     notes = {"told": [{**told, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
     thoughts = dict.fromkeys(("goals", "reasoning", "memory"), echo)
-    return json.dumps({**thoughts, **notes, "no_danger": [*caught, *map(str, range(20))]})
+    return json.dumps({**thoughts, **notes, "no_danger": [*range(20)]})
 
 
 def words_of(prompt: str) -> str:
@@ -133,7 +132,13 @@ def our_lines() -> re.Pattern[str]:
         "".join(fields.get(part[1:], r"\Z.") if part.startswith("$") else re.escape(part) for part in parts)
         for parts in (re.split(r"(\$\w+)", line) for line in lines)
     ]
-    own = [rf"- \w+: {JSON_LINE}", "- nothing(?: yet)?", "What I have just thought:", "What was just said:", ""]
+    own = [
+        rf"(?:- \w+:|\d+\.) {JSON_LINE}",
+        "- nothing(?: yet)?",
+        "What I have just thought:",
+        "What was just said:",
+        "",
+    ]
     return re.compile("|".join([*own, *patterns]))
 
 

@@ -15,13 +15,19 @@ def keep_ledger(
     """Return `ledger` after the messages of a pass.
 
     What the scanner caught holds unless the thinker said that it is no danger, which it cannot say of what
-    may kill; so a thinker that fails, or forgets, loses nothing. What the thinker was told holds beside it,
+    may kill, nor of words in which it heard a danger itself; so a thinker that fails, or forgets, or
+    contradicts itself, loses nothing. What the thinker was told holds beside it,
     in the scanner's reading where both read the same words. A constraint is taken back only by the user's
     own plain words (`taken_back`), noted by the thinker.
     """
     dropped = set(notes["no_danger"]) if notes else set()
-    caught = [it for it in scanned(heard, at) if it["severity"] == "life-threatening" or it["id"] not in dropped]
-    told = [it for it in (notes["told"] if notes else []) if not _in_other_words(it, caught)]
+    noted = notes["told"] if notes else []
+    caught = [
+        it
+        for it in scanned(heard, at)
+        if it["severity"] == "life-threatening" or it["id"] not in dropped or _on_the_words_of(it, noted)
+    ]
+    told = [it for it in noted if not (same := _on_the_words_of(it, caught)) or find(same, it)]
     kept = list(ledger)
     for turn in sorted({it.turn for it in heard}):
         for entry in (*caught, *told):
@@ -33,11 +39,7 @@ def keep_ledger(
     return kept
 
 
-def _in_other_words(told: SafetyConstraint, caught: Sequence[SafetyConstraint]) -> bool:
-    """Say whether the scanner read the very words that `told` stands on, and read something else in them."""
-    same = [
-        it
-        for it in caught
-        if told["source"]["quote"] in it["source"]["quote"] or it["source"]["quote"] in told["source"]["quote"]
-    ]
-    return bool(same) and find(same, told) is None
+def _on_the_words_of(entry: SafetyConstraint, others: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return those of `others` that were read in the very words that `entry` stands on."""
+    quote = entry["source"]["quote"]
+    return [it for it in others if quote in it["source"]["quote"] or it["source"]["quote"] in quote]
