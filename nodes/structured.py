@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, ValidationError
 
 from mirror_graph.errors import CallError
@@ -106,7 +107,10 @@ async def _call(
 
 @lru_cache
 def _described(schema: type[BaseModel]) -> dict[str, Any]:
-    return schema.model_json_schema()
+    """Return a schema with everything in its place: not every endpoint looks up a `$ref`, and none says so."""
+    described = dereference_refs(schema.model_json_schema())
+    described.pop("$defs", None)
+    return described
 
 
 def _is_about_the_method(error: CallError) -> bool:
