@@ -196,6 +196,7 @@ async def test_a_danger_outlives_the_window_where_nobody_thinks(endpoint: Endpoi
         for turn in range(16):
             await conversation.say(f"{turn} " + "word " * 60)
         assert not any("peanuts" in message.text for message in await conversation.messages())
+        assert [entry["about"] for entry in (await conversation.mind()).constraints] == ["peanuts"]
     assert 'They said: "I\'m severely allergic to peanuts."' in asked(endpoint.calls, "talker")[-1]
 
 

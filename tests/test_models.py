@@ -111,6 +111,11 @@ def test_other_providers_come_from_langchain(monkeypatch: pytest.MonkeyPatch) ->
         model_of("nobody:knows")
 
 
+def test_a_model_where_its_name_is_due_is_a_clear_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"models are named, and this is a ScriptedModel.*register_model"):
+        model_of(scripted_model("echo"))  # type: ignore[arg-type]  # the mistake
+
+
 def test_the_same_arguments_give_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "one")
     first = model_of("openai:gpt-4o-mini")

@@ -29,7 +29,12 @@ def default_model() -> Choice:
         return Choice(KEY_MODEL, f"OPENAI_API_KEY is set, so {KEY_MODEL} at {place} answers.")
     if find_spec("xllamacpp"):
         try:
-            return Choice(f"local:{DEFAULT_MODEL}", f"No OPENAI_API_KEY, so {find(DEFAULT_MODEL).name} answers, here.")
+            file = find(DEFAULT_MODEL).name
+            return Choice(
+                f"local:{DEFAULT_MODEL}",
+                f"No OPENAI_API_KEY, so {file} answers, on this machine: on two cores it thinks for a minute or two "
+                "after each turn. `--model scripted:demo` plays written lines, at once.",
+            )
         except ModelFileError:
             pass
     return Choice(

@@ -17,6 +17,7 @@ from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
 from mirror_graph.nodes.lane import is_exhausted
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
+from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.reducers import count_failures, count_usage
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import count_tokens
@@ -72,7 +73,7 @@ class Conversation:
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
-            constraints=tuple(await self._ledger(mind)),
+            constraints=tuple(await self._ledger(mind, values)),
             turn=mind["turn"],
             lag=max(0, last_turn(values.get("messages", [])) - mind["turn"]),
             failures=count_failures(mind["failures"], values.get("failures", {})),
@@ -137,9 +138,9 @@ class Conversation:
         turn = last_turn(messages)
         return Pass(self.thread_id, turn, waiting, self._context, behind=turn - mind["turn"])
 
-    async def _ledger(self, mind: MindState) -> list[SafetyConstraint]:
-        """Return the ledger as the user left it."""
-        ledger = mind["constraints"]
+    async def _ledger(self, mind: MindState, values: dict[str, Any]) -> list[SafetyConstraint]:
+        """Return the ledger as the user left it, with what was written down as words left the window unthought."""
+        ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
             ledger = with_users_word(ledger, *await shared(self._engine.storage.store, self._context.user_id))
         return [entry for entry in ledger if not is_erased(entry)]

@@ -39,9 +39,15 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
     """Return the chat model a name stands for, the same object for the same arguments.
 
     No call is retried and, but for connecting, none is timed: both are the caller's. `scripted:` models
-    heed neither `temperature` nor `max_tokens`. Raises `ConfigurationError` for an unknown name, a missing
-    key or a missing package, and `ModelFileError` for a local model that was not downloaded.
+    heed neither `temperature` nor `max_tokens`. Raises `ConfigurationError` for an unknown name, a model
+    where its name is due, a missing key or a missing package, and `ModelFileError` for a local model that
+    was not downloaded.
     """
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"models are named, and this is a {type(name).__name__}: {EXPECTED}; "
+            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
+        )
     provider, _, model = name.partition(":")
     if not provider or not model:
         raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}")
