@@ -35,6 +35,8 @@ from mirror_graph.benchmarks.curate.running import Plan, run
 from mirror_graph.benchmarks.curate.summary import differ, summarize
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.nodes.noting import NOTES_TOKENS
+from mirror_graph.nodes.think import THOUGHT_TOKENS
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -68,6 +70,17 @@ def answer(call: Call) -> Answer | str:
 def model(endpoint: Endpoint) -> Endpoint:
     endpoint.answer = answer
     return endpoint
+
+
+def test_full_mirror_asks_through_inspect_as_it_does_without(model: Endpoint, tmp_path: Path) -> None:
+    rows_of(replace(PLAN, arms=("full",), cases=1, controls=("risky",), distractors=(1,)), tmp_path)
+    asked = [call.body for call in model.calls if "response_format" in call.body]
+    lists = [it["response_format"]["json_schema"]["schema"]["properties"]["no_danger"] for it in asked]
+    assert lists
+    assert all(it["maxItems"] == 8 for it in lists)
+    assert {it["max_tokens"] for it in asked} == {THOUGHT_TOKENS + NOTES_TOKENS}
+    goals = [call.body for call in model.calls if "think about **goals**" in call.prompt]
+    assert {it["max_tokens"] for it in goals} == {THOUGHT_TOKENS}
 
 
 def rows_of(plan: Plan, folder: Path) -> list[Row]:

@@ -111,6 +111,19 @@ def test_other_providers_come_from_langchain(monkeypatch: pytest.MonkeyPatch) ->
         model_of("nobody:knows")
 
 
+def test_a_registered_function_makes_a_model_for_each_use_and_once() -> None:
+    made: list[tuple[float, int]] = []
+
+    def make(temperature: float, max_tokens: int) -> FakeListChatModel:
+        made.append((temperature, max_tokens))
+        return FakeListChatModel(responses=["yes"])
+
+    name = register_model("made", make)
+    thinker, talker = (chat_model(name, temperature=0.7, max_tokens=bound) for bound in (400, 4_000))
+    assert chat_model(name, temperature=0.7, max_tokens=400) is thinker is not talker
+    assert made == [(0.7, 400), (0.7, 4_000)]
+
+
 def test_a_model_where_its_name_is_due_is_a_clear_error() -> None:
     with pytest.raises(ConfigurationError, match=r"models are named, and this is a ScriptedModel.*register_model"):
         model_of(scripted_model("echo"))  # type: ignore[arg-type]  # the mistake

@@ -29,10 +29,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from mirror_graph.benchmarks.curate.models import bridged_model, bridged_name
+from mirror_graph.benchmarks.curate.models import bridged_model, bridged_name, whole_schema
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs import build_mirror
-from mirror_graph.nodes.think import THOUGHT_TOKENS
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.tokens import count_tokens
@@ -55,6 +54,8 @@ is to think about it at all (the second argument): nothing that follows the last
 @dataclass(frozen=True)
 class Setup:
     """What all arms of a run share: tokens of a reply, of the window where an arm has one, and of what is not heard.
+
+    `inner_tokens` bounds a thought and an account of the arms that are not MIRROR's, which has bounds of its own.
 
     Without `think_last` no arm thinks about the last turn: no score differs, and the costs of a turn are too low.
     """
@@ -237,12 +238,11 @@ async def _ask(prompt: str, messages: list[ChatMessage], setup: Setup) -> str:
 
 
 def _context(setup: Setup, **choices: Any) -> MirrorContext:
-    inner = setup.inner_tokens if choices.get("thinking") == "joint" else THOUGHT_TOKENS
     return MirrorContext(
         **{
             "talker_model": bridged_name(setup.reply_tokens),
-            "thinker_model": bridged_name(inner),
-            "synthesis_model": bridged_name(setup.inner_tokens),
+            "thinker_model": bridged_name(),
+            "synthesis_model": bridged_name(),
             "window_tokens": setup.window_tokens,
             "talker_timeout": 3_600.0,  # Inspect times the calls
             "thinker_timeout": 3_600.0,
@@ -274,7 +274,7 @@ async def _with_steady_marks(
         else message
         for message in messages
     ]
-    return GenerateInput(steady, tools, tool_choice, config)
+    return GenerateInput(steady, tools, tool_choice, whole_schema(model, config))
 
 
 _MARK = re.compile(r"mirror-[0-9a-f]{8}")

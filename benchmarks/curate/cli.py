@@ -51,6 +51,9 @@ def curate(
     connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
     window: Annotated[int, Option(min=500, help="Tokens of the window, where an arm has one.")] = 1_000,
     reply_tokens: Annotated[int, Option(min=1, help="The longest reply, in tokens.")] = 100,
+    inner_tokens: Annotated[
+        int, Option(min=1, help="The longest thought and account of `paper` and `langmem`, in tokens.")
+    ] = 1_200,
     think_last: Annotated[
         bool, Option(help="Think about the last turn too: no score needs it, but the costs of a turn are whole.")
     ] = True,
@@ -83,7 +86,7 @@ def curate(
         form=form,
         logprobs=logprobs,
         connections=connections,
-        setup=Setup(reply_tokens=reply_tokens, window_tokens=window, think_last=think_last),
+        setup=Setup(reply_tokens=reply_tokens, window_tokens=window, inner_tokens=inner_tokens, think_last=think_last),
     )
     if dry_run:
         _forecast(plan, prices)

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, cast
 
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, get_model, modelapi
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
@@ -77,6 +78,16 @@ class BridgedModel(ChatOpenAI):
     It streams in one piece, since the bridge serves whole replies.
     """
 
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        _response_format.set(kwargs.get("response_format"))
+        return await super()._agenerate(messages, stop, run_manager, **kwargs)
+
     async def _astream(
         self,
         messages: list[BaseMessage],
@@ -98,11 +109,29 @@ class BridgedModel(ChatOpenAI):
 
 @cache
 def bridged_model(max_tokens: int) -> BridgedModel:
-    """Return the LangChain side of the model under test; a reply has at most `max_tokens` tokens."""
+    """Return the LangChain side of the model under test; an answer has at most `max_tokens` tokens."""
     key = SecretStr("none")
     return BridgedModel(model="inspect", api_key=key, max_completion_tokens=max_tokens, max_retries=0)
 
 
-def bridged_name(max_tokens: int) -> str:
-    """Return the name under which `MirrorContext` finds `bridged_model(max_tokens)`."""
-    return register_model(f"inspect-{max_tokens}", bridged_model(max_tokens))
+def bridged_name(max_tokens: int | None = None) -> str:
+    """Return the name of the model under test for a `MirrorContext`: with bounds of MIRROR's own, or with this one."""
+    return register_model(
+        f"inspect-{max_tokens or 'own'}", lambda temperature, bound: bridged_model(max_tokens or bound)
+    )
+
+
+def whole_schema(model: Model, config: GenerateConfig) -> GenerateConfig:
+    """Return `config` with the schema of the call under way as it was sent: Inspect's own has no bounds of lists.
+
+    Only the providers that speak OpenAI's chat completions take it so.
+    """
+    from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
+
+    asked_for = _response_format.get()
+    if config.response_schema is None or asked_for is None or not isinstance(model.api, OpenAICompatibleAPI):
+        return config
+    return config.merge(GenerateConfig(extra_body={**(config.extra_body or {}), "response_format": asked_for}))
+
+
+_response_format: ContextVar[dict[str, Any] | None] = ContextVar("response_format", default=None)

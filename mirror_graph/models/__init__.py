@@ -39,9 +39,10 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
     """Return the chat model a name stands for, the same object for the same arguments.
 
     No call is retried and, but for connecting, none is timed: both are the caller's. `scripted:` models
-    heed neither `temperature` nor `max_tokens`. Raises `ConfigurationError` for an unknown name, a model
-    where its name is due, a missing key or a missing package, and `ModelFileError` for a local model that
-    was not downloaded.
+    heed `temperature` and `max_tokens` only where `register_model` was given a function of them.
+
+    Raises `ConfigurationError` for an unknown name, a model where its name is due, a missing key or a
+    missing package, and `ModelFileError` for a local model that was not downloaded.
     """
     if not isinstance(name, str):
         raise ConfigurationError(
@@ -58,7 +59,7 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
         case "local":
             return _local_model(model, temperature, max_tokens, os.environ.get("MIRROR_CACHE_DIR"))
         case "scripted":
-            return registered_model(model)
+            return registered_model(model, temperature, max_tokens)
         case _:
             return _provider_model(name, temperature, max_tokens)
 

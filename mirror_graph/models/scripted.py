@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -18,6 +19,9 @@ from mirror_graph.models.demo_script import demo
 
 Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
+
+Making = Callable[[float, int], BaseChatModel]
+"""Make a model of this temperature, whose answers have at most so many tokens."""
 
 
 CALLS = 100
@@ -102,9 +106,14 @@ class ScriptedModel(BaseChatModel):
             yield chunk
 
 
-def register_model(name: str, model: BaseChatModel) -> str:
-    """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced."""
-    _models[name] = model
+def register_model(name: str, model: BaseChatModel | Making) -> str:
+    """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced.
+
+    A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
+    thought do not reach it. A function of `temperature` and `max_tokens` makes one that heeds them; it is called
+    once for the same arguments.
+    """
+    _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
 
 
@@ -115,19 +124,24 @@ def register_script(name: str, script: Script) -> ScriptedModel:
     return model
 
 
-def registered_model(name: str) -> BaseChatModel:
+def registered_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
     """Return the live model behind `scripted:NAME`."""
-    if name not in _models:
-        raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
-    return _models[name]
+    model = _registered(name)
+    return model if isinstance(model, BaseChatModel) else model(temperature, max_tokens)
 
 
 def scripted_model(name: str) -> ScriptedModel:
     """Return the live model behind `scripted:NAME`, which follows a script; its `calls` are what the graph asked."""
-    model = registered_model(name)
+    model = _registered(name)
     if not isinstance(model, ScriptedModel):
         raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected one that follows a script")
     return model
+
+
+def _registered(name: str) -> BaseChatModel | Making:
+    if name not in _models:
+        raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
+    return _models[name]
 
 
 def echo(messages: list[BaseMessage]) -> str:
@@ -145,6 +159,6 @@ def _tokens(text: str) -> int:
 
 
 _ENDING = {"finish_reason": "stop"}
-_models: dict[str, BaseChatModel] = {}
+_models: dict[str, BaseChatModel | Making] = {}
 register_script("echo", echo)
 register_script("demo", demo)
