@@ -9,15 +9,16 @@ from langsmith.run_helpers import get_current_run_tree
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes import Lane, Pass
 from mirror_graph.nodes.asking import choices
-from mirror_graph.nodes.known import whose
+from mirror_graph.nodes.known import passed_on, whose
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.constraints import unread
 from mirror_graph.state.usage import thinking_tokens
 from mirror_graph.state.window import last_turn, messages_since
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Reads the newest mind of the thread: one read, the only thing that stands before a reply."""
+    """Reads the newest mind of the thread: one read, and never a wait for thinking."""
 
     lane: Lane
 
@@ -37,12 +38,15 @@ class Schedule:
         """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
         context = replace(choices(runtime), user_id=whose(runtime))
         messages = messages_since(state["messages"], state["turn"])
+        caught = unread(state["constraints"])
         if context.thinking == "off" or not messages or is_exhausted(state, context):
+            if caught:  # no pass will tell the user's other conversations
+                await passed_on([{**entry, "status": "active"} for entry in caught], runtime)
             return {}
         turn = last_turn(state["messages"])
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
-        await self.lane.schedule(Pass(thread_of(runtime), turn, messages, context, turn - state["turn"], trace))
+        await self.lane.schedule(Pass(thread_of(runtime), turn, messages, context, turn - state["turn"], trace, caught))
         return {}
 
 

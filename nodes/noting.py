@@ -89,7 +89,7 @@ def take_notes(answer: LedgerNotes, heard: list[Heard], turn: int, at: float) ->
 def _borne_out(told: Told, heard: list[Heard], at: float) -> SafetyConstraint | None:
     """Return the entry for `told` where its sentence is the user's, states it, and names what it is about."""
     source = source_of(told.quote, heard, at)
-    if source is None or not is_stated(source["quote"]) or not is_in(told.about, told.quote, LONGEST_ABOUT):
+    if source is None or not is_stated(told.quote, source["quote"]) or not is_in(told.about, told.quote, LONGEST_ABOUT):
         return None
     of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
     if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], LONGEST_WHOSE)):

@@ -22,8 +22,12 @@ METHODS = ("json_schema", "function_calling", "json_mode", "text")
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
 
-_works: dict[int, str] = {}
-"""The first method a model's endpoint has not refused, found out once. Unreadable answers do not count."""
+_works: dict[int, tuple[BaseChatModel, str]] = {}
+"""The first method a model's endpoint has not refused, found out once, and the model, so that its id stays its own.
+
+A method counts as refused where a later one was then answered: an endpoint also refuses what is too long, by any
+method. Unreadable answers do not count.
+"""
 
 
 class Typed(NamedTuple, Generic[_Schema]):
@@ -53,17 +57,20 @@ async def ask_structured(
     config = private_config(component, turn)
     tokens = NONE
     problem = CallError(component, "no answer that can be read")
-    floor = METHODS.index(_works.get(id(model), METHODS[0]))
-    for method in METHODS[floor:]:
+    floor = METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
+    refused = floor
+    for place, method in enumerate(METHODS[floor:], floor):
         try:
             message = await bounded(component, _call(model, prompt, schema, method, config), context)
         except CallError as error:
             if not _is_about_the_method(error):
                 raise
             problem = error
-            if getattr(error.cause, "status_code", None) is not None and method != METHODS[-1]:
-                _works[id(model)] = METHODS[METHODS.index(method) + 1]
+            if getattr(error.cause, "status_code", None) is not None:
+                refused = place + 1
             continue
+        if refused > floor:
+            _works[id(model)] = model, METHODS[refused]
         tokens = plus(tokens, used(message))
         value = read(message, schema)
         if value is None and plain is not None and message.text.strip() and "{" not in message.text:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,7 @@ from langgraph.runtime import Runtime
 
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.ledger.merging import heeded
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
@@ -29,10 +31,12 @@ from mirror_graph.nodes.known import known_or_stored
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
-from mirror_graph.state.constraints import active, merge_constraints
+from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
+
+Content = str | list[str | dict[str, Any]]
 
 REPLY_TOKENS = 4_096
 """The longest reply (paper, output limit of the talker)."""
@@ -50,7 +54,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
     ledger, away = await known_or_stored(state, runtime)
     heard = listen(messages, state["turn"])
-    entries = active(merge_constraints(ledger, scanned(heard)))
+    entries = active(heeded(ledger, scanned(heard)))
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
@@ -69,7 +73,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     )
     forgotten = {message.id for message in gone}
     # No pass will read what leaves unthought, so what was heard in it is written down now.
-    unread = scanned([it for it in heard if it.message in forgotten])
+    unread = scanned([it for it in heard if it.message in forgotten], time.time())
     update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage, "constraints": unread}
     failed = {**seen.failures, "recall": away}
     update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}
@@ -136,7 +140,7 @@ def _spoken(message: AnyMessage) -> AnyMessage:
     if isinstance(message, AIMessage):
         return AIMessage(message.content)
     if isinstance(message, HumanMessage):
-        return HumanMessage(message.content)
+        return HumanMessage(_unfenced(message.content))
     return message
 
 
@@ -145,12 +149,21 @@ def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanM
     inner = inner and f"{inner}\n\n{render('latest_words')}\n"
     words = [message.content for message in said]
     if all(isinstance(content, str) for content in words):
-        text = unfenced(cut("\n\n".join(str(content) for content in words), tokens))
+        text = unfenced(cut("\n\n".join(map(str, words)), tokens))
         return HumanMessage(f"{inner}{text}")
     blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner.rstrip()}] if inner else []
     for content in words:
-        blocks.extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
+        blocks.extend([{"type": "text", "text": unfenced(content)}] if isinstance(content, str) else _unfenced(content))
     return HumanMessage(blocks)
+
+
+def _unfenced(content: Content) -> Content:
+    if isinstance(content, str):
+        return unfenced(content)
+    return [
+        {**block, "text": unfenced(str(block["text"]))} if isinstance(block, dict) and "text" in block else block
+        for block in content
+    ]
 
 
 def unfenced(text: str) -> str:

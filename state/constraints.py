@@ -39,12 +39,18 @@ def active(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
     return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=weight)
 
 
+def unread(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return what was caught in words that left the window before anybody thought about them."""
+    return [entry for entry in entries if entry["status"] == "provisional"]
+
+
 def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
     last = max(one, other, key=_lateness)
     return {**last, "since": min(one["since"], other["since"])}
 
 
-def _lateness(entry: SafetyConstraint) -> tuple[float, int, int, str]:
+def _lateness(entry: SafetyConstraint) -> tuple[float, int, bool, int, str]:
     source = entry["source"]
     told = {**entry, "since": 0}  # joined on its own, so it decides nothing
-    return source["at"], source["turn"], len(entry.get("touches", [])), str(sorted(told.items()))
+    believed = entry["status"] != "provisional"
+    return source["at"], source["turn"], believed, len(entry.get("touches", [])), str(sorted(told.items()))

@@ -269,9 +269,13 @@ class InGraph:
         return await self._load(self._thread_id)
 
     async def hand_over(self, turn: int) -> None:
-        await self._lane.schedule(Pass(self._thread_id, turn, self._messages[: 2 * turn], self._context, 1))
-        if isinstance(self._lane, StoreLane):
-            await self._lane._here().settle(self._thread_id)
+        work = Pass(self._thread_id, turn, self._messages[: 2 * turn], self._context, 1)
+        if not isinstance(self._lane, StoreLane):
+            await self._lane.schedule(work)
+            return
+        [lane] = self._lane._lanes.values()  # of the store that every run was handed
+        await lane.schedule(work)
+        await lane.settle(self._thread_id)
 
 
 class OnServer:

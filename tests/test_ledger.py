@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.merging import retract, tell
+from mirror_graph.ledger.keeping import keep_ledger
+from mirror_graph.ledger.meaning import is_stated
+from mirror_graph.ledger.merging import heeded, retract, tell
 from mirror_graph.ledger.narrative import checked
 from mirror_graph.ledger.quotes import find_quote
 from mirror_graph.ledger.retracting import taken_back, takes_back
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, kept, merge_constraints
 from mirror_graph.state.tokens import count_tokens
+from mirror_graph.state.values import Notes
 from tests.voices import Voices, asked
 
 
@@ -172,6 +176,13 @@ def test_plain_words_take_it_back(quote: str) -> None:
         "My friends say I never said I'm allergic to peanuts",
         "Did I never say I'm allergic to peanuts?",
         "I never said I'd eat peanuts",
+        "I never said I'm okay with peanuts.",
+        "I never said I was over my peanut allergy.",
+        "I don't have peanuts at home any more.",
+        "I was wrong about peanuts: even traces make me stop breathing.",
+        "I'm no longer afraid of peanuts.",
+        "I outgrew my peanut allergy, but one prawn can kill me.",
+        "Nunca dije que estoy curada de mi alergia a los peanuts",
         "Nunca dije que soy alérgico solo a los peanuts",
         "I never said I'm not allergic to peanuts any more",
         "Ich habe nie gesagt, dass ich nicht mehr gegen peanuts allergisch bin",
@@ -186,7 +197,9 @@ def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
     assert taken_back("I'm not allergic any more", [entry(), entry("bees")]) is None
     assert taken_back("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
     assert taken_back("I was wrong about that", [entry(), entry("bees")]) is None
-    assert takes_back("I was wrong about that")
+    assert taken_back("I outgrew my milk allergy", [entry()]) is None
+    assert taken_back("My allergy to milk is gone", [entry()]) is None
+    assert takes_back("I outgrew my milk allergy")
 
 
 async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, voices: Voices) -> None:
@@ -226,6 +239,81 @@ async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, 
         await conversation.say("I like jazz.")
         await conversation.settle(timeout=10)
         assert (await conversation.mind()).constraints == ()
+
+
+GRAVE = "I'm severely allergic to peanuts, they could kill me."
+MILD = "As I said, I'm allergic to peanuts."
+TELLINGS = [GRAVE, MILD, "I'm afraid of heights.", "I have epilepsy.", "Who built the canal?"]
+
+
+@given(st.lists(st.sampled_from(TELLINGS), min_size=1, max_size=8), st.data())
+def test_however_it_is_split_into_passes_no_danger_is_lost_or_made_milder(said: list[str], data: Any) -> None:
+    ledger: list[Any] = []
+    turn = 0
+    while turn < len(said):
+        size = data.draw(st.integers(1, len(said) - turn))
+        heard = [Heard(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
+        caught = scanned(heard)
+        waved = data.draw(st.lists(st.sampled_from([it["id"] for it in caught]))) if caught else []
+        notes: Notes = {"turn": turn + size, "told": [], "taken_back": [], "no_danger": waved}
+        before = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
+        ledger = keep_ledger(ledger, heard, notes, at=float(turn + size))
+        after = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
+        assert all(after.get(known, -1) >= rank for known, rank in before.items())
+        turn += size
+    if GRAVE in said:
+        assert ("peanuts", "life-threatening") in {(it["about"], it["severity"]) for it in active(ledger)}
+
+
+RANK = {"preference": 0, "serious": 1, "life-threatening": 2}
+
+
+@pytest.mark.parametrize(
+    ("words", "quote", "about"),
+    [
+        (
+            "I'm allergic to peanuts and since the stroke my left leg gives way without warning.",
+            "since the stroke my left leg gives way without warning",
+            "left leg",
+        ),
+        ("I'm on dialysis on Mondays and Thursdays.", "I'm on dialysis on Mondays", "dialysis"),
+        ("My doctor put me on an MAOI, which cheese can I eat?", "My doctor put me on an MAOI", "MAOI"),
+        ("My blood doesn't clot, which sports are safe?", "My blood doesn't clot", "blood doesn't clot"),
+    ],
+)
+async def test_what_only_the_thinker_understands_is_kept(
+    words: str, quote: str, about: str, endpoint: Endpoint, voices: Voices
+) -> None:
+    told = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
+    voices.said["memory"] = noted(told=[told])
+    assert about in [it["about"] for it in await told_once(words)]
+
+
+@pytest.mark.parametrize(
+    ("quote", "sentence"),
+    [
+        ("I'm allergic to nuts", "I'm allergic to nuts, right?"),
+        ("I'm allergic to nuts", "I'm allergic to nuts, aren't I?"),
+        ("am I allergic to nuts", "Am I allergic to nuts, what do you think of it?"),
+        ("allergic to nuts", "Should I tell them I'm allergic to nuts?"),
+        ("allergic to Mondays", "I'm allergic to Mondays."),
+    ],
+)
+def test_what_is_asked_or_said_in_jest_is_not_stated(quote: str, sentence: str) -> None:
+    assert not is_stated(quote, sentence)
+
+
+def test_eggs_and_egg_whites_are_two_dangers() -> None:
+    ledger = tell(tell([], entry("egg whites")), entry("eggs"))
+    assert [it["about"] for it in ledger] == ["egg whites", "eggs"]
+    assert len(tell(ledger, entry("severe egg allergy"))) == 2
+
+
+def test_what_is_told_again_after_it_was_taken_back_counts_at_once() -> None:
+    ledger = tell([], entry(turn=1))
+    ledger = retract(ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "at": 2.0})
+    [again, new] = active(heeded(ledger, [entry(turn=3, status="provisional"), entry("bees", status="provisional")]))
+    assert {again["about"], new["about"]} == {"peanuts", "bees"}
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint"])

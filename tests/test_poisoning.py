@@ -175,15 +175,16 @@ def latest(call: Call) -> str:
 
 def astray_in_talk(call: Call, said: set[str]) -> Iterator[str]:
     system, *window = call.messages
+    spoken = {unfenced(text) for text in said}
     if system != {"role": "system", "content": render("talker", instructions="")}:
         yield "another system message"
     for message in window[:-1]:
         if message["role"] not in ("user", "assistant") or (
-            message["role"] == "user" and message["content"] not in said
+            message["role"] == "user" and message["content"] not in spoken
         ):
             yield f"in the window: {message['content']!r}"
     block = BLOCK.match(latest(call))
-    if block is None or block[3] not in {unfenced(text) for text in said}:
+    if block is None or block[3] not in spoken:
         yield f"no block: {latest(call)!r}"
         return
     mark, content, _ = block.groups()

@@ -15,6 +15,8 @@ from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.sharing import EDITED, TOLD, namespace, share
@@ -40,6 +42,81 @@ async def test_a_fact_follows_its_user_into_a_new_conversation(endpoint: Endpoin
         await mirror.conversation("second").say("Satay tonight?")
         assert "peanuts" not in asked(endpoint.calls, "talker")[-1]
         assert abouts(await mirror.user("ana@example.org").constraints()) == ["peanuts"]
+
+
+async def test_what_left_the_window_unthought_follows_too(endpoint: Endpoint, database: str | None) -> None:
+    """Whether nobody thinks at all, or only later: a budget was spent, a provider was away."""
+    quiet = replace(CONTEXT, thinking="off", window_tokens=500)
+    async with open_mirror(database, context=quiet) as mirror:
+        await tell_and_talk_on(mirror.conversation("t", user_id="ana"))
+        assert abouts(await mirror.user("ana").constraints()) == ["peanuts"]
+        await mirror.conversation("other", user_id="ana").say("Satay tonight?")
+        assert '"peanuts"' in asked(endpoint.calls, "talker")[-1]
+        await tell_and_talk_on(mirror.conversation("t"))
+    if database is None:
+        return
+    async with open_mirror(database, context=replace(quiet, thinking="parallel")) as mirror:
+        conversation = mirror.conversation("t")
+        assert await conversation.settle(timeout=20)
+        [entry] = (await conversation.mind()).constraints
+        assert (entry["about"], entry["status"]) == ("peanuts", "active")
+
+
+async def tell_and_talk_on(conversation: Conversation) -> None:
+    await conversation.say("I'm severely allergic to peanuts.")
+    for turn in range(15):
+        await conversation.say(f"{turn} " + "word " * 60)
+    assert not any("peanuts" in message.text for message in await conversation.messages())
+
+
+async def test_a_corrected_entry_keeps_nothing_of_the_wrong_words(endpoint: Endpoint, database: str | None) -> None:
+    async with open_mirror(database, context=CONTEXT) as mirror:
+        conversation, ana = mirror.conversation("t", user_id="ana"), mirror.user("ana")
+        await conversation.say("I'm allergic to peanuts.")
+        await conversation.settle(timeout=10)
+        [entry] = await ana.constraints()
+        await ana.edit(entry["id"], about="walnuts")
+        await mirror.conversation("other", user_id="ana").say("Which cake?")
+    last = asked(endpoint.calls, "talker")[-1]
+    assert '"walnuts"' in last
+    assert "peanuts" not in last
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"about": ""}, "about is to be one line of 1 to 100 characters"),
+        ({"about": "peanut " * 20}, "about is to be one line"),
+        ({"about": "peanuts\nand more"}, "about is to be one line"),
+        ({"about": "bees", "severity": "deadly"}, "unknown severity 'deadly': expected one of life-threatening"),
+        ({"about": "bees", "kind": "sting"}, "unknown kind 'sting': expected one of allergy"),
+        ({"about": "bees", "whose": ""}, "whose is to be one line of 1 to 60"),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> None:
+    ana = User(InMemoryStore(), "ana")
+    with pytest.raises(ConfigurationError, match=problem):
+        await ana.add(**changes)
+    known = await ana.add("latex")
+    with pytest.raises(ConfigurationError, match=problem):
+        await ana.edit(known["id"], **changes)
+    assert abouts(await ana.constraints()) == ["latex"]
+
+
+class SlowStore(InMemoryStore):
+    """A store that is as far away as a database."""
+
+    async def abatch(self, ops: Any) -> Any:
+        await asyncio.sleep(0.001)
+        return await super().abatch(ops)
+
+
+async def test_what_two_conversations_tell_at_once_is_joined() -> None:
+    store = SlowStore()
+    mild, later = told("peanuts", turn=2), told("peanuts", turn=3)
+    await asyncio.gather(share(store, "ana", [later]), share(store, "ana", [mild]))
+    [entry] = await User(store, "ana").constraints()
+    assert entry["source"]["turn"] == 3
 
 
 async def test_the_users_own_edit_wins_over_a_later_thought(endpoint: Endpoint, database: str | None) -> None:

@@ -21,26 +21,23 @@ class Beside:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-        """Run a coroutine to its end; Ctrl-C cancels it, and is raised once it has stopped."""
-        stopped = threading.Event()
-        tasks: list[asyncio.Task[Any]] = []
+        """Run a coroutine to its end; Ctrl-C cancels it, once, and is raised when it has stopped."""
+        ended = threading.Event()
+        tasks: list[asyncio.Task[_Result]] = []
 
-        async def whole() -> _Result:
-            tasks.extend(filter(None, [asyncio.current_task()]))
-            try:
-                return await coroutine
-            finally:
-                stopped.set()
+        async def begin() -> None:
+            tasks.append(asyncio.ensure_future(coroutine))
+            tasks[0].add_done_callback(lambda _: ended.set())
 
-        future = self.start(whole())
+        begun = self.start(begin())
         try:
-            return future.result()
+            begun.result()
+            ended.wait()
         except KeyboardInterrupt:
-            future.cancel()
-            while not stopped.wait(0.5):  # a library below may have taken the cancellation for its own
-                for task in tasks:
-                    self._loop.call_soon_threadsafe(task.cancel)
+            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            ended.wait()
             raise
+        return tasks[0].result()
 
     @contextmanager
     def opened(self, resource: AbstractAsyncContextManager[_Result]) -> Iterator[_Result]:

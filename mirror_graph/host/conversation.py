@@ -17,7 +17,7 @@ from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
 from mirror_graph.nodes.lane import is_exhausted
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
-from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.constraints import merge_constraints, unread
 from mirror_graph.state.reducers import count_failures, count_usage
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import count_tokens
@@ -131,12 +131,14 @@ class Conversation:
     async def _left_over(self) -> Pass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""
         mind = await self._engine.minds.load(self.thread_id)
-        messages = await self.messages()
+        values = await self._engine.values(self.thread_id)
+        messages: list[AnyMessage] = values.get("messages", [])
         waiting = messages_since(messages, mind["turn"])
         if not waiting or self._paused(mind):
             return None
         turn = last_turn(messages)
-        return Pass(self.thread_id, turn, waiting, self._context, behind=turn - mind["turn"])
+        behind, caught = turn - mind["turn"], unread(values.get("constraints", []))
+        return Pass(self.thread_id, turn, waiting, self._context, behind, unread=caught)
 
     async def _ledger(self, mind: MindState, values: dict[str, Any]) -> list[SafetyConstraint]:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""

@@ -7,12 +7,11 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 
-from mirror_graph.errors import StorageError
 from mirror_graph.graphs import build_thinker
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.base import mind_in
 from mirror_graph.lanes.passes import Meter, think
-from mirror_graph.state import SCHEMA_VERSION, MindState, empty_mind
+from mirror_graph.state import MindState, empty_mind
 from mirror_graph.state.window import last_turn, turn_of
 from mirror_graph.storage import Storage
 
@@ -34,13 +33,7 @@ class StoredMinds:
         found = await self._storage.saver.aget_tuple(_config(mind_thread(thread_id)))
         if found is None:
             return empty_mind()
-        values = found.checkpoint["channel_values"]
-        if values.get("schema_version", 0) > SCHEMA_VERSION:
-            raise StorageError(
-                f"thread {thread_id}: its mind has schema {values['schema_version']}, this release reads up to "
-                f"{SCHEMA_VERSION}: upgrade mirror-graph"
-            )
-        return mind_in(values)
+        return mind_in(found.checkpoint["channel_values"])
 
     async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""

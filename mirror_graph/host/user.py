@@ -2,13 +2,15 @@
 
 import json
 import time
-from typing import Unpack, cast
+from collections.abc import Mapping
+from typing import Any, Unpack, cast, get_args
 
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from mirror_graph.errors import MirrorError
+from mirror_graph.errors import ConfigurationError, MirrorError
 from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in
 from mirror_graph.ledger.sharing import (
     EDITED,
     EVICTED,
@@ -20,9 +22,11 @@ from mirror_graph.ledger.sharing import (
     namespace,
     shared,
     with_users_word,
+    writing,
 )
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT
+from mirror_graph.state.text import clean
 from mirror_graph.state.values import Kind, Severity, Status
 
 EXPORT_VERSION = 1
@@ -77,7 +81,13 @@ class User:
     async def add(
         self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
     ) -> SafetyConstraint:
-        """Add a constraint in the user's own words. Raises `NoRoomError` where the list is full of what weighs more."""
+        """Add a constraint in the user's own words, one short line.
+
+        Raises `NoRoomError` where the list is full of what weighs more, and `ConfigurationError` for words or a
+        kind that cannot be kept.
+        """
+        about = clean(about).strip()
+        _check({"about": about, "kind": kind, "severity": severity, "whose": whose})
         entry: SafetyConstraint = {
             "id": constraint_id(kind, about, whose),
             "kind": kind,
@@ -91,11 +101,19 @@ class User:
         return await self._edited(entry)
 
     async def edit(self, constraint_id: str, **changes: Unpack[Changes]) -> SafetyConstraint:
-        """Change a constraint. Raises `UnknownConstraintError`."""
+        """Change a constraint. Of one that is about something else now, the words it was told in go with the old.
+
+        Raises `UnknownConstraintError`, and `ConfigurationError` for what cannot be kept.
+        """
+        _check(changes)
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
-                source = {**entry["source"], "at": time.time()}
-                return await self._edited(cast(SafetyConstraint, {**entry, "source": source, **changes}))
+                edited = cast(SafetyConstraint, {**entry, **changes})
+                edited["source"] = {**entry["source"], "at": time.time()}
+                if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "whose")):
+                    edited["source"] |= {"quote": edited["about"], "message": "", "turn": 0}
+                    edited.pop("touches", None)
+                return await self._edited(edited)
         raise UnknownConstraintError(constraint_id)
 
     async def forget(self, constraint_id: str | None = None) -> None:
@@ -112,9 +130,24 @@ class User:
         await self._edited(erased(constraint_id, time.time()))
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
-        told, edited = await shared(self._store, self._user_id)
-        others = [it for it in edited if it["id"] != entry["id"]]
-        after = {TOLD: told, EDITED: [*others, entry]}
-        if entry["id"] not in await keep(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
-            raise NoRoomError
-        return entry
+        async with writing(self._user_id):
+            told, edited = await shared(self._store, self._user_id)
+            others = [it for it in edited if it["id"] != entry["id"]]
+            after = {TOLD: told, EDITED: [*others, entry]}
+            if entry["id"] not in await keep(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+                raise NoRoomError
+            return entry
+
+
+def _check(changes: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for the first of `changes` that cannot be kept."""
+    for name, value in changes.items():
+        if (closed := _CLOSED.get(name)) and value not in closed:
+            raise ConfigurationError(f"unknown {name} {value!r}: expected one of {', '.join(closed)}")
+        longest = _LONGEST.get(name)
+        if longest and not (isinstance(value, str) and is_in(value, value, longest)):
+            raise ConfigurationError(f"{name} is to be one line of 1 to {longest} characters, and is {value!r:.80}")
+
+
+_CLOSED = {"kind": get_args(Kind), "severity": get_args(Severity), "status": ("active", "retracted")}
+_LONGEST = {"about": LONGEST_ABOUT, "whose": LONGEST_WHOSE}

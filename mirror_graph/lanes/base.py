@@ -7,8 +7,8 @@ from uuid import UUID, uuid5
 
 from langchain_core.messages import AnyMessage
 
-from mirror_graph.errors import ConfigurationError
-from mirror_graph.state import MindState, MirrorContext, empty_mind
+from mirror_graph.errors import ConfigurationError, StorageError
+from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, SafetyConstraint, empty_mind
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Pass:
     """One pass of thinking to be made: every exchange after the last turn that was thought about.
 
     `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
-    `trace` names the LangSmith run of the turn, where it is traced.
+    `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
+    words that left the window before anybody thought about them.
     """
 
     thread_id: str
@@ -25,6 +26,7 @@ class Pass:
     context: MirrorContext
     behind: int
     trace: dict[str, str] = field(default_factory=dict)
+    unread: list[SafetyConstraint] = field(default_factory=list)
 
 
 class Lane(Protocol):
@@ -51,5 +53,12 @@ def mind_thread(thread_id: str) -> str:
 
 
 def mind_in(values: Mapping[str, Any]) -> MindState:
-    """Return the mind among a thread's stored `values`; what they lack is as in an empty one."""
+    """Return the mind among a thread's stored `values`; what they lack is as in an empty one.
+
+    Raises `StorageError` for one that a later release has written.
+    """
+    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+        raise StorageError(
+            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+        )
     return cast(MindState, {**empty_mind(), **{key: values[key] for key in MindState.__annotations__ if key in values}})

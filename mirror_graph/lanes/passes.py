@@ -14,6 +14,7 @@ from langsmith.run_helpers import tracing_context
 
 from mirror_graph.lanes.base import Pass, mind_in
 from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState
+from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import count_usage
 from mirror_graph.state.usage import spent, used
@@ -99,7 +100,9 @@ async def think(thinker: ThinkerGraph, mind: MindState, work: Pass, meter: Meter
         "callbacks": [meter],
     }
     with tracing_context(parent=work.trace or None):
-        thought = await thinker.ainvoke({**mind, "messages": work.messages}, config, context=work.context)
+        ledger = merge_constraints(mind["constraints"], work.unread)
+        given: MirrorState = {**mind, "constraints": ledger, "messages": work.messages}
+        thought = await thinker.ainvoke(given, config, context=work.context)
     return mind_in(thought)
 
 

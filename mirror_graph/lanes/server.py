@@ -42,7 +42,7 @@ class ServerLane:
         await server.runs.create(
             mind_thread(work.thread_id),
             GRAPH,
-            input=cast("dict[str, Any]", {"messages": work.messages}),
+            input=cast("dict[str, Any]", {"messages": work.messages, "constraints": work.unread}),
             context=asdict(work.context),
             # LangSmith lists the pass with its conversation by this; `thread_id` is the mind thread's, and reserved.
             metadata={"conversation_id": work.thread_id, "turn": work.turn, "component": "thinking"},

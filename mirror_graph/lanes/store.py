@@ -29,7 +29,7 @@ class StoreLane:
 
     def __init__(self, thinker: ThinkerGraph) -> None:
         self._thinker = thinker
-        self._lane: LocalLane | None = None
+        self._lanes: dict[BaseStore, LocalLane] = {}
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the store."""
@@ -40,19 +40,16 @@ class StoreLane:
         await self._here().schedule(work)
 
     def _here(self) -> LocalLane:
-        """Return the lane over the store of the run under way, which is the same for every run of a server.
-
-        Raises `ConfigurationError` where there is none.
-        """
-        if self._lane is None:
-            store: BaseStore | None = get_store()
-            if store is None:
-                raise ConfigurationError(
-                    "nowhere to keep a mind: compile the talker with a store, give `build_talker` a lane, "
-                    "or use `build_mirror` or `open_mirror`"
-                )
-            self._lane = LocalLane(StoreMinds(store, self._thinker))
-        return self._lane
+        """Return the lane over the store of the run under way. Raises `ConfigurationError` where there is none."""
+        store: BaseStore | None = get_store()
+        if store is None:
+            raise ConfigurationError(
+                "nowhere to keep a mind: compile the talker with a store, give `build_talker` a lane, "
+                "or use `build_mirror` or `open_mirror`"
+            )
+        if store not in self._lanes:
+            self._lanes[store] = LocalLane(StoreMinds(store, self._thinker))
+        return self._lanes[store]
 
 
 class StoreMinds:

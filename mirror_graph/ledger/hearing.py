@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
+from mirror_graph.ledger.merging import strengthened
 from mirror_graph.ledger.quotes import sentence_around
 from mirror_graph.ledger.scan import QUOTE_LIMIT, scan
 from mirror_graph.state import SafetyConstraint
@@ -35,12 +36,17 @@ def listen(messages: Sequence[AnyMessage], since: int) -> list[Heard]:
 
 
 def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:
-    """Return the provisional constraints of these messages, each with the message and the turn it stands in."""
+    """Return the provisional constraints of these messages, each with the message and the turn it stands in.
+
+    Of one that is told several times the gravest word counts.
+    """
     found: dict[str, SafetyConstraint] = {}
     for it in heard:
         for constraint in scan(it.text):
             source: Source = {**constraint["source"], "message": it.message, "turn": it.turn, "at": at}
-            found[constraint["id"]] = {**constraint, "source": source, "since": it.turn}
+            told: SafetyConstraint = {**constraint, "source": source, "since": it.turn}
+            known = found.get(told["id"])
+            found[told["id"]] = strengthened(known, told) if known else told
     return list(found.values())
 
 

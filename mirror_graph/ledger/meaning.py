@@ -14,23 +14,36 @@ FIRST_PERSON = re.compile(
     r"|eu|meu|minha|sou|tenho|sofro|estou|io|mio|mia|sono|ho|soffro)\b|\bj'"
 )
 IDIOM = re.compile(
-    r"\b(?:(?:die|died|dying) (?:of )?(?:laugh|bored)|dying to|this (?:tv )?(?:show|series|song|game)|mondays?)"
+    r"\b(?:(?:die|died|dying) (?:of )?(?:laugh|bored)|dying to|this (?:tv )?(?:show|series|song|game)"
+    r"|(?:allerg\w*|phobi\w*|afraid|scared) (?:to|of) mondays?)"
 )
 LATIN = re.compile("[a-z]")
+QUESTION = re.compile(r"[,;:\u2013\u2014-](?: \S+){4,}")
+"""A question that follows a statement in one sentence; "don't I?" and "right?" only ask whether it is true."""
+
 LONGEST_ABOUT = 100
 LONGEST_WHOSE = 60
 
 
-def is_stated(sentence: str) -> bool:
-    """Say whether `sentence` is a statement: no question, no figure of speech, nothing denied, imagined or over."""
-    said = fold(sentence, sentence).text
-    if "?" in sentence or DENIED.search(said) or IDIOM.search(said):
+def is_stated(quote: str, sentence: str) -> bool:
+    """Say whether `quote` is stated in `sentence`: not asked, no figure of speech, not denied, imagined or over."""
+    said = _told(fold(quote, quote).text.strip(), fold(sentence, sentence).text)
+    if "?" in said or DENIED.search(said) or IDIOM.search(said):
         return False
     return not any(
         language.undone.search(said)
         or any(language.unreal.search(said, 0, subject.start()) for subject in language.first.finditer(said))
         for language in lexicon().languages
     )
+
+
+def _told(quote: str, sentence: str) -> str:
+    """Return a sentence up to the question that follows what it tells: "I take warfarin, | which cheese can I eat?"."""
+    place = sentence.find(quote)
+    if place < 0 or "?" not in sentence or not FIRST_PERSON.match(sentence):
+        return sentence
+    asked = QUESTION.search(sentence, place + len(quote))
+    return sentence[: asked.start()] if asked else sentence
 
 
 def is_of_the_user(sentence: str) -> bool:

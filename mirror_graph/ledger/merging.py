@@ -19,7 +19,7 @@ def tell(ledger: Sequence[SafetyConstraint], told: SafetyConstraint) -> list[Saf
     if known is None:
         return [*ledger, {**told, "status": "active"}]
     if known["status"] == "active":
-        return _replaced(ledger, _strengthened(known, told))
+        return _replaced(ledger, strengthened(known, told))
     again: SafetyConstraint = {**told, "id": known["id"], "status": "active", "since": known["since"]}
     return [*_replaced(ledger, again), _history(known)]
 
@@ -30,8 +30,22 @@ def retract(ledger: Sequence[SafetyConstraint], known: SafetyConstraint, source:
     return [*_replaced(ledger, gone), _history(known)]
 
 
+def heeded(ledger: Sequence[SafetyConstraint], caught: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return `ledger` as a reply heeds it: with what was caught just now, which is provisional where it is new.
+
+    What was taken back and is told again holds again, at once.
+    """
+    heard = list(ledger)
+    for it in caught:
+        heard = tell(heard, it) if find(heard, it) else [*heard, it]
+    return heard
+
+
 def find(ledger: Sequence[SafetyConstraint], told: SafetyConstraint) -> SafetyConstraint | None:
-    """Return the entry that `told` tells of again: the same id, or the same danger in more or fewer words."""
+    """Return the entry that `told` tells of again: the same id, or the same danger but for words such as "allergy".
+
+    "Eggs" and "egg whites" are two dangers: neither may stand for the other.
+    """
     for entry in ledger:
         if entry["status"] != "superseded" and (entry["id"] == told["id"] or _same_danger(entry, told)):
             return entry
@@ -41,11 +55,23 @@ def find(ledger: Sequence[SafetyConstraint], told: SafetyConstraint) -> SafetyCo
 def _same_danger(entry: SafetyConstraint, told: SafetyConstraint) -> bool:
     if entry["kind"] != told["kind"] or normalised(entry["whose"]) != normalised(told["whose"]):
         return False
-    one, other = set(normalised(entry["about"]).split()), set(normalised(told["about"]).split())
-    return bool(one and other) and (one <= other or other <= one)
+    one, other = telling_words(entry), telling_words(told)
+    return bool(one) and one == other
 
 
-def _strengthened(known: SafetyConstraint, told: SafetyConstraint) -> SafetyConstraint:
+def telling_words(entry: SafetyConstraint) -> set[str]:
+    """Return the words of what an entry is about that tell it from other dangers."""
+    return set(normalised(entry["about"]).split()) - _GENERIC
+
+
+_GENERIC = frozenset(
+    "allergy intolerance phobia fear trauma allergic intolerant afraid scared terrified severe serious extreme bad "
+    "terrible deadly mild slight chronic my of to the and all any every kind type".split()
+)
+
+
+def strengthened(known: SafetyConstraint, told: SafetyConstraint) -> SafetyConstraint:
+    """Return `known`, told again: with the graver severity, and the fuller quote of the graver telling."""
     graver = max(known["severity"], told["severity"], key=_STRENGTH.__getitem__)
     better = _STRENGTH[told["severity"]] >= _STRENGTH[known["severity"]]
     fuller = told if better and len(told["source"]["quote"]) > len(known["source"]["quote"]) else known

@@ -9,56 +9,93 @@ from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
+from mirror_graph.ledger.lexicon import lexicon
+from mirror_graph.ledger.scan import scan
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 
 
-class _Grammar(NamedTuple):
+class _Language(NamedTuple):
     plain: re.Pattern[str]
     unmeant: re.Pattern[str]
+
+
+class _Grammar(NamedTuple):
+    languages: list[_Language]
+    conditions: dict[str, re.Pattern[str]]
+    bare: dict[str, re.Pattern[str]]
 
 
 def takes_back(sentence: str) -> bool:
     """Say whether `sentence` is a plain statement of the user's that something is over.
 
     Only statements that are listed, from their first word on, are: not a question, not for tonight, not what
-    somebody else says, not a wish and not a game.
+    somebody else says, not a wish and not a game; and none that states a danger as well.
     """
-    said = fold(sentence, sentence).text.strip()
-    return "?" not in sentence and any(it.plain.match(said) and not it.unmeant.search(said) for it in _grammars())
+    said = _folded(sentence)
+    if "?" in sentence or not any(it.plain.match(said) and not it.unmeant.search(said) for it in _grammar().languages):
+        return False
+    return not any(language.deadly.search(said) for language in lexicon().languages) and not scan(sentence)
 
 
 def taken_back(sentence: str, entries: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
     """Return the one active entry of the user's own that `sentence` takes back, or None where it names none or several.
 
-    An entry is named by a word of what it is about, or by its kind where no other entry is of that kind.
+    The sentence must speak of what the entry is, an allergy or a fear: who is "no longer afraid of dogs" may
+    still be allergic to them, and who has "no peanuts at home any more" is allergic to them. An entry is named
+    by a word of what it is about, or by its kind alone where no other entry is of that kind.
     """
     if not takes_back(sentence):
         return None
-    said = set(normalised(sentence).split())
+    said, words = _folded(sentence), set(normalised(sentence).split())
     own = [entry for entry in active(list(entries)) if entry["whose"] == "user" and entry["status"] == "active"]
-    by_name = [entry for entry in own if _names(entry) & said]
+    spoken_of = [entry for entry in own if _speaks_of(entry["kind"], said)]
+    by_name = [entry for entry in spoken_of if _names(entry) & words]
     if by_name:
         return by_name[0] if len(by_name) == 1 else None
-    by_kind = [entry for entry in own if any(word.startswith(_STEMS.get(entry["kind"], "\n")) for word in said)]
+    by_kind = [entry for entry in spoken_of if _names_the_kind(entry["kind"], said)]
     return by_kind[0] if len(by_kind) == 1 else None
 
 
-_STEMS = {"allergy": "allerg", "intolerance": "intoler", "phobia": "phobi", "trauma": "trauma", "dietary": "veg"}
-_COMMON = frozenset("of the and or a an in to with from being my all any every severe".split())
+_COMMON = frozenset("of the and or a an in to with from being my all any every severe allergy phobia fear".split())
+_LIKE: dict[str, str] = {"intolerance": "allergy"}
 
 
 def _names(entry: SafetyConstraint) -> set[str]:
     return {word for word in normalised(entry["about"]).split() if len(word) > 2} - _COMMON
 
 
+def _speaks_of(kind: str, said: str) -> bool:
+    """Say whether a sentence speaks of constraints of a kind; of a kind without words of its own, any may."""
+    conditions = dict(_grammar().conditions)
+    overcome = conditions.pop("any").search(said)
+    spoken_of = {name for name, words in conditions.items() if words.search(said)}
+    own = _LIKE.get(kind, kind)
+    return own in spoken_of or (not spoken_of and bool(overcome)) or own not in conditions
+
+
+def _names_the_kind(kind: str, said: str) -> bool:
+    bare = _grammar().bare.get(_LIKE.get(kind, kind))
+    return bare is not None and bool(bare.search(said))
+
+
+def _folded(sentence: str) -> str:
+    return fold(sentence, sentence).text.strip()
+
+
 @cache
-def _grammars() -> list[_Grammar]:
-    languages = tomllib.loads(files("mirror_graph.ledger").joinpath("retractions.toml").read_text(encoding="utf-8"))
-    return [
-        _Grammar(
-            re.compile(rf"(?:{it['lead']}[,:;!. -]+)*(?:{'|'.join(it['plain'])})"),
-            re.compile(rf"(?<!\w)(?:{'|'.join(it['unmeant'])})(?!\w)"),
-        )
-        for it in languages.values()
-    ]
+def _grammar() -> _Grammar:
+    read = tomllib.loads(files("mirror_graph.ledger").joinpath("retractions.toml").read_text(encoding="utf-8"))
+    conditions = read.pop("conditions")
+    bare = conditions.pop("bare")
+    return _Grammar(
+        languages=[
+            _Language(
+                re.compile(rf"(?:{it['lead']}[,:;!. -]+)*(?:{'|'.join(it['plain'])})"),
+                re.compile(rf"(?<!\w)(?:{'|'.join(it['unmeant'])})(?!\w)"),
+            )
+            for it in read.values()
+        ],
+        conditions={name: re.compile(rf"(?<!\w)\w*(?:{words})") for name, words in conditions.items()},
+        bare={name: re.compile(bare.replace("{condition}", words)) for name, words in conditions.items()},
+    )

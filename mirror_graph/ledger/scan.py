@@ -168,7 +168,8 @@ def _said(language: Language, rule: Rule, match: re.Match[str]) -> _Said | None:
     """Read the dangers off: behind the match, or in a group of it."""
     if rule.danger:
         danger = rule.danger.match(match.string, match.end())
-        return _Said(rule, _listed(language, danger, *danger.span()), danger.end()) if danger else None
+        things = _listed(language, danger, *danger.span()) if danger else []
+        return _Said(rule, things, things[-1][1]) if things else None
     groups = match.groupdict()
     if groups.get("things"):
         return _Said(rule, _listed(language, match, *match.span("things")), match.end())

@@ -1,8 +1,10 @@
 """What a user's conversations share: what was told in any of them, and what the user has edited themselves."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from langgraph.store.base import BaseStore
 
@@ -82,9 +84,22 @@ def _in_place_of(entry: SafetyConstraint, edit: SafetyConstraint | None) -> Safe
 
 async def share(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
     """Let the user's other conversations know of `ledger`; only what is new is written."""
-    told, edited = await shared(store, user_id)
-    news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
-    await keep(store, user_id, {TOLD: told, EDITED: edited}, {TOLD: merge_constraints(told, news), EDITED: edited})
+    async with writing(user_id):
+        told, edited = await shared(store, user_id)
+        news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
+        await keep(store, user_id, {TOLD: told, EDITED: edited}, {TOLD: merge_constraints(told, news), EDITED: edited})
+
+
+def writing(user_id: str) -> asyncio.Lock:
+    """Return the lock under which a user's lists are read and written, so that no change of this process is lost."""
+    key = user_id, id(asyncio.get_running_loop())
+    lock = _writing.get(key)
+    if lock is None:
+        lock = _writing[key] = asyncio.Lock()
+    return lock
+
+
+_writing: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
 
 
 async def keep(store: BaseStore, user_id: str, before: Lists, after: Lists) -> set[str]:

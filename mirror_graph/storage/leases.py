@@ -41,14 +41,16 @@ async def leased(records: Records, thread_id: str) -> AsyncIterator[None]:
 
 
 async def _keep(records: Records, thread_id: str, holder: str) -> None:
-    """Renew a lease until it is lost: taken by another, or run out while the database could not be asked."""
+    """Renew a lease until it is lost: taken by another, or run out while the database was away or silent."""
     loop = asyncio.get_running_loop()
     held = loop.time()
     while loop.time() - held < LEASE_SECONDS:
         await asyncio.sleep(LEASE_SECONDS / 5)
+        asked = loop.time()
         try:
-            if not await records.take(thread_id, holder):
-                return
-            held = loop.time()
+            async with asyncio.timeout_at(held + LEASE_SECONDS):
+                if not await records.take(thread_id, holder):
+                    return
+            held = asked
         except Exception:
             log.exception("the lease of thread %s could not be renewed", thread_id)

@@ -42,7 +42,8 @@ class Frame(NamedTuple):
 class Language(NamedTuple):
     """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
 
-    A list ends at an `aside`, a comma that opens a clause: "allergic to shellfish, one prawn put me in hospital".
+    A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
+    hospital", "afraid of snakes and freeze".
     """
 
     code: str
