@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -76,26 +78,51 @@ class Throughput:
 def throughput(plan: Plan, *, delay: float = 0.05) -> Throughput:
     """Run a plan against an endpoint of a known delay; ideal is every connection busy all the time.
 
-    The clock starts with the first call and stops with the last: what loading Inspect takes is left out.
+    The endpoint has a process of its own, so that it takes none of the harness's time. The clock starts with the
+    first call and stops with the last: what loading Inspect takes is left out.
     """
-    with tempfile.TemporaryDirectory() as folder, pretend(plan.setup.reply_tokens, delay) as endpoint:
-        run(replace(plan, model="openai:rehearsal", judge="openai:judge"), Path(folder), display="none")
+    command = [sys.executable, "-m", __name__, str(plan.setup.reply_tokens), str(delay)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as apart,
+    ):
+        assert apart.stdout is not None
+        with _talking_to(apart.stdout.readline().strip()):
+            run(replace(plan, model="openai:rehearsal", judge="openai:judge"), Path(folder), display="none")
+        served = json.loads(apart.communicate()[0])
+    return Throughput(served["calls"], served["seconds"], served["calls"] * delay / plan.connections)
+
+
+def _serve_apart(reply_tokens: int, delay: float) -> None:
+    """Serve until standard input ends; print the address first, and last how many calls came in how many seconds."""
+    with _endpoint(reply_tokens, delay) as endpoint:
+        print(endpoint.url, flush=True)
+        sys.stdin.read()
+        started = min(call.started for call in endpoint.calls)
         ended = max(call.ended or time.monotonic() for call in endpoint.calls)
-        seconds = ended - min(call.started for call in endpoint.calls)
-        return Throughput(len(endpoint.calls), seconds, len(endpoint.calls) * delay / plan.connections)
+        print(json.dumps({"calls": len(endpoint.calls), "seconds": ended - started}))
 
 
 @contextmanager
-def pretend(reply_tokens: int, delay: float = 0.0) -> Iterator[Endpoint]:
-    """Serve replies of that length, and let `openai:` models talk to it."""
+def pretend(reply_tokens: int) -> Iterator[Endpoint]:
+    """Serve replies of that length at once, and let `openai:` models talk to it."""
+    with _endpoint(reply_tokens, 0.0) as endpoint, _talking_to(endpoint.url):
+        yield endpoint
+
+
+def _endpoint(reply_tokens: int, delay: float) -> Endpoint:
+    return Endpoint(lambda call: Answer(_text(call, reply_tokens), delay=delay))
+
+
+@contextmanager
+def _talking_to(url: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY")}
-    with Endpoint(lambda call: Answer(_text(call, reply_tokens), delay=delay)) as endpoint:
-        os.environ.update(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
-        try:
-            yield endpoint
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
+    os.environ.update(OPENAI_BASE_URL=url, OPENAI_API_KEY="none")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _text(call: Call, reply_tokens: int) -> str:
@@ -108,3 +135,7 @@ def _text(call: Call, reply_tokens: int) -> str:
         )
     longest = call.body.get("max_tokens") or call.body.get("max_completion_tokens") or reply_tokens
     return "word " * min(int(longest * 0.8), 240)
+
+
+if __name__ == "__main__":
+    _serve_apart(int(sys.argv[1]), float(sys.argv[2]))

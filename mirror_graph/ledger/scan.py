@@ -120,7 +120,7 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
 
 def _spoken(words: str) -> list[Language]:
     """Return the languages a sentence may be in, the one with the most cues first."""
-    cues = [(len(language.cue.findall(words)), language) for language in lexicon().languages]
+    cues = [(sum(1 for _ in language.cue.finditer(words)), language) for language in lexicon().languages]
     return [language for count, language in sorted(cues, key=lambda cue: -cue[0]) if count]
 
 

@@ -7,8 +7,10 @@ a line break between two, that stand as `{name}` in any pattern. Patterns meet f
 """
 
 import re
+import sys
 import tomllib
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -16,6 +18,37 @@ from mirror_graph.ledger.folding import fold_character
 from mirror_graph.state.values import Kind, Severity
 
 _BETWEEN = re.compile(r" [|] |\n")
+
+
+class Pattern:
+    """A regular expression that is compiled when it is first asked for: a message needs few of the 700.
+
+    `words` are what stands for `{name}` in it, and in them.
+    """
+
+    def __init__(self, source: str, words: Mapping[str, str] | None = None) -> None:
+        self._source = source
+        self._words = words or {}
+
+    def match(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        """Match at `start`."""
+        return self._compiled.match(text, start, end)
+
+    def search(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        """Find the first match between `start` and `end`."""
+        return self._compiled.search(text, start, end)
+
+    def finditer(self, text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[re.Match[str]]:
+        """Find every match between `start` and `end`."""
+        return self._compiled.finditer(text, start, end)
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        """Put in the words that the source names, and those that they name, spelt as folded text is."""
+        source = self._source
+        while (filled := re.sub(r"\{([a-z_]+)\}", lambda name: self._words[name[1]], source)) != source:
+            source = filled
+        return re.compile("".join(letter if letter.isascii() else fold_character(letter) for letter in _joined(source)))
 
 
 class Rule(NamedTuple):
@@ -28,14 +61,14 @@ class Rule(NamedTuple):
     kind: Kind
     severity: Severity
     intense: Severity
-    pattern: re.Pattern[str]
-    danger: re.Pattern[str] | None
+    pattern: Pattern
+    danger: Pattern | None
 
 
 class Frame(NamedTuple):
     """Who speaks and the verb, and what may follow."""
 
-    pattern: re.Pattern[str]
+    pattern: Pattern
     predicates: list[Rule]
 
 
@@ -49,16 +82,16 @@ class Language(NamedTuple):
     code: str
     frames: list[Frame]
     statements: list[Rule]
-    others: re.Pattern[str]
-    cue: re.Pattern[str]
-    separators: re.Pattern[str]
-    joins: re.Pattern[str]
-    unreal: re.Pattern[str]
-    undone: re.Pattern[str]
-    intense: re.Pattern[str]
-    deadly: re.Pattern[str]
-    first: re.Pattern[str] = re.compile("(?!)")
-    aside: re.Pattern[str] = re.compile("(?!)")
+    others: Pattern
+    cue: Pattern
+    separators: Pattern
+    joins: Pattern
+    unreal: Pattern
+    undone: Pattern
+    intense: Pattern
+    deadly: Pattern
+    first: Pattern = Pattern("(?!)")
+    aside: Pattern = Pattern("(?!)")
 
 
 class Lexicon(NamedTuple):
@@ -70,7 +103,7 @@ class Lexicon(NamedTuple):
 
 @cache
 def lexicon() -> Lexicon:
-    """Read and compile every language."""
+    """Read every language."""
     tables = [
         tomllib.loads(entry.read_text(encoding="utf-8"))
         for entry in files("mirror_graph.ledger.lexicon").iterdir()
@@ -84,17 +117,17 @@ def lexicon() -> Lexicon:
 
 def _language(table: dict[str, Any]) -> Language:
     words = {name: _alternatives(text) for name, text in table["words"].items()}
-    dangers = {name: _compiled(pattern, words) for name, pattern in table["dangers"].items()}
+    dangers = {name: Pattern(pattern, words) for name, pattern in table["dangers"].items()}
     rules: dict[str, list[Rule]] = {name: [] for name in table["frames"]}
     for entry in table["predicates"]:
         for name in entry["after"]:
             rules[name] += _rules(entry, words, dangers)
     return Language(
         code=table["code"],
-        frames=[Frame(_compiled(_subject(frame), words), rules[name]) for name, frame in table["frames"].items()],
+        frames=[Frame(Pattern(_subject(frame), words), rules[name]) for name, frame in table["frames"].items()],
         statements=[rule for entry in table["statements"] for rule in _rules(entry, words, dangers)],
-        others=_compiled("{relation}", words),
-        **{name: _compiled(pattern, words) for name, pattern in table["marks"].items()},
+        others=Pattern("{relation}", words),
+        **{name: Pattern(pattern, words) for name, pattern in table["marks"].items()},
     )
 
 
@@ -104,11 +137,11 @@ def _subject(frame: dict[str, str]) -> str:
     return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}{{0,5}}+\s?"
 
 
-def _rules(entry: dict[str, Any], words: dict[str, str], dangers: dict[str, re.Pattern[str]]) -> list[Rule]:
+def _rules(entry: dict[str, Any], words: dict[str, str], dangers: dict[str, Pattern]) -> list[Rule]:
     severity = entry["severity"]
     danger = dangers[entry["danger"]] if "danger" in entry else None
     return [
-        Rule(entry["kind"], severity, entry.get("intense", severity), _compiled(pattern, words), danger)
+        Rule(entry["kind"], severity, entry.get("intense", severity), Pattern(pattern, words), danger)
         for pattern in entry["says"]
     ]
 
@@ -119,10 +152,3 @@ def _alternatives(text: str) -> str:
 
 def _joined(lines: str) -> str:
     return "".join(lines.split("\n"))
-
-
-def _compiled(pattern: str, words: dict[str, str]) -> re.Pattern[str]:
-    """Put in the words that `pattern` names, and those that they name, spelt as folded text is."""
-    while (filled := re.sub(r"\{([a-z_]+)\}", lambda name: words[name[1]], pattern)) != pattern:
-        pattern = filled
-    return re.compile("".join(letter if letter.isascii() else fold_character(letter) for letter in _joined(pattern)))
