@@ -1,10 +1,17 @@
 """The ledger as it holds in this run: the thread's own, and what the user's store adds to it."""
 
+from collections.abc import Sequence
+
+from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
+from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.ledger.merging import heeded
 from mirror_graph.ledger.sharing import share, shared, with_users_word
 from mirror_graph.nodes.asking import choices
 from mirror_graph.state import MindState, MirrorContext, SafetyConstraint
+from mirror_graph.state.constraints import active
+from mirror_graph.state.window import unanswered
 
 
 async def known(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
@@ -12,12 +19,23 @@ async def known(state: MindState, runtime: Runtime[MirrorContext]) -> list[Safet
     return await _with_users_word(state["constraints"], runtime)
 
 
-async def known_or_stored(state: MindState, runtime: Runtime[MirrorContext]) -> tuple[list[SafetyConstraint], str]:
-    """Return the ledger as `known` does; where the user's store is away, the thread's own, and the error's class."""
+async def to_heed(
+    state: MindState, messages: Sequence[AnyMessage], runtime: Runtime[MirrorContext]
+) -> tuple[list[SafetyConstraint], str]:
+    """Return the dangers a reply is to heed, the gravest first: the ledger, and what was told since the last pass.
+
+    The user's own edits outrank what they said before, and not what they say now. Where the user's store is away,
+    it is the thread's own ledger, and the error's class.
+    """
+    heard = listen(messages, state["turn"])
+    new = {message.id for message in unanswered(messages)}
+    before, now = (scanned([it for it in heard if (it.message in new) is said]) for said in (False, True))
+    ledger, away = heeded(state["constraints"], before), ""
     try:
-        return await known(state, runtime), ""
+        ledger = await _with_users_word(ledger, runtime)
     except Exception as error:
-        return state["constraints"], type(error).__name__
+        away = type(error).__name__
+    return active(heeded(ledger, now)), away
 
 
 async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:

@@ -22,16 +22,14 @@ from langgraph.runtime import Runtime
 
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.ledger.merging import heeded
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
-from mirror_graph.nodes.known import known_or_stored
+from mirror_graph.nodes.known import to_heed
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
-from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -52,9 +50,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
     messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
-    ledger, away = await known_or_stored(state, runtime)
-    heard = listen(messages, state["turn"])
-    entries = active(heeded(ledger, scanned(heard)))
+    entries, away = await to_heed(state, messages, runtime)
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
@@ -73,7 +69,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     )
     forgotten = {message.id for message in gone}
     # No pass will read what leaves unthought, so what was heard in it is written down now.
-    unread = scanned([it for it in heard if it.message in forgotten], time.time())
+    unread = scanned([it for it in listen(messages, state["turn"]) if it.message in forgotten], time.time())
     update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage, "constraints": unread}
     failed = {**seen.failures, "recall": away}
     update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}

@@ -139,6 +139,19 @@ async def test_the_users_own_edit_wins_over_a_later_thought(endpoint: Endpoint, 
         assert 'allergy: "latex"' in asked(endpoint.calls, "talker")[-1]
 
 
+async def test_what_a_user_erases_stays_erased_while_its_words_are_in_the_window(
+    endpoint: Endpoint, database: str | None
+) -> None:
+    async with open_mirror(database, context=replace(CONTEXT, thinking="off")) as mirror:
+        conversation, ana = mirror.conversation("t", user_id="ana"), mirror.user("ana")
+        await conversation.say("I'm allergic to peanuts.")
+        await ana.forget(constraint_id("allergy", "peanuts", "user"))
+        await conversation.say("What shall we do tomorrow?")
+        assert 'allergy: "peanuts"' not in asked(endpoint.calls, "talker")[-1]
+        await conversation.say("The test came back: I'm allergic to peanuts after all.")
+        assert 'allergy: "peanuts"' in asked(endpoint.calls, "talker")[-1]
+
+
 async def test_what_a_user_erases_stays_erased(endpoint: Endpoint, database: str | None) -> None:
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation, ana = mirror.conversation("t", user_id="ana"), mirror.user("ana")
