@@ -345,7 +345,7 @@ async def told_once(words: str) -> list[Any]:
         conversation = mirror.conversation("t")
         await conversation.say(words)
         await conversation.settle()
-        return active((await conversation.mind()).constraints)
+        return active(list((await conversation.mind()).constraints))
 
 
 async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpoint, voices: Voices) -> None:

@@ -27,7 +27,7 @@ from mirror_graph.ledger.sharing import (
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT
 from mirror_graph.state.text import clean
-from mirror_graph.state.values import Kind, Severity, Status
+from mirror_graph.state.values import Kind, Severity, Source, Status
 
 EXPORT_VERSION = 1
 
@@ -109,10 +109,11 @@ class User:
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
                 edited = cast(SafetyConstraint, {**entry, **changes})
-                edited["source"] = {**entry["source"], "at": time.time()}
+                source: Source = {**entry["source"], "at": time.time()}
                 if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "whose")):
-                    edited["source"] |= {"quote": edited["about"], "message": "", "turn": 0}
+                    source = {**source, "quote": edited["about"], "message": "", "turn": 0}
                     edited.pop("touches", None)
+                edited["source"] = source
                 return await self._edited(edited)
         raise UnknownConstraintError(constraint_id)
 
