@@ -74,14 +74,24 @@ def served(voices: Mapping[str, Voice], *, model: str, seed: int) -> Iterator[Pr
     script = json.dumps({"voices": {role: asdict(voice) for role, voice in voices.items()}, "seed": seed})
     with subprocess.Popen([sys.executable, "-m", __name__, script], stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            if not url:
-                raise ConfigurationError("the endpoint did not start: pip install 'mirror-graph[bench]'")
-            with environment(OPENAI_BASE_URL=url, OPENAI_API_KEY="none"):
+            with talking_to(server):
                 yield Provider()
         finally:
             server.kill()
+
+
+@contextmanager
+def talking_to(server: "subprocess.Popen[str]") -> Iterator[None]:
+    """Let `openai:` models talk to an endpoint whose process prints its URL first.
+
+    Raises `ConfigurationError` where it does not start.
+    """
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    if not url:
+        raise ConfigurationError("the endpoint did not start: pip install 'mirror-graph[bench]'")
+    with environment(OPENAI_BASE_URL=url, OPENAI_API_KEY="none"):
+        yield
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
 
 from mirror_graph.errors import CallError
-from mirror_graph.ledger.hearing import listen
+from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.known import known
 from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
@@ -33,11 +33,12 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     names = context.thinker_names
     heard = listen(state["messages"], state["turn"])
     remembers = MEMORY in names
+    caught = scanned(heard) if remembers else []
     ending = render(
         "joint",
         aspects="\n\n".join(task(voice) for voice in context.thinkers),
         names=", ".join(f'"{name}"' for name in names),
-        ledger=ledger_task(await known(state, runtime), heard) if remembers else "",
+        ledger=ledger_task(await known(state, runtime), caught) if remembers else "",
         notes=notes_task() if remembers else "",
     )
     prompt = stream(state, unthought(state, context), ending)
@@ -49,7 +50,7 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
         raise CallError(JOINT, "an answer without a thought", transient=True)
     update: MirrorUpdate = {"drafts": thoughts, "usage": spent(state, JOINT, turn, answer.tokens)}
     if isinstance(answer.value, LedgerNotes):
-        update["notes"] = take_notes(answer.value, heard, turn, time.time())
+        update["notes"] = take_notes(answer.value, heard, caught, turn, time.time())
     return update
 
 

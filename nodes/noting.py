@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from mirror_graph.ledger.hearing import Heard, scanned, source_of
+from mirror_graph.ledger.hearing import Heard, source_of
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in, is_of_the_user, is_stated
 from mirror_graph.prompts import quoted, render
@@ -65,12 +65,11 @@ class LedgerNotes(BaseModel):
         return [it for it in given if str(it).isdecimal()] if isinstance(given, list) else given
 
 
-def ledger_task(ledger: list[SafetyConstraint], heard: list[Heard]) -> str:
-    """Tell what the ledger holds, and what the scanner believes to have heard."""
+def ledger_task(ledger: list[SafetyConstraint], caught: list[SafetyConstraint]) -> str:
+    """Tell what the ledger holds, and what the scanner believes to have caught, numbered."""
     known = "\n".join(f"- {it['kind']}: {quoted(it['about'])}" for it in active(ledger)) or "- nothing yet"
-    candidates = enumerate(scanned(heard), 1)
-    caught = "\n".join(f"{number}. {quoted(it['source']['quote'])}" for number, it in candidates) or "- nothing"
-    return render("ledger", known=known, caught=caught)
+    numbered = (f"{number}. {quoted(it['source']['quote'])}" for number, it in enumerate(caught, 1))
+    return render("ledger", known=known, caught="\n".join(numbered) or "- nothing")
 
 
 def notes_task() -> str:
@@ -78,11 +77,14 @@ def notes_task() -> str:
     return render("ledger_notes", kinds=", ".join(get_args(Kind)))
 
 
-def take_notes(answer: LedgerNotes, heard: list[Heard], turn: int, at: float) -> Notes:
-    """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in."""
+def take_notes(answer: LedgerNotes, heard: list[Heard], caught: list[SafetyConstraint], turn: int, at: float) -> Notes:
+    """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in.
+
+    `caught` is what `ledger_task` numbered.
+    """
     told = [entry for it in answer.told if (entry := _borne_out(it, heard, at))]
     taken_back = [source for quote in answer.taken_back if (source := source_of(quote, heard, at))]
-    no_danger = [it["id"] for number, it in enumerate(scanned(heard), 1) if number in answer.no_danger]
+    no_danger = [it["id"] for number, it in enumerate(caught, 1) if number in answer.no_danger]
     return {"turn": turn, "told": told, "taken_back": taken_back, "no_danger": no_danger}
 
 

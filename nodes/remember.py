@@ -5,7 +5,7 @@ import time
 from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
-from mirror_graph.ledger.hearing import listen
+from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.known import known
 from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
@@ -35,14 +35,15 @@ async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorU
     context = choices(runtime)
     turn = last_turn(state["messages"])
     heard = listen(state["messages"], state["turn"])
-    ledger = ledger_task(await known(state, runtime), heard)
+    caught = scanned(heard)
+    ledger = ledger_task(await known(state, runtime), caught)
     ending = render("memory_answer", task=task(MEMORY), ledger=ledger, notes=notes_task())
     prompt = stream(state, unthought(state, context), ending)
     answer = await ask_structured(MEMORY, prompt, Memory, context, turn, THOUGHT_TOKENS + NOTES_TOKENS, plain_thought)
     draft = thought(MEMORY, turn, answer.value.thought)
     return {
         "drafts": [draft] if draft["text"] else [],
-        "notes": take_notes(answer.value, heard, turn, time.time()),
+        "notes": take_notes(answer.value, heard, caught, turn, time.time()),
         "usage": spent(state, MEMORY, turn, answer.tokens),
     }
 

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.host.reply import Opening
-from mirror_graph.ledger.hearing import Heard
+from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.narrative import checked
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.noting import ledger_task, notes_task
@@ -83,7 +83,7 @@ def test_the_joint_task(snapshot: SnapshotAssertion) -> None:
 
 def test_the_memory_task_with_its_ledger(snapshot: SnapshotAssertion) -> None:
     heard = Heard(1, "m", 'I\'m "allergic" to\nbees. I have a phobia of spiders.')
-    ledger = ledger_task([entry("peanuts")], [heard])
+    ledger = ledger_task([entry("peanuts")], scanned([heard]))
     assert render("memory_answer", task=task("memory"), ledger=ledger, notes=notes_task()) == snapshot
 
 

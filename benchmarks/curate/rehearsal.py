@@ -1,7 +1,6 @@
 """A rehearsal: the run against an endpoint that pretends, to know calls, tokens and cost before they are paid for."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from mirror_graph.benchmarks.curate.results import Spent, group, read_rows
 from mirror_graph.benchmarks.curate.running import Plan, run
 from mirror_graph.benchmarks.curate.tasks import spread
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.benchmarks.voices import environment, talking_to
 
 JUDGE_CALLS = {"questions": 2, "rubric": 1}
 JUDGE_TOKENS = 250
@@ -86,8 +86,7 @@ def throughput(plan: Plan, *, delay: float = 0.05) -> Throughput:
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as apart,
     ):
-        assert apart.stdout is not None
-        with _talking_to(apart.stdout.readline().strip()):
+        with talking_to(apart):
             run(replace(plan, model="openai:rehearsal", judge="openai:judge"), Path(folder), display="none")
         served = json.loads(apart.communicate()[0])
     return Throughput(served["calls"], served["seconds"], served["calls"] * delay / plan.connections)
@@ -106,23 +105,12 @@ def _serve_apart(reply_tokens: int, delay: float) -> None:
 @contextmanager
 def pretend(reply_tokens: int) -> Iterator[Endpoint]:
     """Serve replies of that length at once, and let `openai:` models talk to it."""
-    with _endpoint(reply_tokens, 0.0) as endpoint, _talking_to(endpoint.url):
+    with _endpoint(reply_tokens, 0.0) as endpoint, environment(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none"):
         yield endpoint
 
 
 def _endpoint(reply_tokens: int, delay: float) -> Endpoint:
     return Endpoint(lambda call: Answer(_text(call, reply_tokens), delay=delay))
-
-
-@contextmanager
-def _talking_to(url: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY")}
-    os.environ.update(OPENAI_BASE_URL=url, OPENAI_API_KEY="none")
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _text(call: Call, reply_tokens: int) -> str:

@@ -22,6 +22,7 @@ class _Language(NamedTuple):
 
 class _Grammar(NamedTuple):
     languages: list[_Language]
+    overcome: re.Pattern[str]
     conditions: dict[str, re.Pattern[str]]
     bare: dict[str, re.Pattern[str]]
 
@@ -49,11 +50,12 @@ def taken_back(sentence: str, entries: Sequence[SafetyConstraint]) -> SafetyCons
         return None
     said, words = _folded(sentence), set(normalised(sentence).split())
     own = [entry for entry in active(list(entries)) if entry["whose"] == "user" and entry["status"] == "active"]
-    spoken_of = [entry for entry in own if _speaks_of(entry["kind"], said)]
+    conditions = _conditions(said)
+    spoken_of = [entry for entry in own if _condition(entry["kind"]) in conditions]
     by_name = [entry for entry in spoken_of if _names(entry) & words]
     if by_name:
         return by_name[0] if len(by_name) == 1 else None
-    by_kind = [entry for entry in spoken_of if _names_the_kind(entry["kind"], said)]
+    by_kind = [entry for entry in spoken_of if _is_bare(_condition(entry["kind"]), said)]
     return by_kind[0] if len(by_kind) == 1 else None
 
 
@@ -65,18 +67,23 @@ def _names(entry: SafetyConstraint) -> set[str]:
     return {word for word in normalised(entry["about"]).split() if len(word) > 2} - _COMMON
 
 
-def _speaks_of(kind: str, said: str) -> bool:
-    """Say whether a sentence speaks of constraints of a kind; of a kind without words of its own, any may."""
-    conditions = dict(_grammar().conditions)
-    overcome = conditions.pop("any").search(said)
-    spoken_of = {name for name, words in conditions.items() if words.search(said)}
-    own = _LIKE.get(kind, kind)
-    return own in spoken_of or (not spoken_of and bool(overcome)) or own not in conditions
+def _condition(kind: str) -> str:
+    """Return the condition by whose words a kind is spoken of, or "" for a kind without words of its own."""
+    name = _LIKE.get(kind, kind)
+    return name if name in _grammar().conditions else ""
 
 
-def _names_the_kind(kind: str, said: str) -> bool:
-    bare = _grammar().bare.get(_LIKE.get(kind, kind))
-    return bare is not None and bool(bare.search(said))
+def _conditions(said: str) -> set[str]:
+    """Return the conditions a sentence may take back: those it names, or all where it only says one is overcome."""
+    named = {name for name, words in _grammar().conditions.items() if words.search(said)}
+    if not named and _grammar().overcome.search(said):
+        named = set(_grammar().conditions)
+    return named | {""}
+
+
+def _is_bare(condition: str, said: str) -> bool:
+    """Say whether a sentence names a condition and not what it is about."""
+    return bool(condition) and bool(_grammar().bare[condition].search(said))
 
 
 def _folded(sentence: str) -> str:
@@ -87,7 +94,7 @@ def _folded(sentence: str) -> str:
 def _grammar() -> _Grammar:
     read = tomllib.loads(files("mirror_graph.ledger").joinpath("retractions.toml").read_text(encoding="utf-8"))
     conditions = read.pop("conditions")
-    bare = conditions.pop("bare")
+    overcome, bare = _spoken(conditions.pop("any")), conditions.pop("bare")
     return _Grammar(
         languages=[
             _Language(
@@ -96,6 +103,11 @@ def _grammar() -> _Grammar:
             )
             for it in read.values()
         ],
-        conditions={name: re.compile(rf"(?<!\w)\w*(?:{words})") for name, words in conditions.items()},
+        overcome=overcome,
+        conditions={name: _spoken(words) for name, words in conditions.items()},
         bare={name: re.compile(bare.replace("{condition}", words)) for name, words in conditions.items()},
     )
+
+
+def _spoken(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)\w*(?:{words})")
