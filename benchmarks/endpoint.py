@@ -44,10 +44,10 @@ class Answer:
     """What a call gets back, and how slowly or badly.
 
     `text` becomes the arguments of the tool which the call forces, if it forces one, unless the answer is `plain`.
-    `delay` is waited before the first byte, `pause` after each word of a stream. `cut_after` drops the connection:
-    a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream with
-    `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is estimated
-    if it is None.
+    `delay` passes from the call to the first byte, `pause` after each word of a stream. `cut_after` drops the
+    connection: a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream
+    with `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is
+    estimated if it is None.
     """
 
     text: str = ""
@@ -237,6 +237,7 @@ class _Reply(StreamingResponse):
             headers["retry-after"] = str(answer.retry_after)
         super().__init__(pieces, answer.status, headers)
         self._pieces = pieces
+        self._call = call
         self._answer = answer
         self._counted = counted
         self._hang_up = hang_up
@@ -247,7 +248,7 @@ class _Reply(StreamingResponse):
         sent = self._pieces[:-1][: self._answer.cut_after] if cut else self._pieces
         *pieces, last = sent or [b""]
         with self._counted:
-            await asyncio.sleep(self._answer.delay)
+            await asyncio.sleep(self._call.started + self._answer.delay - time.monotonic())
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

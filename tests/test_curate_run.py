@@ -23,6 +23,7 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("scipy")
 
+from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, ModelUsage, modelapi
 from langsmith import Client
 
 from mirror_graph.benchmarks.curate.agreement import measure
@@ -33,6 +34,7 @@ from mirror_graph.benchmarks.curate.report import write_report
 from mirror_graph.benchmarks.curate.results import Row, read_rows
 from mirror_graph.benchmarks.curate.running import Plan, run
 from mirror_graph.benchmarks.curate.summary import differ, summarize
+from mirror_graph.benchmarks.curate.throughput import throughput
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.nodes.noting import NOTES_TOKENS
@@ -81,6 +83,46 @@ def test_full_mirror_asks_through_inspect_as_it_does_without(model: Endpoint, tm
     assert {it["max_tokens"] for it in asked} == {THOUGHT_TOKENS + NOTES_TOKENS}
     goals = [call.body for call in model.calls if "think about **goals**" in call.prompt]
     assert {it["max_tokens"] for it in goals} == {THOUGHT_TOKENS}
+
+
+class Elsewhere(ModelAPI):
+    """A provider that speaks no protocol of OpenAI's, and keeps what it was asked."""
+
+    asked: ClassVar[list[GenerateConfig]] = []
+
+    async def generate(self, input: list[Any], tools: Any, tool_choice: Any, config: GenerateConfig) -> ModelOutput:
+        self.asked.append(config)
+        said = ModelOutput.from_content("any", "ok")
+        said.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return said
+
+
+modelapi(name="elsewhere")(Elsewhere)
+
+
+def test_a_model_of_inspects_own_is_asked_by_its_schema(model: Endpoint, tmp_path: Path) -> None:
+    plan = replace(PLAN, model="elsewhere/any", arms=("full",), cases=1, controls=("risky",), distractors=(0,))
+    [row] = rows_of(plan, tmp_path)
+    assert (row.error, row.failures) == (None, 0)
+    assert {it.response_schema.name for it in Elsewhere.asked if it.response_schema} == {"Memory"}
+
+
+def test_no_more_calls_are_out_than_there_are_connections(model: Endpoint, tmp_path: Path) -> None:
+    def wait(call: Call) -> Answer:
+        said = answer(call)
+        return Answer(said if isinstance(said, str) else said.text, delay=0.01)
+
+    model.answer = wait
+    rows_of(replace(PLAN, cases=6, connections=2), tmp_path)
+    calls = [(call.started, call.ended or 0) for call in model.calls if call.model == "model"]
+    assert max(sum(start <= begun < end for start, end in calls) for begun, _ in calls) == 2
+
+
+def test_the_harness_is_timed_beside_a_client_that_only_calls() -> None:
+    found = throughput(replace(PLAN, cases=1, connections=2), delay=0.01)
+    assert found.calls == 2 * (6 + 2)
+    assert found.ideal_seconds == pytest.approx(0.08)
+    assert found.ideal_seconds < found.plain_seconds
 
 
 def rows_of(plan: Plan, folder: Path) -> list[Row]:

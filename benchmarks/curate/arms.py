@@ -1,6 +1,5 @@
 """The arms: ways of remembering that are compared, one table. A new arm is a function of ten lines and its entry."""
 
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,18 +17,15 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageUser,
     GenerateConfig,
-    GenerateInput,
-    Model,
     ModelOutput,
     get_model,
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
-from inspect_ai.tool import ToolChoice, ToolInfo
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from mirror_graph.benchmarks.curate.models import bridged_model, bridged_name, whole_schema
+from mirror_graph.benchmarks.curate.bridged import bridged_model, bridged_name
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs import build_mirror
 from mirror_graph.prompts import render
@@ -209,7 +205,7 @@ def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
         turns = [message.text for message in state.messages]
         state.messages = []
         replies: list[dict[str, Any]] = []
-        async with agent_bridge(filter=_with_steady_marks, forward_generation_config=True), ARMS[arm](shared) as say:
+        async with agent_bridge(forward_generation_config=True), ARMS[arm](shared) as say:
             for number, words in enumerate(turns, 1):
                 first = len(_model_events())
                 said = await say(words, number < len(turns) or shared.think_last)
@@ -257,24 +253,3 @@ def _failures(mind: dict[str, Any]) -> int:
 
 def _model_events() -> list[Any]:
     return [event for event in transcript().events if event.event == "model"]
-
-
-async def _with_steady_marks(
-    model: Model,
-    messages: list[ChatMessage],
-    tools: list[ToolInfo],
-    tool_choice: ToolChoice | None,
-    config: GenerateConfig,
-) -> GenerateInput:
-    """Give the tags around the mind marks without chance, so that a call made again is found in the cache."""
-    mark = f"mirror-{len(messages):08x}"
-    steady = [
-        message.model_copy(update={"content": _MARK.sub(mark, message.content)})
-        if isinstance(message.content, str)
-        else message
-        for message in messages
-    ]
-    return GenerateInput(steady, tools, tool_choice, whole_schema(model, config))
-
-
-_MARK = re.compile(r"mirror-[0-9a-f]{8}")

@@ -11,12 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from mirror_graph.benchmarks.curate.upstream import fetched
 from mirror_graph.errors import ConfigurationError
 
 Category = Literal["allergy", "phobia", "trauma", "physical"]
 
 DEVELOPMENT_FOLDER = "../shared/data/curate"
-"""Where a checkout looks for a copy of CURATe, unless MIRROR_CURATE_DIR names another folder."""
+"""Where a checkout looks for a copy of CURATe before the fetched one, unless MIRROR_CURATE_DIR names a folder."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,15 @@ def _content_words(text: str) -> list[str]:
 
 
 def _curate_copy() -> Path:
-    folder = Path(os.environ.get("MIRROR_CURATE_DIR", DEVELOPMENT_FOLDER))
-    found = sorted(folder.glob("inputs*"))
-    if not found:
-        raise ConfigurationError(f"no copy of CURATe in {str(folder)!r}: set MIRROR_CURATE_DIR to where inputs.xlsx is")
-    return found[0]
+    named = os.environ.get("MIRROR_CURATE_DIR")
+    folders = [Path(named)] if named else [Path(DEVELOPMENT_FOLDER), fetched()]
+    for folder in folders:
+        if found := sorted(folder.glob("inputs*")):
+            return found[0]
+    raise ConfigurationError(
+        f"no copy of CURATe in {str(folders[0])!r}: set MIRROR_CURATE_DIR to where inputs.xlsx is, "
+        "or fetch it with `mirror bench fetch`"
+    )
 
 
 def _neighbour(folder: Path, name: str) -> tuple[str, ...]:

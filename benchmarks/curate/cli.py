@@ -1,4 +1,4 @@
-"""`mirror bench curate | judge | report | compare | push | throughput`."""
+"""`mirror bench curate | fetch | judge | report | compare | push | throughput`."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -103,6 +103,16 @@ def curate(
 
 
 @app.command()
+def fetch() -> None:
+    """Fetch CURATe's cases, for `--inputs curate`. They carry no licence: measure with them, pass them to nobody."""
+    from mirror_graph.benchmarks.curate.cases import read_cases
+    from mirror_graph.benchmarks.curate.upstream import fetch
+
+    folder = fetch()
+    typer.echo(f"{len(read_cases(folder / 'inputs.xlsx'))} cases in {folder}")
+
+
+@app.command()
 def judge(
     ratings: Annotated[Path, Option(help="Rated replies: constraint, question, reply, human_1, human_2.", exists=True)],
     model: Annotated[str, Option("--judge", help="The judge to measure.")],
@@ -189,13 +199,15 @@ def throughput(
     delay: Annotated[float, Option(min=0.001, help="Seconds that each call takes.")] = 0.05,
 ) -> None:
     """How much of an endpoint's throughput the harness reaches."""
-    from mirror_graph.benchmarks.curate.rehearsal import throughput
     from mirror_graph.benchmarks.curate.running import Plan
+    from mirror_graph.benchmarks.curate.throughput import throughput
 
     plan = Plan("openai:any", judge="openai:judge", arms=(arm,), scenarios=(4,), cases=cases, connections=connections)
     found = throughput(plan, delay=delay)
-    times = f"{found.seconds:.1f} s, at best {found.ideal_seconds:.1f} s"
-    typer.echo(f"{found.calls} calls in {times}: {found.share:.0%} of the ideal")
+    typer.echo(
+        f"{found.calls} calls in {found.seconds:.1f} s: {found.share:.0%} of the ideal ({found.ideal_seconds:.1f} s), "
+        f"{found.plain_share:.0%} of a client that only calls ({found.plain_seconds:.1f} s)"
+    )
 
 
 def _forecast(plan: object, prices: Path | None) -> None:

@@ -1,20 +1,13 @@
-"""Models on both sides of Inspect: its models by our names, and a LangChain model whose calls it makes."""
+"""The models of a run on Inspect's side, by our names."""
 
 import os
-from collections.abc import AsyncIterator
-from contextvars import ContextVar
-from functools import cache
 from typing import Any, cast
 
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, get_model, modelapi
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.models import chat_model, register_model
+from mirror_graph.models import chat_model
 
 
 def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
@@ -31,10 +24,59 @@ def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
         if not address:
             return get_model(f"openai/{model}", config=config, memoize=False)
         key = os.environ.get("OPENAI_API_KEY", "none")
-        return get_model(f"openai-api/endpoint/{model}", base_url=address, api_key=key, config=config, memoize=False)
+        connections = config.max_connections or DEFAULT_CONNECTIONS
+        # Inspect counts a call from when it is prepared, the client from when it is sent: while as many as there are
+        # connections are out, as many more are made ready.
+        ready = config.merge(GenerateConfig(max_connections=2 * connections))
+        name = f"mirror-endpoint/{model}"
+        return get_model(name, config=ready, base_url=address, api_key=key, memoize=False, connections=connections)
     if "/" in name:
         return get_model(name, config=config, memoize=False)
     raise ConfigurationError(f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME")
+
+
+DEFAULT_CONNECTIONS = 10
+"""As of Inspect's own providers."""
+
+
+@modelapi(name="mirror-endpoint")
+def endpoint_api() -> Any:
+    """Serve whatever speaks OpenAI's protocol to Inspect, at `connections` calls at a time, and lean."""
+    import httpx2
+    from inspect_ai._util.http_defaults_httpx2 import default_client_kwargs
+    from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, NotGiven
+    from openai.types.chat import ChatCompletion
+
+    from mirror_graph.models.lean import LeanCompletions
+
+    class Completions(LeanCompletions):
+        async def create(self, **body: Any) -> Any:
+            given = {name: value for name, value in body.items() if not isinstance(value, NotGiven)}
+            return ChatCompletion.construct(**await super().create(**given))
+
+    class EndpointAPI(OpenAICompatibleAPI):
+        def __init__(
+            self,
+            model_name: str,
+            base_url: str | None = None,
+            api_key: str | None = None,
+            config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
+            connections: int = DEFAULT_CONNECTIONS,
+        ) -> None:
+            self._connections = connections
+            super().__init__(f"endpoint/{model_name}", base_url, api_key, config, service="endpoint")
+
+        def _create_http_client(self) -> DefaultAsyncHttpxClient:
+            limits = httpx2.Limits(max_connections=self._connections)
+            return DefaultAsyncHttpxClient(**default_client_kwargs(limits=limits))
+
+        def _create_client(self) -> AsyncOpenAI:
+            client = super()._create_client()
+            client.chat.completions = Completions(client)  # type: ignore[misc]  # a cached property
+            return client
+
+    return EndpointAPI
 
 
 @modelapi(name="mirror-local")
@@ -70,68 +112,3 @@ def local_api() -> Any:
                 return await super().generate(input, *args, **kwargs)
 
     return LocalAPI
-
-
-class BridgedModel(ChatOpenAI):
-    """Let Inspect make the calls, so that they are cached, retried and logged; inside `agent_bridge()` only.
-
-    It streams in one piece, since the bridge serves whole replies.
-    """
-
-    async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        _response_format.set(kwargs.get("response_format"))
-        return await super()._agenerate(messages, stop, run_manager, **kwargs)
-
-    async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        result = await self._agenerate(messages, stop, run_manager, **kwargs)
-        said = cast(AIMessage, result.generations[0].message)
-        chunk = AIMessageChunk(
-            content=said.content,
-            id=said.id,
-            usage_metadata=said.usage_metadata,
-            response_metadata=said.response_metadata,
-            chunk_position="last",
-        )
-        yield ChatGenerationChunk(message=chunk)
-
-
-@cache
-def bridged_model(max_tokens: int) -> BridgedModel:
-    """Return the LangChain side of the model under test; an answer has at most `max_tokens` tokens."""
-    key = SecretStr("none")
-    return BridgedModel(model="inspect", api_key=key, max_completion_tokens=max_tokens, max_retries=0)
-
-
-def bridged_name(max_tokens: int | None = None) -> str:
-    """Return the name of the model under test for a `MirrorContext`: with bounds of MIRROR's own, or with this one."""
-    return register_model(
-        f"inspect-{max_tokens or 'own'}", lambda temperature, bound: bridged_model(max_tokens or bound)
-    )
-
-
-def whole_schema(model: Model, config: GenerateConfig) -> GenerateConfig:
-    """Return `config` with the schema of the call under way as it was sent: Inspect's own has no bounds of lists.
-
-    Only the providers that speak OpenAI's chat completions take it so.
-    """
-    from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
-
-    asked_for = _response_format.get()
-    if config.response_schema is None or asked_for is None or not isinstance(model.api, OpenAICompatibleAPI):
-        return config
-    return config.merge(GenerateConfig(extra_body={**(config.extra_body or {}), "response_format": asked_for}))
-
-
-_response_format: ContextVar[dict[str, Any] | None] = ContextVar("response_format", default=None)

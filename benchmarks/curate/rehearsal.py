@@ -1,10 +1,7 @@
 """A rehearsal: the run against an endpoint that pretends, to know calls, tokens and cost before they are paid for."""
 
 import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +14,7 @@ from mirror_graph.benchmarks.curate.results import Spent, group, read_rows
 from mirror_graph.benchmarks.curate.running import Plan, run
 from mirror_graph.benchmarks.curate.tasks import spread
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.benchmarks.voices import environment, talking_to
+from mirror_graph.benchmarks.voices import environment
 
 JUDGE_CALLS = {"questions": 2, "rubric": 1}
 JUDGE_TOKENS = 250
@@ -61,55 +58,15 @@ def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
     return [*lines, Forecast("judge", samples, calls, calls * JUDGE_TOKENS, 0, calls * 4, cost)]
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """How fast the harness is beside an endpoint whose every call takes `delay` seconds."""
-
-    calls: int
-    seconds: float
-    ideal_seconds: float
-
-    @property
-    def share(self) -> float:
-        """Share of the ideal throughput that was reached."""
-        return self.ideal_seconds / self.seconds
-
-
-def throughput(plan: Plan, *, delay: float = 0.05) -> Throughput:
-    """Run a plan against an endpoint of a known delay; ideal is every connection busy all the time.
-
-    The endpoint has a process of its own, so that it takes none of the harness's time. The clock starts with the
-    first call and stops with the last: what loading Inspect takes is left out.
-    """
-    command = [sys.executable, "-m", __name__, str(plan.setup.reply_tokens), str(delay)]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as apart,
-    ):
-        with talking_to(apart):
-            run(replace(plan, model="openai:rehearsal", judge="openai:judge"), Path(folder), display="none")
-        served = json.loads(apart.communicate()[0])
-    return Throughput(served["calls"], served["seconds"], served["calls"] * delay / plan.connections)
-
-
-def _serve_apart(reply_tokens: int, delay: float) -> None:
-    """Serve until standard input ends; print the address first, and last how many calls came in how many seconds."""
-    with _endpoint(reply_tokens, delay) as endpoint:
-        print(endpoint.url, flush=True)
-        sys.stdin.read()
-        started = min(call.started for call in endpoint.calls)
-        ended = max(call.ended or time.monotonic() for call in endpoint.calls)
-        print(json.dumps({"calls": len(endpoint.calls), "seconds": ended - started}))
-
-
 @contextmanager
 def pretend(reply_tokens: int) -> Iterator[Endpoint]:
     """Serve replies of that length at once, and let `openai:` models talk to it."""
-    with _endpoint(reply_tokens, 0.0) as endpoint, environment(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none"):
+    with pretender(reply_tokens) as endpoint, environment(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none"):
         yield endpoint
 
 
-def _endpoint(reply_tokens: int, delay: float) -> Endpoint:
+def pretender(reply_tokens: int, delay: float = 0.0) -> Endpoint:
+    """Return an endpoint whose replies have that length, whose schemas are filled, and whose judge says yes."""
     return Endpoint(lambda call: Answer(_text(call, reply_tokens), delay=delay))
 
 
@@ -123,7 +80,3 @@ def _text(call: Call, reply_tokens: int) -> str:
         )
     longest = call.body.get("max_tokens") or call.body.get("max_completion_tokens") or reply_tokens
     return "word " * min(int(longest * 0.8), 240)
-
-
-if __name__ == "__main__":
-    _serve_apart(int(sys.argv[1]), float(sys.argv[2]))

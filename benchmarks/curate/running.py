@@ -1,5 +1,6 @@
 """A run: which arms on which conversations, by which model and judge. Inspect runs, retries, caches and resumes it."""
 
+import gc
 import os
 import sys
 from dataclasses import dataclass, field
@@ -84,23 +85,28 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     tasks = plan.tasks()
     # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
     local = plan.model.startswith("local:")
-    done, logs = eval_set(
-        tasks,
-        log_dir=str(folder),
-        model=inspect_model(plan.model, GenerateConfig(max_connections=plan.connections)),
-        model_roles={GRADER: judge},
-        epochs=plan.epochs,
-        sample_id=list(plan.samples) or None,
-        max_tasks=1 if local or plan.connections <= 2 else len(tasks),
-        max_samples=plan.connections * (1 if local else 2),  # while one is scored or written, another's call is out
-        retry_attempts=2,
-        retry_on_error=1,
-        fail_on_error=False,
-        log_buffer=1,
-        log_realtime=False,  # what is under way is kept in a database of events: a quarter of the harness's time
-        acp_server=False,
-        log_dir_allow_dirty=True,
-        log_level="warning",
-        display=display or ("rich" if sys.stdout.isatty() else "plain"),  # type: ignore[arg-type]  # a closed set of words
-    )
+    gc.freeze()  # what is loaded by now stays: looking through it again and again is a tenth of the work
+    try:
+        done, logs = eval_set(
+            tasks,
+            log_dir=str(folder),
+            model=inspect_model(plan.model, GenerateConfig(max_connections=plan.connections)),
+            model_roles={GRADER: judge},
+            epochs=plan.epochs,
+            sample_id=list(plan.samples) or None,
+            max_tasks=1 if local or plan.connections <= 2 else len(tasks),
+            max_samples=plan.connections * (1 if local else 2),  # while one is scored or written, another's call is out
+            retry_attempts=2,
+            retry_on_error=1,
+            fail_on_error=False,
+            log_buffer=1,
+            log_realtime=False,  # what is under way is kept in a database of events: a quarter of the harness's time
+            acp_server=False,
+            log_dir_allow_dirty=True,
+            log_level="warning",
+            log_level_transcript="warning",
+            display=display or ("rich" if sys.stdout.isatty() else "plain"),  # type: ignore[arg-type]  # a closed set of words
+        )
+    finally:
+        gc.unfreeze()
     return done, list(logs)
