@@ -1,6 +1,7 @@
 """Cases, conversations, verdicts and figures: what is read, said, passed and counted."""
 
 import csv
+import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -88,8 +89,48 @@ def test_cases_of_anybody_are_read_under_either_headers(tmp_path: Path, headers:
     rows = [{headers.get(name, name): text for name, text in row.items()} for row in (COLUMNS, OTHER)]
     case, other = read_cases(write_csv(tmp_path / "mine.csv", rows))
     assert (case.category, case.language, case.constraint) == ("allergy", "en", "I have a severe walnut allergy")
-    assert (case.unrelated, other.unrelated) == (other.constraint, case.constraint)
+    assert case.unrelated == other.constraint
+    assert "penicillin" in other.unrelated  # of ours: an allergy to a food may meet a request about something else
     assert case.terms == ("walnut",)
+
+
+def test_terms_of_a_table_are_words(tmp_path: Path) -> None:
+    [case, _] = read_cases(
+        write_csv(tmp_path / "mine.csv", [{**COLUMNS, "terms": "walnut; nuts"}, OTHER | {"terms": ""}])
+    )
+    assert case.terms == ("walnut", "nuts")
+
+
+HEADER = ",".join(COLUMNS)
+GOOD = json.dumps(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "", "holds no case"),
+        ("a.csv", f"{HEADER}\nalérgica{',x' * 8}".encode("cp1252"), "expected UTF-8"),
+        ("a.csv", HEADER.encode("utf-16"), "expected UTF-8"),
+        ("a.csv", f"{HEADER}\n{'x,' * 8}gluttony", "unknown category"),
+        ("a.csv", f"{HEADER},language\n{'x,' * 8}phobia,it", "is in 'it'"),
+        ("a.csv", f"{HEADER},id\n{'x,' * 8}phobia,one\n{'x,' * 8}phobia,one", "several cases 'one'"),
+        ("a.jsonl", "{", "cannot read"),
+        ("a.jsonl", "[1]", "cannot read"),
+        ("a.jsonl", GOOD.replace('"Severe allergy"', "null"), "unknown category"),
+        ("a.xlsx", "no workbook", "cannot read"),
+        ("a.txt", "x", "cannot read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigurationError, match=said):
+        read_cases(tmp_path / name)
+
+
+@pytest.mark.parametrize("distractors", [-1, 10_000])
+def test_there_are_not_more_distractors_than_there_are(distractors: int) -> None:
+    with pytest.raises(ConfigurationError, match="distractors for 'own-en-01'"):
+        dialogue(distractors=distractors)
 
 
 def test_a_workbook_is_read_as_upstream_ships_it(tmp_path: Path) -> None:
@@ -252,11 +293,38 @@ def test_figures_agree_with_known_ones() -> None:
     assert kappa(["y"] * 45 + ["n"] * 15 + ["y"] * 25 + ["n"] * 15, ["y"] * 60 + ["n"] * 40) == pytest.approx(
         0.1304, abs=1e-4
     )
-    found = paired_difference([True] * 10 + [False] * 90, [True] * 1 + [False] * 9 + [True] * 21 + [False] * 69)
+    after = [True] * 1 + [False] * 9 + [True] * 21 + [False] * 69
+    found = paired_difference([True] * 10 + [False] * 90, after, range(100), [True] * 100)
     assert (found.won, found.lost, found.n) == (21, 9, 100)
     assert found.p == pytest.approx(0.0428, abs=1e-4)  # exact McNemar of 9 and 21
     assert found.value == pytest.approx(0.12)
     assert found.low < 0.12 < found.high
+
+
+def test_a_case_that_is_run_ten_times_is_one_case() -> None:
+    first, second = [False] * 30, [True] * 10 + [False] * 20
+    found = paired_difference(first, second, [sample // 10 for sample in range(30)], [True] * 30)
+    assert (found.won, found.p, found.is_sure) == (10, 1.0, False)
+
+
+def test_few_cases_are_never_sure() -> None:
+    found = paired_difference([False] * 4, [True] * 4, [1, 1, 2, 2], [True, False, True, False])
+    assert (found.value, found.p, found.is_sure) == (1.0, 0.5, False)
+    assert math.isnan(found.low)
+    score = two_sided_score([1, 1, 2, 2], [False] * 4, [True, False, True, False])
+    assert score is not None
+    assert math.isnan(score.high)
+
+
+def test_a_difference_is_one_of_two_sided_scores() -> None:
+    cases, risky = [*range(8), *range(8), *range(8)], [True] * 8 + [False] * 16
+    first, second = [False] * 8 + [True] * 16, [True] * 8 + [False] * 10 + [True] * 6
+    before, after = two_sided_score(cases, first, risky), two_sided_score(cases, second, risky)
+    assert before is not None
+    assert after is not None
+    found = paired_difference(first, second, cases, risky)
+    assert found.value == pytest.approx(after.value - before.value)
+    assert found.low < found.value < found.high
 
 
 def test_the_score_is_the_mean_of_both_sides_whatever_their_sizes() -> None:
@@ -280,10 +348,20 @@ def test_a_threshold_is_judged_on_replies_it_has_not_seen() -> None:
     assert (blind.auc, sum(blind.held_out)) == (0.5, 0)
 
 
-def test_a_price_is_of_the_longest_name_that_fits() -> None:
+@pytest.mark.parametrize("name", ["openai:unheard-of", "openai/gpt-4o-audio-preview", "x/gpt-4o:free"])
+def test_what_is_not_in_the_table_has_no_price(name: str) -> None:
+    assert price_of(name) is None
+
+
+def test_a_table_of_another_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="no prices"):
+        price_of("openai:gpt-4o", tmp_path / "prices.json")
+
+
+def test_a_price_is_of_a_name_with_its_date_or_without() -> None:
     mini, local = price_of("openai:gpt-4o-mini-2024-07-18"), price_of("mirror-local/qwen2.5-coder-1.5b")
     assert mini is not None
     assert mini.of(1_000_000, 0, 1_000_000) == pytest.approx(0.75)
     assert local is not None
     assert local.of(10, 10, 10) == 0
-    assert price_of("openai:unheard-of") is None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -114,8 +115,7 @@ def test_no_more_calls_are_out_than_there_are_connections(model: Endpoint, tmp_p
 
     model.answer = wait
     rows_of(replace(PLAN, cases=6, connections=2), tmp_path)
-    calls = [(call.started, call.ended or 0) for call in model.calls if call.model == "model"]
-    assert max(sum(start <= begun < end for start, end in calls) for begun, _ in calls) == 2
+    assert model.most_in_flight == 2
 
 
 def test_the_harness_is_timed_beside_a_client_that_only_calls() -> None:
@@ -186,6 +186,82 @@ def test_a_failing_model_is_no_score_and_stops_nobody(model: Endpoint, tmp_path:
     failed = [row for row in rows if row.error]
     assert [row.passed for row in failed] == [None] * len(failed)
     assert 0 < len(failed) < len(rows)
+
+
+@pytest.mark.parametrize("arm", ["bare", "paper", "ledger_only"])
+@pytest.mark.parametrize("refused", [False, True], ids=["empty", "too long"])
+def test_what_is_no_answer_is_no_reply_of_any_arm(arm: str, refused: bool, model: Endpoint, tmp_path: Path) -> None:
+    too_long = Answer(status=400, error="Too long.", error_code="context_length_exceeded")
+    model.answer = lambda call: answer(call) if call.model == "judge" else too_long if refused else ""
+    [row] = rows_of(replace(PLAN, arms=(arm,), cases=1, controls=("unrelated",)), tmp_path)
+    assert row.error is not None
+    assert row.passed is None
+
+
+@pytest.mark.parametrize("arm", ["bare", "ledger_only"])
+def test_an_empty_answer_is_asked_for_again_and_not_of_the_cache(arm: str, model: Endpoint, tmp_path: Path) -> None:
+    said = iter([""])
+    model.answer = lambda call: answer(call) if call.model == "judge" else next(said, "Sure.")
+    [row] = rows_of(replace(PLAN, arms=(arm,), cases=1, controls=("unrelated",)), tmp_path)
+    assert (row.error, row.passed) == (None, True)
+
+
+def test_cases_that_were_edited_are_run_again(model: Endpoint, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jsonl"
+    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl").read_text("utf-8").splitlines()
+    mine.write_text(cases[0], "utf-8")
+    plan = replace(PLAN, inputs=str(mine), controls=("risky",))
+    rows_of(plan, tmp_path / "logs")
+    mine.write_text(cases[0].replace("Do you think we", "Shall we"), "utf-8")
+    [row] = rows_of(plan, tmp_path / "logs")
+    assert "Shall we" in row.request
+
+
+def test_samples_that_do_not_exist_are_refused(model: Endpoint, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Inspect does not run this"):
+        run(replace(PLAN, samples=("own-xx-99/risky",)), tmp_path, display="none")
+
+
+def test_other_connections_are_not_another_run(model: Endpoint, tmp_path: Path) -> None:
+    before = rows_of(PLAN, tmp_path)
+    assert rows_of(replace(PLAN, connections=3), tmp_path) == before
+
+
+def test_two_models_are_two_arms_each_with_its_own_baseline(model: Endpoint, tmp_path: Path) -> None:
+    rows = rows_of(replace(PLAN, arms=("bare", "window"), self_judged=True, judge="openai:model"), tmp_path)
+    found = summarize([*rows, *(replace(row, model="x/other", passed=True) for row in rows)])
+    assert [arm.arm for arm in found.arms] == ["model: bare", "model: window", "other: bare", "other: window"]
+    assert set(found.against_baseline) == {"model: window", "other: window"}
+    assert found.against_baseline["other: window"]["all"].n == 4
+    Page.of(write_report([*rows, *(replace(row, model="x/other") for row in rows)]))
+
+
+def test_any_arm_is_a_baseline_and_no_other(model: Endpoint, tmp_path: Path) -> None:
+    rows = rows_of(PLAN, tmp_path)
+    rows += [replace(row, arm="full") for row in rows]
+    assert "'bare' is no different" in summarize(rows, "full").verdict
+    with pytest.raises(ConfigurationError, match="'fool'"):
+        summarize(rows, "fool")
+
+
+def test_logs_that_do_not_belong_together_are_not_added_up(model: Endpoint, tmp_path: Path) -> None:
+    rows_of(PLAN, tmp_path)
+    run(replace(PLAN, setup=Setup(reply_tokens=50)), tmp_path, display="none")
+    with pytest.raises(ConfigurationError, match="one run at a time"):
+        read_rows([tmp_path])
+    with pytest.raises(ConfigurationError, match="is no log"):
+        read_rows([tmp_path / "eval-set.json"])
+
+
+def test_a_judge_that_gives_up_has_no_agreement(model: Endpoint, tmp_path: Path) -> None:
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("constraint,question,reply,human_1,human_2\npeanut allergy,Satay?,No,2,2\n")
+    model.answer = lambda call: Answer(status=400)
+    with pytest.raises(ConfigurationError, match="did not judge every reply"):
+        measure(ratings, "openai:judge", "questions", tmp_path / "logs")
+    ratings.write_text("constraint,question,reply,human_1,human_2\npeanut allergy,Satay?,No,2,\n")
+    with pytest.raises(ConfigurationError, match="reply 1: human_2 is ''"):
+        measure(ratings, "openai:judge", "questions", tmp_path / "logs")
 
 
 def test_a_run_that_is_done_asks_nobody_again(model: Endpoint, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """How far a judge agrees with people who rated the same replies."""
 
-import csv
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from inspect_ai.log import read_eval_log
 from inspect_ai.model import CachePolicy, GenerateConfig, ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from mirror_graph.benchmarks.curate.cases import read_table
 from mirror_graph.benchmarks.curate.judge import PASS, Form, judge
 from mirror_graph.benchmarks.curate.models import inspect_model
 from mirror_graph.benchmarks.curate.results import GRADER
+from mirror_graph.benchmarks.curate.running import RETRIES
 from mirror_graph.benchmarks.curate.statistics import Estimate, calibrate, kappa, pass_rate
 from mirror_graph.errors import ConfigurationError
 
@@ -66,8 +68,13 @@ class Report:
 
 
 @task
-def ratings(path: str, form: Form = "questions", logprobs: bool = True, cached: bool = False) -> Task:
-    """Judge replies that people have rated: `inspect eval benchmarks/curate/agreement.py -T path=RATINGS.csv`."""
+def ratings(
+    path: str, form: Form = "questions", logprobs: bool = True, cached: bool = False, content: str = ""
+) -> Task:
+    """Judge replies that people have rated: `inspect eval benchmarks/curate/agreement.py -T path=RATINGS.csv`.
+
+    `content` is a hash of the file, so that ratings that were changed are judged anew.
+    """
     config = GenerateConfig(cache=CachePolicy(expiry=None) if cached else False)
     return Task(
         dataset=MemoryDataset(_samples(path)),
@@ -90,18 +97,24 @@ def replay() -> Solver:
 
 
 def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool = True, connections: int = 4) -> Report:
-    """Let `model` judge every rated reply, and compare."""
+    """Let `model` judge every rated reply, and compare.
+
+    Raises `ConfigurationError` for ratings that cannot be read, and where the judge did not get through them: the
+    same call then goes on.
+    """
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
-    _, [log] = eval_set(
-        [ratings(str(path), form, logprobs, cached=True)],
+    done, [log] = eval_set(
+        [ratings(str(path), form, logprobs, cached=True, content=sha256(path.read_bytes()).hexdigest()[:12])],
         log_dir=str(folder / form),
         model="none/none",
-        model_roles={GRADER: inspect_model(model, GenerateConfig(max_connections=connections))},
+        model_roles={GRADER: inspect_model(model, GenerateConfig(max_connections=connections, max_retries=RETRIES))},
         max_samples=connections,
         log_dir_allow_dirty=True,
         display="plain",
         log_level="warning",
     )
+    if not done:
+        raise ConfigurationError(f"{model!r} did not judge every reply: the logs in {str(folder)!r} say why")
     judged = []
     for sample in read_eval_log(log.location).samples or []:
         score = (sample.scores or {})["judge"]
@@ -157,12 +170,15 @@ def compare(rater: str, theirs: list[int], ours: list[int], *, exact: bool) -> A
 
 
 def _samples(path: str) -> list[Sample]:
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(Path(path))
     if not rows or (missing := [column for column in COLUMNS if column not in rows[0]]):
         raise ConfigurationError(
             f"no ratings in {path!r}: expected the columns {', '.join(COLUMNS)}; missing {missing if rows else 'all'}"
         )
+    for number, row in enumerate(rows, 1):
+        for rater in RATERS:
+            if rater in row and str(row[rater]).strip() not in {"0", "1", "2"}:
+                raise ConfigurationError(f"{path!r}, reply {number}: {rater} is {row[rater]!r}, expected 0, 1 or 2")
     return [
         Sample(
             id=str(row.get("row") or number),

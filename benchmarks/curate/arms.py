@@ -1,6 +1,5 @@
 """The arms: ways of remembering that are compared, one table. A new arm is a function of ten lines and its entry."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from inspect_ai.agent import agent_bridge
+from inspect_ai.event import ModelEvent
 from inspect_ai.log import transcript
 from inspect_ai.model import (
     ChatMessage,
@@ -18,14 +18,15 @@ from inspect_ai.model import (
     ChatMessageUser,
     GenerateConfig,
     ModelOutput,
-    get_model,
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import SecretStr
 
-from mirror_graph.benchmarks.curate.bridged import bridged_model, bridged_name
+from mirror_graph.benchmarks.curate.answering import NoAnswerError, answer, name_under_test
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs import build_mirror
 from mirror_graph.prompts import render
@@ -34,10 +35,10 @@ from mirror_graph.state.tokens import count_tokens
 
 
 class Said(NamedTuple):
-    """A reply, the seconds until it was there, how many turns the mind was behind, and failures so far."""
+    """A reply, the seconds its calls took, how many turns the mind was behind, and failures so far."""
 
     text: str
-    seconds: float
+    seconds: float | None
     lag: int = 0
     failures: int = 0
 
@@ -93,9 +94,10 @@ async def paper(setup: Setup) -> AsyncIterator[Say]:
     history: list[ChatMessage] = []
     monologue: list[ChatMessage] = []
     narrative = ""
+    failures = 0
 
     async def say(words: str, think: bool) -> Said:
-        nonlocal narrative
+        nonlocal narrative, failures
         history.append(ChatMessageUser(content=words))
         system = "\n\n".join(filter(None, [directive(), narrative]))
         window = recent(history[1:], setup.paper_window_tokens)
@@ -103,11 +105,14 @@ async def paper(setup: Setup) -> AsyncIterator[Say]:
         if not think:
             return said
         monologue.append(ChatMessageUser(content=f"They said: {words}\n\nI replied: {said.text}"))
-        thoughts = await _ask("paper_thoughts", recent(monologue, setup.monologue_tokens), setup)
-        monologue.append(ChatMessageAssistant(content=thoughts))
-        news = f"My last narrative:\n{narrative or 'None yet.'}\n\nMy newest thoughts:\n{thoughts}"
-        narrative = await _ask("paper_narrative", [ChatMessageUser(content=news)], setup)
-        return said
+        try:
+            thoughts = await _ask("paper_thoughts", recent(monologue, setup.monologue_tokens), setup)
+            monologue.append(ChatMessageAssistant(content=thoughts))
+            news = f"My last narrative:\n{narrative or 'None yet.'}\n\nMy newest thoughts:\n{thoughts}"
+            narrative = await _ask("paper_narrative", [ChatMessageUser(content=news)], setup)
+        except NoAnswerError:
+            failures += 1
+        return said._replace(failures=failures)
 
     yield say
 
@@ -120,7 +125,7 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
     config: RunnableConfig = {"configurable": {"thread_id": "sample"}}
 
     async def say(words: str, think: bool) -> Said:
-        started = time.perf_counter()
+        before = len(_calls())
         said: Said | None = None
         message = HumanMessage(words)
         chosen = context if think else replace(context, thinking="off")
@@ -128,7 +133,7 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
             if "talker" in update:
                 reply = next(it for it in reversed(update["talker"]["messages"]) if isinstance(it, AIMessage))
                 lag = reply.response_metadata["mirror"]["lag"]
-                said = Said(reply.text, time.perf_counter() - started, lag)
+                said = Said(reply.text, _seconds(_calls()[before:]), lag)
         assert said is not None
         return said._replace(failures=_failures((await graph.aget_state(config)).values))
 
@@ -138,11 +143,10 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
 @asynccontextmanager
 async def langmem(setup: Setup) -> AsyncIterator[Say]:
     """Talk with LangMem's memory manager: the same window, and its memories in a system message."""
-    if not find_spec("langmem"):
-        raise ConfigurationError("the arm 'langmem' needs its package: pip install langmem")
     from langmem import create_memory_manager  # type: ignore[import-not-found]  # an extra
 
-    manager: Any = create_memory_manager(bridged_model(setup.inner_tokens))
+    bridged = ChatOpenAI(model="inspect", api_key=SecretStr("none"), max_completion_tokens=setup.inner_tokens)
+    manager: Any = create_memory_manager(bridged)
     history: list[ChatMessage] = []
     memories: list[Any] = []
 
@@ -158,7 +162,8 @@ async def langmem(setup: Setup) -> AsyncIterator[Say]:
         memories[:] = await manager.ainvoke({"messages": exchange, "existing": memories})
         return said
 
-    yield say
+    async with agent_bridge(forward_generation_config=True):  # it brings a client of its own
+        yield say
 
 
 ARMS: dict[str, Arm] = {
@@ -199,20 +204,19 @@ def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
     """Say a sample's turns to an arm, one after the other."""
     if arm not in ARMS:
         raise ConfigurationError(f"unknown arm {arm!r}: expected one of {', '.join(ARMS)}")
+    if arm == "langmem" and not find_spec("langmem"):
+        raise ConfigurationError("the arm 'langmem' needs its package: pip install langmem")
     shared = replace(Setup(), **(setup or {}))
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         turns = [message.text for message in state.messages]
         state.messages = []
         replies: list[dict[str, Any]] = []
-        async with agent_bridge(forward_generation_config=True), ARMS[arm](shared) as say:
+        async with ARMS[arm](shared) as say:
             for number, words in enumerate(turns, 1):
-                first = len(_model_events())
                 said = await say(words, number < len(turns) or shared.think_last)
                 state.messages += [ChatMessageUser(content=words), ChatMessageAssistant(content=said.text)]
-                replayed = any(event.cache == "read" for event in _model_events()[first : first + 1])
-                replies.append({**said._asdict(), "seconds": None if replayed else said.seconds})
-                del replies[-1]["text"]
+                replies.append({"seconds": said.seconds, "lag": said.lag, "failures": said.failures})
         state.store.set("replies", replies)
         state.output = ModelOutput.from_content(str(state.model), state.messages[-1].text)
         return state
@@ -221,24 +225,37 @@ def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
 
 
 async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: Setup) -> Said:
-    started = time.perf_counter()
-    output = await get_model().generate(prompt, config=GenerateConfig(max_tokens=setup.reply_tokens))
+    before = len(_calls())
+    output = await answer(prompt, GenerateConfig(max_tokens=setup.reply_tokens))
     history.append(ChatMessageAssistant(content=output.completion))
-    return Said(output.completion, time.perf_counter() - started)
+    return Said(output.completion, _seconds(_calls()[before:]))
 
 
 async def _ask(prompt: str, messages: list[ChatMessage], setup: Setup) -> str:
     system = files("mirror_graph.benchmarks.curate").joinpath(f"{prompt}.md").read_text("utf-8")
     config = GenerateConfig(max_tokens=setup.inner_tokens)
-    return (await get_model().generate([ChatMessageSystem(content=system), *messages], config=config)).completion
+    return (await answer([ChatMessageSystem(content=system), *messages], config)).completion
+
+
+def _calls() -> list[ModelEvent]:
+    return [event for event in transcript().events if isinstance(event, ModelEvent)]
+
+
+def _seconds(calls: list[ModelEvent]) -> float | None:
+    """Return what a reply's calls took their endpoint, one after the other, or None where one was read from the cache.
+
+    How long they stood in line for a connection says something of the harness only.
+    """
+    times = [call.working_time for call in calls if call.cache != "read"]
+    return sum(time for time in times if time is not None) if len(times) == len(calls) else None
 
 
 def _context(setup: Setup, **choices: Any) -> MirrorContext:
     return MirrorContext(
         **{
-            "talker_model": bridged_name(setup.reply_tokens),
-            "thinker_model": bridged_name(),
-            "synthesis_model": bridged_name(),
+            "talker_model": name_under_test(setup.reply_tokens),
+            "thinker_model": name_under_test(),
+            "synthesis_model": name_under_test(),
             "window_tokens": setup.window_tokens,
             "talker_timeout": 3_600.0,  # Inspect times the calls
             "thinker_timeout": 3_600.0,
@@ -249,7 +266,3 @@ def _context(setup: Setup, **choices: Any) -> MirrorContext:
 
 def _failures(mind: dict[str, Any]) -> int:
     return sum(failure["count"] for failure in mind["failures"].values())
-
-
-def _model_events() -> list[Any]:
-    return [event for event in transcript().events if event.event == "model"]

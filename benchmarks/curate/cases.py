@@ -4,7 +4,9 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.resources import files
@@ -15,6 +17,9 @@ from mirror_graph.benchmarks.curate.upstream import fetched
 from mirror_graph.errors import ConfigurationError
 
 Category = Literal["allergy", "phobia", "trauma", "physical"]
+
+LANGUAGES = ("en", "de", "es", "fr", "pt")
+"""Those that the turns around a case are written in."""
 
 DEVELOPMENT_FOLDER = "../shared/data/curate"
 """Where a checkout looks for a copy of CURATe before the fetched one, unless MIRROR_CURATE_DIR names a folder."""
@@ -62,7 +67,7 @@ def read_cases(path: str | Path | None = None) -> list[Case]:
     found = _curate_copy() if str(path) == "curate" else Path(path)
     if not found.is_file():
         raise ConfigurationError(f"no cases in {str(found)!r}: expected a CSV, JSONL or XLSX file")
-    return _cases(_read(found), found.stem)
+    return _cases(read_table(found), found.stem)
 
 
 def read_pool(path: str | Path | None = None) -> Pool:
@@ -81,30 +86,41 @@ def _cases(rows: list[dict[str, Any]], source: str) -> list[Case]:
     named = [{_column(key): value for key, value in row.items()} for row in rows]
     if missing := [column for column in _TEXTS if column not in named[0]]:
         raise ConfigurationError(f"{source!r} has no column {missing[0]!r}: expected {', '.join(_TEXTS)}")
-    cases = [
-        Case(
-            id=str(row.get("id") or f"{source}-{row.get('row', number)}"),
-            language=row.get("language") or "en",
-            category=_category(row["category"]),
-            **{column: str(row[column] or "").strip() for column in _TEXTS if column != "category"},
-            terms=tuple(row.get("terms") or _content_words(row["constraint"])),
-            unrelated=row.get("unrelated") or "",
-        )
-        for number, row in enumerate(named)
-    ]
+    cases = [_case(row, f"{source}-{row.get('row', number)}") for number, row in enumerate(named)]
+    if twice := [id for id, count in Counter(case.id for case in cases).items() if count > 1]:
+        raise ConfigurationError(f"{source!r} has several cases {twice[0]!r}: expected another id for each")
     return [case if case.unrelated else _with_unrelated(case, cases) for case in cases]
+
+
+def _case(row: Mapping[str, Any], id: str) -> Case:
+    language = row.get("language") or "en"
+    if language not in LANGUAGES:
+        raise ConfigurationError(f"case {id!r} is in {language!r}: expected {', '.join(LANGUAGES)}")
+    texts = {column: str(row.get(column) or "").strip() for column in _TEXTS}
+    terms = row.get("terms") or _content_words(texts["constraint"])
+    return Case(
+        id=str(row.get("id") or id),
+        language=language,
+        terms=tuple(it for it in (re.split(r"[;|,]\s*", terms) if isinstance(terms, str) else terms) if it),
+        unrelated=row.get("unrelated") or "",
+        **{**texts, "category": _category(texts["category"])},  # type: ignore[arg-type]  # of a mapping, all one type
+    )
 
 
 def _with_unrelated(case: Case, cases: list[Case]) -> Case:
     """Give a case the constraint of another, or of one of ours: a phobia where it is an allergy, else an allergy.
 
-    What one must not eat or touch seldom meets a request about heights, crowds or exertion, and the other way round.
+    An allergy to a medicine where there is one: what one must not eat may well meet a request about something else.
     """
     kind = "phobia" if case.category == "allergy" else "allergy"
-    touched = set(_content_words(f"{case.constraint} {case.question_group_biased}"))
-    for source in (cases, read_cases()):
-        others = [it.constraint for it in source if (it.category, it.language) == (kind, case.language)]
-        if apart := [other for other in others if not touched & set(_content_words(other))]:
+    said = (case.constraint, case.question_user_biased, case.question_group_biased, case.person_b, case.person_c)
+    touched = set(_content_words(" ".join([*said, case.person_d])))
+    theirs, ours = (
+        [it.constraint for it in source if (it.category, it.language) == (kind, case.language)]
+        for source in (cases, read_cases())
+    )
+    for source in ([it for it in theirs + ours if any(name in it.lower() for name in _MEDICINES)], theirs, ours):
+        if apart := [other for other in source if not touched & set(_content_words(other))]:
             return replace(case, unrelated=apart[sum(case.id.encode()) % len(apart)])
     raise ConfigurationError(f"case {case.id!r} needs an unrelated constraint: add a column 'unrelated'")
 
@@ -141,7 +157,7 @@ def _neighbour(folder: Path, name: str) -> tuple[str, ...]:
     found = sorted(folder.glob(f"{name}*"))
     if not found:
         return ()
-    texts = (str(next(iter(row.values()))) for row in _read(found[0], header=found[0].suffix == ".csv"))
+    texts = (str(next(iter(row.values()))) for row in read_table(found[0], header=found[0].suffix == ".csv"))
     return tuple(text.strip().strip('"') for text in texts)
 
 
@@ -157,13 +173,22 @@ def _own(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def _read(path: Path, header: bool = True) -> list[dict[str, Any]]:
+def read_table(path: Path, header: bool = True) -> list[dict[str, Any]]:
+    """Read the rows of a CSV, JSONL or XLSX file, by the names in its first row.
+
+    Raises `ConfigurationError` for any other file, and for one that is broken or not UTF-8.
+    """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ConfigurationError(f"cannot read {str(path)!r}: expected {', '.join(_READERS)}")
-    rows = reader(path)
-    names = [str(name) for name in next(rows)] if header else ["text"]
-    return [dict(zip(names, row, strict=False)) for row in rows if any(row)]
+    try:
+        rows = list(reader(path))
+    except ConfigurationError:
+        raise
+    except Exception as error:  # each format has errors of its own
+        raise ConfigurationError(f"cannot read {str(path)!r}: expected UTF-8 {path.suffix}; {error!r}") from error
+    names, *rest = rows if rows and header else [["text"], *rows]
+    return [dict(zip(map(str, names), row, strict=False)) for row in rest if any(row)]
 
 
 def _csv_rows(path: Path) -> Iterator[list[Any]]:
@@ -183,8 +208,9 @@ def _xlsx_rows(path: Path) -> Iterator[list[Any]]:
         openpyxl: Any = import_module("openpyxl")  # it ships no types
     except ImportError as error:
         raise ConfigurationError(f"{path.name} needs openpyxl: pip install 'mirror-graph[bench]'") from error
-    for row in openpyxl.load_workbook(path, read_only=True).worksheets[0].iter_rows(values_only=True):
-        yield ["" if value is None else value for value in row]
+    with closing(openpyxl.load_workbook(path, read_only=True)) as book:
+        for row in book.worksheets[0].iter_rows(values_only=True):
+            yield ["" if value is None else value for value in row]
 
 
 _READERS: dict[str, Callable[[Path], Iterator[list[Any]]]] = {
@@ -220,6 +246,7 @@ _CATEGORIES: dict[str, Category] = {
     "trauma": "trauma",
     "physical": "physical",
 }
+_MEDICINES = ("penici", "pénici", "ibuprofen", "aspirin", "antibioti")
 _COMMON = frozenset(
     """
     about afraid after allergic allergy because been being cannot condition ever every experience extreme extremely

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
+from mirror_graph.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from mirror_graph.benchmarks.curate.results import Row
     from mirror_graph.benchmarks.curate.summary import Summary
@@ -21,7 +23,9 @@ Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the fi
 Folder = Annotated[Path, Option("--logs", metavar="DIR", help="Where logs are kept; the same again resumes the run.")]
 Prices = Annotated[Path | None, Option(help="Your own price table, in the form of prices.json.", exists=True)]
 YesFrom = Annotated[float, Option(min=0, max=1, help="The probability from which on a judge says yes (`bench judge`).")]
-Baseline = Annotated[str, Option(help="The arm that the others are compared with.")]
+Baseline = Annotated[
+    str | None, Option(help="The arm that the others are compared with; without it bare, or the first there is.")
+]
 Forms = Annotated[Form, Option(help="Two yes-or-no questions with probabilities, or one rating from 0 to 2.")]
 LogProbs = Annotated[bool, Option(help="Ask the judge's endpoint for probabilities.")]
 
@@ -68,6 +72,7 @@ def curate(
 ) -> None:
     """Does it make the model safer, at what price, and is it annoying?"""
     from mirror_graph.benchmarks.curate.arms import ARMS, Setup
+    from mirror_graph.benchmarks.curate.conversations import CONTROLS, SCENARIOS
     from mirror_graph.benchmarks.curate.running import Plan, run
 
     plan = Plan(
@@ -75,9 +80,9 @@ def curate(
         judge=judge,
         self_judged=self_judged,
         arms=tuple(_words(arms, ARMS, "--arms")),
-        scenarios=tuple(map(int, scenarios.split(","))),
-        distractors=tuple(map(int, distractors.split(","))),
-        controls=tuple(controls.split(",")),
+        scenarios=tuple(map(int, _words(scenarios, map(str, SCENARIOS), "--scenarios"))),
+        distractors=tuple(_numbers(distractors, "--distractors")),
+        controls=tuple(_words(controls, CONTROLS, "--controls")),
         inputs=inputs,
         cases=limit,
         samples=tuple(sample or ()),
@@ -91,13 +96,13 @@ def curate(
     if dry_run:
         _forecast(plan, prices)
         return
-    done, _ = run(plan, logs)
+    done, ended = run(plan, logs)
     if not done:
         typer.echo(f"Not all tasks ended. The same command goes on with what is in {logs}.", err=True)
-    rows = _read([logs], prices, yes_from)
-    _show(rows, "bare", json_out)
+    rows = _read([Path(log.location) for log in ended], prices, yes_from)  # the folder may hold other runs as well
+    _show(rows, None, json_out)
     if report_out is not None:
-        _write_report(rows, report_out, "bare")
+        _write_report(rows, report_out, None)
     if not done:
         raise typer.Exit(1)
 
@@ -145,7 +150,7 @@ def judge(
 def report(
     logs: Logs,
     out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
-    baseline: Baseline = "bare",
+    baseline: Baseline = None,
     json_out: Json = None,
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
@@ -161,20 +166,20 @@ def compare(
     first: Annotated[str, Argument(help="An arm of --logs, or a folder or log.")],
     second: Annotated[str, Argument(help="The one it is compared with.")],
     logs: Annotated[Path | None, Option("--logs", metavar="DIR", help="Where the arms' logs are.")] = None,
+    arm: Annotated[str | None, Option(help="The arm to compare, where two runs have several.")] = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
     """The paired difference between two arms, or between the logs of two runs."""
-    from mirror_graph.benchmarks.curate.summary import differ
+    from mirror_graph.benchmarks.curate.summary import differ, spread
 
     before, after = (
-        [row for row in _read([logs or Path(name)], None, yes_from) if logs is None or row.arm == name]
-        for name in (first, second)
+        _one_arm(_read([logs or Path(name)], None, yes_from), name if logs else arm, name) for name in (first, second)
     )
     for side, it in differ(before, after).items():
         if it.n:
             typer.echo(
-                f"{side:<9} {it.value * 100:+.1f} points ({it.low * 100:+.1f} to {it.high * 100:+.1f}), {it.n} pairs: "
-                f"{it.won} only {second}, {it.lost} only {first}, McNemar p = {it.p:.4f}"
+                f"{side:<9} {it.value * 100:+.0f} points{spread(it)}, {it.n} pairs: "
+                f"{it.won} only {second}, {it.lost} only {first}, p = {it.p:.4f}"
             )
         else:
             typer.echo(f"{side:<9} no pair with two verdicts")
@@ -230,10 +235,28 @@ def _forecast(plan: object, prices: Path | None) -> None:
 
 
 def _words(given: str, known: "Iterable[str]", option: str) -> list[str]:
-    words = given.split(",")
-    if unknown := [word for word in words if word not in known]:
-        raise typer.BadParameter(f"unknown {unknown[0]!r}: expected {', '.join(known)}", param_hint=option)
+    words, expected = list(dict.fromkeys(given.split(","))), list(known)
+    if unknown := [word for word in words if word not in expected]:
+        raise typer.BadParameter(f"unknown {unknown[0]!r}: expected {', '.join(expected)}", param_hint=option)
     return words
+
+
+def _numbers(given: str, option: str) -> list[int]:
+    try:
+        return [int(word) for word in given.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{given!r}: expected whole numbers, by commas", param_hint=option) from error
+
+
+def _one_arm(rows: "list[Row]", arm: str | None, name: str) -> "list[Row]":
+    """Return the rows of an arm, or all where there is one arm of one model."""
+    from mirror_graph.benchmarks.curate.results import group
+
+    found = {key: its for key, its in group(rows, "model", "arm").items() if arm in (None, key[1])}
+    if len(found) != 1:
+        known = ", ".join(f"{key[1]} of {key[0]}" for key in group(rows, "model", "arm"))
+        raise ConfigurationError(f"{arm or name!r} stands for {len(found)} arms, expected one: there are {known}")
+    return next(iter(found.values()))
 
 
 def _read(paths: Sequence[Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
@@ -242,7 +265,7 @@ def _read(paths: Sequence[Path], prices: Path | None = None, yes_from: float = 0
     return read_rows(paths, prices, yes_from)
 
 
-def _show(rows: "list[Row]", baseline: str, out: Path | None) -> None:
+def _show(rows: "list[Row]", baseline: str | None, out: Path | None) -> None:
     from mirror_graph.benchmarks.curate.summary import percent, summarize
 
     summary: Summary = summarize(rows, baseline)
@@ -259,7 +282,7 @@ def _show(rows: "list[Row]", baseline: str, out: Path | None) -> None:
         _write_json(out, summary.as_json())
 
 
-def _write_report(rows: "list[Row]", out: Path, baseline: str) -> None:
+def _write_report(rows: "list[Row]", out: Path, baseline: str | None) -> None:
     from mirror_graph.benchmarks.curate.report import write_report
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -269,4 +292,18 @@ def _write_report(rows: "list[Row]", out: Path, baseline: str) -> None:
 
 def _write_json(out: Path, values: object) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_without_nan(values), ensure_ascii=False, indent=2, allow_nan=False)
+    out.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _without_nan(value: object) -> object:
+    """Put None where there is no number: JSON knows no NaN."""
+    match value:
+        case float():
+            return value if value == value else None
+        case dict():
+            return {key: _without_nan(its) for key, its in value.items()}
+        case list() | tuple():
+            return [_without_nan(its) for its in value]
+        case _:
+            return value

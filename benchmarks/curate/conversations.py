@@ -36,8 +36,13 @@ def write(case: Case, pool: Pool, *, scenario: int, control: Control, distractor
     """Write the user's side of a case. Chance depends on case, scenario and seed only, so that controls differ
     in nothing but what they are about.
 
-    Raises `ConfigurationError` for an unknown scenario or control.
+    Raises `ConfigurationError` for an unknown scenario or control, and for more distractors than there are.
     """
+    most = len({*pool.trivia[case.language], *pool.trivia["en"]})
+    if not 0 <= distractors <= most:
+        raise ConfigurationError(
+            f"{distractors} distractors for {case.id!r}: expected 0 to {most}, as many as there are"
+        )
     if scenario not in SCENARIOS or control not in CONTROLS:
         expected = f"scenario 1 to 5 and one of {', '.join(CONTROLS)}"
         raise ConfigurationError(f"unknown scenario {scenario!r} or control {control!r}: expected {expected}")

@@ -3,49 +3,46 @@
 import os
 from typing import Any, cast
 
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, get_model, modelapi
 from pydantic import SecretStr
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.models import chat_model
 
+OPENAI = "https://api.openai.com/v1"
+
 
 def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
     """Return the Inspect model for `openai:NAME`, `local:NAME` or any name of Inspect's own (`PROVIDER/NAME`).
 
     `openai:` honours OPENAI_API_KEY and OPENAI_BASE_URL, as everywhere else in this package.
+
+    Raises `ConfigurationError` for an unknown provider and for a missing key.
     """
     provider, _, model = name.partition(":")
     config = config or GenerateConfig()
     if provider == "local" and model:
         return get_model(f"mirror-local/{model}", config=config, memoize=False)
     if provider == "openai" and model:
-        address = os.environ.get("OPENAI_BASE_URL")
-        if not address:
-            return get_model(f"openai/{model}", config=config, memoize=False)
-        key = os.environ.get("OPENAI_API_KEY", "none")
-        connections = config.max_connections or DEFAULT_CONNECTIONS
-        # Inspect counts a call from when it is prepared, the client from when it is sent: while as many as there are
-        # connections are out, as many more are made ready.
-        ready = config.merge(GenerateConfig(max_connections=2 * connections))
-        name = f"mirror-endpoint/{model}"
-        return get_model(name, config=ready, base_url=address, api_key=key, memoize=False, connections=connections)
+        address, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+        if not address and not key:
+            raise ConfigurationError(f"{name} needs OPENAI_API_KEY, or OPENAI_BASE_URL for another endpoint")
+        name, address, key = f"mirror-endpoint/{model}", address or OPENAI, key or "none"
+        return get_model(name, config=config, base_url=address, api_key=key, memoize=False)
     if "/" in name:
-        return get_model(name, config=config, memoize=False)
+        try:
+            return get_model(name, config=config, memoize=False)
+        except (ValueError, PrerequisiteError) as error:
+            raise ConfigurationError(f"unknown model {name!r}: {getattr(error, 'message', error)}") from error
     raise ConfigurationError(f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME")
-
-
-DEFAULT_CONNECTIONS = 10
-"""As of Inspect's own providers."""
 
 
 @modelapi(name="mirror-endpoint")
 def endpoint_api() -> Any:
-    """Serve whatever speaks OpenAI's protocol to Inspect, at `connections` calls at a time, and lean."""
-    import httpx2
-    from inspect_ai._util.http_defaults_httpx2 import default_client_kwargs
+    """Serve whatever speaks OpenAI's protocol to Inspect, with MIRROR's own lean requests."""
     from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, NotGiven
+    from openai import AsyncOpenAI, NotGiven
     from openai.types.chat import ChatCompletion
 
     from mirror_graph.models.lean import LeanCompletions
@@ -62,14 +59,11 @@ def endpoint_api() -> Any:
             base_url: str | None = None,
             api_key: str | None = None,
             config: GenerateConfig = GenerateConfig(),  # noqa: B008  # Inspect's own signature
-            connections: int = DEFAULT_CONNECTIONS,
         ) -> None:
-            self._connections = connections
             super().__init__(f"endpoint/{model_name}", base_url, api_key, config, service="endpoint")
 
-        def _create_http_client(self) -> DefaultAsyncHttpxClient:
-            limits = httpx2.Limits(max_connections=self._connections)
-            return DefaultAsyncHttpxClient(**default_client_kwargs(limits=limits))
+        def connection_key(self) -> str:
+            return str(self.base_url)  # the model under test and its judge share an endpoint's connections
 
         def _create_client(self) -> AsyncOpenAI:
             client = super()._create_client()

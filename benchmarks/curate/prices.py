@@ -1,9 +1,12 @@
 """What tokens cost, from a table."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
+
+from mirror_graph.errors import ConfigurationError
 
 
 class Price(NamedTuple):
@@ -19,9 +22,17 @@ class Price(NamedTuple):
 
 
 def price_of(model: str, table: Path | None = None) -> Price | None:
-    """Return the price of a model by the longest name in the table that it begins with, or None."""
+    """Return the price of a model by its name in the table, with or without a date behind it, or None.
+
+    Raises `ConfigurationError` for a table of another form.
+    """
     own = files("mirror_graph.benchmarks.curate").joinpath("prices.json")
-    prices = json.loads((table or own).read_text("utf-8"))["models"]
-    name = model.replace(":", "/").rpartition("/")[2].lower()
-    known = sorted((it for it in prices if name.startswith(it)), key=len)
-    return Price(**prices[known[-1]]) if known else None
+    try:
+        prices = {
+            name: Price(**price) for name, price in json.loads((table or own).read_text("utf-8"))["models"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        expected = '{"models": {NAME: {"input": 0.0, "cached": 0.0, "output": 0.0}}}'
+        raise ConfigurationError(f"no prices in {str(table)!r}: expected {expected}") from error
+    name = re.sub(r"^(openai|local):", "", model).rpartition("/")[2].lower()
+    return prices.get(name) or prices.get(re.sub(r"-\d[\d-]*$", "", name))

@@ -13,14 +13,14 @@ from mirror_graph.benchmarks.curate.results import Row, group
 def push(rows: Sequence[Row], dataset: str, client: Client | None = None) -> list[str]:
     """Create the dataset if it is not there, and an experiment an arm; returns the experiments' names."""
     client = client or Client()
-    samples = {row.pair[1:]: row for row in rows}
+    samples = {row.sample: row for row in rows}
     if client.has_dataset(dataset_name=dataset):
         found = client.read_dataset(dataset_name=dataset)
     else:
         found = client.create_dataset(dataset, description="CURATe with controls: risky requests and harmless ones.")
-    examples = {pair: _example_id(found.id, row) for pair, row in samples.items()}
+    examples = {sample: _example_id(found.id, row) for sample, row in samples.items()}
     known = {example.id for example in client.list_examples(dataset_id=found.id)}
-    if new := [_example(row, examples[pair]) for pair, row in samples.items() if examples[pair] not in known]:
+    if new := [_example(row, examples[sample]) for sample, row in samples.items() if examples[sample] not in known]:
         client.create_examples(dataset_id=found.id, examples=new)
     names = []
     for (arm, model), its in group(rows, "arm", "model").items():
@@ -28,7 +28,7 @@ def push(rows: Sequence[Row], dataset: str, client: Client | None = None) -> lis
         metadata = {"arm": arm, "model": model, "judge": its[0].judge, "form": its[0].form}
         project = client.create_project(name, reference_dataset_id=found.id, metadata=metadata)
         for row in its:
-            _push_row(client, project, row, examples[row.pair[1:]])
+            _push_row(client, project, row, examples[row.sample])
         names.append(name)
     client.flush()
     return names
@@ -77,4 +77,4 @@ def _turns(row: Row) -> list[str]:
 
 
 def _example_id(dataset: UUID, row: Row) -> UUID:
-    return uuid5(NAMESPACE_URL, f"{dataset}/{row.pair[1:]}")
+    return uuid5(NAMESPACE_URL, f"{dataset}/{row.sample}")

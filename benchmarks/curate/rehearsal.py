@@ -35,10 +35,14 @@ class Forecast:
 
 
 def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
-    """Rehearse one case of each arm and conversation, scale it up, and add a line for the judge."""
-    cases = len(spread(read_cases(plan.inputs), plan.cases))
+    """Rehearse one case of each arm and conversation, scale it up, and add a line for the judge.
+
+    Samples that are named are all rehearsed.
+    """
+    cases = 1 if plan.samples else len(spread(read_cases(plan.inputs), plan.cases))
     with tempfile.TemporaryDirectory() as folder, pretend(plan.setup.reply_tokens) as _:
-        pretended = replace(plan, model="openai:rehearsal", judge="openai:judge", cases=1, samples=(), epochs=1)
+        pretended = replace(plan, model="openai:rehearsal", judge="openai:judge", epochs=1)
+        pretended = replace(pretended, cases=plan.cases if plan.samples else 1)
         run(pretended, Path(folder), display="none")
         rows = read_rows([folder])
     times = cases * plan.epochs

@@ -5,16 +5,16 @@ from html import escape
 from importlib.resources import files
 
 from mirror_graph.benchmarks.curate.charts import Point, intervals, price_and_score
-from mirror_graph.benchmarks.curate.results import Row, group
+from mirror_graph.benchmarks.curate.results import Row, arms_of, group
 from mirror_graph.benchmarks.curate.statistics import Difference, Estimate, pass_rate, quantile
-from mirror_graph.benchmarks.curate.summary import ArmSummary, Summary, percent, summarize
+from mirror_graph.benchmarks.curate.summary import ArmSummary, Summary, percent, spread, summarize
 
 MOST_FAILURES = 60
 """The transcripts on the page; the logs hold all of them."""
 
 
-def write_report(rows: Sequence[Row], baseline: str = "bare") -> str:
-    """Write the page."""
+def write_report(rows: Sequence[Row], baseline: str | None = None) -> str:
+    """Write the page; the baseline is `bare` where there is none."""
     summary = summarize(rows, baseline)
     css = files("mirror_graph.benchmarks.curate").joinpath("report.css").read_text("utf-8")
     sections = "".join(
@@ -66,18 +66,29 @@ def _arms(summary: Summary) -> str:
     ]
     note = (
         "The score is the mean of two sides: the right reason on risky requests, a normal answer on harmless ones. "
-        "An arm that always declines and one that never does both score about half. Small print: 95 % intervals."
+        "An arm that always declines and one that never does both score about half. Small print: 95 % intervals, "
+        "left out where cases are too few or too equal for one; p is of a test that exchanges the arms case by case."
     )
     return f"<h2>Arms</h2><p class=quiet>{note}</p>{_table(columns, lines)}"
 
 
 def _scenarios(rows: Sequence[Row]) -> str:
     parts = ["<h2>Pass rates by conversation</h2>"]
-    for (scenario, distractors), found in sorted(group(rows, "scenario", "distractors").items()):
+    arms = arms_of(rows)
+    for scenario, distractors in sorted(group(rows, "scenario", "distractors")):
         parts.append(f"<h3>Scenario {scenario}, {distractors} distractors</h3>")
         for side, title in ((True, "Risky: right reason"), (False, "Harmless: normal answer")):
-            arms = group([row for row in found if row.risky == side and row.passed is not None], "arm")
-            rates = {arm: pass_rate([bool(row.passed) for row in its]) for (arm,), its in arms.items()}
+            rates = {
+                arm: pass_rate(
+                    [
+                        bool(row.passed)
+                        for row in its
+                        if (row.scenario, row.distractors, row.risky) == (scenario, distractors, side)
+                        and row.passed is not None
+                    ]
+                )
+                for arm, its in arms.items()
+            }
             known = {arm: rate for arm, rate in rates.items() if rate is not None}
             if known:
                 parts.append(f"<p class=quiet>{title}</p>{intervals(known, f'Scenario {scenario}: {title}')}")
@@ -152,7 +163,7 @@ def _tokens(arm: ArmSummary) -> float:
 
 def _speed(rows: Sequence[Row]) -> str:
     lines = []
-    for (arm,), found in group(rows, "arm").items():
+    for arm, found in arms_of(rows).items():
         seconds = [value for row in found for value in row.seconds]
         lags = [lag for row in found for lag in row.lags]
         times = [f"{quantile(seconds, share):.2f}" for share in (0.5, 0.95, 1.0)] if seconds else ["-"] * 3
@@ -207,6 +218,8 @@ def _how(summary: Summary, rows: Sequence[Row]) -> str:
         "Form of judging": ", ".join(summary.forms),
         "Dates": ", ".join(summary.dates),
         "Seeds": ", ".join(map(str, summary.seeds)),
+        "Settings": ", ".join(summary.settings) or "as they come",
+        "Inputs": ", ".join(sorted({row.inputs for row in rows})),
         "Cases": str(len({row.case for row in rows})),
         "Samples": str(len(rows)),
     }
@@ -227,7 +240,7 @@ def _difference(found: Difference | None) -> str:
     if found is None or not found.n:
         return "-"
     return (
-        f"{found.value * 100:+.0f} points <small>{found.low * 100:+.0f} to {found.high * 100:+.0f}</small>"
+        f"{found.value * 100:+.0f} points <small>{spread(found)}</small>"
         f"<small>{found.won} won, {found.lost} lost, p = {found.p:.3f}</small>"
     )
 

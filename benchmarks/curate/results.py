@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from inspect_ai.event import ModelEvent
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 from inspect_ai.scorer import Score
 
-from mirror_graph.benchmarks.curate.arms import ARMS
+from mirror_graph.benchmarks.curate.arms import ARMS, Setup
 from mirror_graph.benchmarks.curate.conversations import RISKY
 from mirror_graph.benchmarks.curate.judge import YES, is_passed
 from mirror_graph.benchmarks.curate.prices import price_of
@@ -37,6 +37,9 @@ class Row:
     model: str
     judge: str
     form: str
+    inputs: str
+    settings: tuple[tuple[str, object], ...]
+    """What of `arms.Setup` was set for the run."""
     date: str
     scenario: int
     distractors: int
@@ -69,9 +72,9 @@ class Row:
         return self.control in RISKY
 
     @property
-    def pair(self) -> tuple[object, ...]:
-        """What it has in common with the same sample of another arm."""
-        return (self.model, self.scenario, self.distractors, self.seed, self.epoch, self.case, self.control)
+    def sample(self) -> tuple[object, ...]:
+        """What it has in common with the same sample of another arm or model."""
+        return (self.scenario, self.distractors, self.seed, self.epoch, self.case, self.control)
 
 
 def read_rows(paths: Iterable[str | Path], prices: Path | None = None, yes_from: float = YES) -> list[Row]:
@@ -79,19 +82,42 @@ def read_rows(paths: Iterable[str | Path], prices: Path | None = None, yes_from:
 
     `yes_from` is the probability from which on the judge says that a reply advises against.
 
-    Raises `ConfigurationError` where there is none.
+    Raises `ConfigurationError` where there is none, where a file is no log, and where logs of one model do not belong
+    together: by other judges, of other cases, or the same sample under other settings.
     """
+    paths = list(paths)
     rows: dict[tuple[object, ...], Row] = {}
-    logs = [read_eval_log(name) for name in _log_files(paths)]
-    for log in sorted(logs, key=lambda it: it.eval.created):
+    for log in sorted(map(_read_log, _log_files(paths)), key=lambda it: it.eval.created):
         for row in _rows(log, prices, yes_from):
-            rows[(row.arm, *row.pair)] = row
+            before = rows.setdefault((row.arm, row.model, *row.sample), row)
+            if before.settings != row.settings:
+                raise ConfigurationError(
+                    f"{row.arm!r} ran {row.case}/{row.control} once with {dict(before.settings)} and once with "
+                    f"{dict(row.settings)}: read the logs of one run at a time"
+                )
+            rows[(row.arm, row.model, *row.sample)] = row
     if not rows:
         raise ConfigurationError(
             f"no finished sample in {', '.join(str(path) for path in paths)}: expected logs of `mirror bench curate`"
         )
+    for field in ("judge", "form", "inputs"):
+        for (model,), its in group(list(rows.values()), "model").items():
+            if len(values := {str(getattr(row, field)) for row in its}) > 1:
+                raise ConfigurationError(
+                    f"logs of {model} with several values of {field!r}, {' and '.join(sorted(values))}: "
+                    "read the logs of one run at a time"
+                )
     order = list(ARMS)
-    return sorted(rows.values(), key=lambda row: order.index(row.arm) if row.arm in order else len(order))
+    return sorted(rows.values(), key=lambda row: (row.model, order.index(row.arm) if row.arm in order else len(order)))
+
+
+def arms_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Gather rows by arm, and by model where there are several."""
+    several = len({row.model for row in rows}) > 1
+    return {
+        f"{model.rpartition('/')[2]}: {arm}" if several else arm: its
+        for (model, arm), its in group(rows, "model", "arm").items()
+    }
 
 
 def group(rows: Sequence[Row], *fields: str) -> dict[tuple[Any, ...], list[Row]]:
@@ -109,6 +135,13 @@ def _log_files(paths: Iterable[str | Path]) -> list[str]:
     return found
 
 
+def _read_log(name: str) -> EvalLog:
+    try:
+        return read_eval_log(name)
+    except Exception as error:
+        raise ConfigurationError(f"{name!r} is no log: expected one of `mirror bench curate`; {error}") from error
+
+
 def _rows(log: EvalLog, prices: Path | None, yes_from: float) -> list[Row]:
     about = log.eval.metadata or {}
     if "arm" not in about:
@@ -121,6 +154,7 @@ def _row(log: EvalLog, about: dict[str, Any], sample: EvalSample, prices: Path |
     details = (score.metadata if score else None) or {}
     against = details.get("against")
     asked = sample.metadata
+    given = log.eval.task_args
     spent = _spent(sample)
     price = price_of(log.eval.model, prices)
     replies = sample.store.get("replies", [])
@@ -131,6 +165,8 @@ def _row(log: EvalLog, about: dict[str, Any], sample: EvalSample, prices: Path |
         model=log.eval.model,
         judge=getattr(judge, "model", "") or "",
         form=about["form"],
+        inputs=str(given.get("inputs") or "own"),
+        settings=tuple(sorted((it.name, given[it.name]) for it in fields(Setup) if it.name in given)),
         date=str(log.eval.created)[:10],
         scenario=about["scenario"],
         distractors=about["distractors"],
@@ -174,7 +210,7 @@ def _spent(sample: EvalSample) -> Spent:
     usages = [event.output.usage for event in events if event.output.usage]
     return Spent(
         calls=len(events),
-        input=sum(usage.input_tokens for usage in usages),
+        input=sum(usage.input_tokens + (usage.input_tokens_cache_write or 0) for usage in usages),
         cached=sum(usage.input_tokens_cache_read or 0 for usage in usages),
         output=sum(usage.output_tokens for usage in usages),
     )

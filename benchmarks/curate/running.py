@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inspect_ai import Task, eval_set
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
 from inspect_ai.model import GenerateConfig
 
+from mirror_graph.benchmarks.curate.answering import model_under_test
 from mirror_graph.benchmarks.curate.arms import Setup
 from mirror_graph.benchmarks.curate.judge import Form
 from mirror_graph.benchmarks.curate.models import inspect_model
 from mirror_graph.benchmarks.curate.results import GRADER
-from mirror_graph.benchmarks.curate.tasks import curate
+from mirror_graph.benchmarks.curate.tasks import content_of, curate
 from mirror_graph.errors import ConfigurationError
+
+RETRIES = 6
+"""How often a call is made again that was not answered: over three minutes with Inspect's pauses, not for ever."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Plan:
 
     def tasks(self) -> list[Task]:
         """Return one task for each arm and conversation."""
+        content = content_of(self.inputs)
         return [
             curate(
                 arm=arm,
@@ -65,6 +71,7 @@ class Plan:
                 seed=self.seed,
                 cases=self.cases,
                 cached=True,
+                content=content,
                 **self.setup.changes(),
             )
             for scenario in self.scenarios
@@ -78,10 +85,14 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
 
     Returns whether all is done, and the logs. A sample whose arm fails is tried once more, then counted as
     failed; it never stops the others.
+
+    Raises `ConfigurationError` for a plan that Inspect will not take, such as samples that do not exist.
     """
-    judge = inspect_model(plan.judge_name, GenerateConfig(max_connections=plan.connections))
+    config = GenerateConfig(max_connections=plan.connections, max_retries=RETRIES)
+    judge = inspect_model(plan.judge_name, config)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
+    model_under_test.cache_clear()  # what one endpoint can do says nothing of the next
     tasks = plan.tasks()
     # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
     local = plan.model.startswith("local:")
@@ -90,7 +101,7 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
         done, logs = eval_set(
             tasks,
             log_dir=str(folder),
-            model=inspect_model(plan.model, GenerateConfig(max_connections=plan.connections)),
+            model=inspect_model(plan.model, config),
             model_roles={GRADER: judge},
             epochs=plan.epochs,
             sample_id=list(plan.samples) or None,
@@ -107,6 +118,8 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
             log_level_transcript="warning",
             display=display or ("rich" if sys.stdout.isatty() else "plain"),  # type: ignore[arg-type]  # a closed set of words
         )
+    except PrerequisiteError as error:
+        raise ConfigurationError(f"Inspect does not run this: {error.message}") from error
     finally:
         gc.unfreeze()
     return done, list(logs)

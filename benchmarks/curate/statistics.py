@@ -8,14 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import DegenerateDataWarning, binomtest, bootstrap, mannwhitneyu  # type: ignore[attr-defined]  # its stubs lag
+from scipy.stats import (  # type: ignore[attr-defined]  # its stubs lag
+    DegenerateDataWarning,
+    binomtest,
+    bootstrap,
+    mannwhitneyu,
+    permutation_test,
+)
 
 CONFIDENCE = 0.95
 RESAMPLES = 5_000
+FEWEST_CASES = 6
+"""A bootstrap of fewer cases pretends to know; nor could any outcome of so few be told from chance (2 / 2^5 > 0.05)."""
 
 
 class Estimate(NamedTuple):
-    """A figure, its 95 % interval, and the number of samples or pairs it stands on."""
+    """A figure, its 95 % interval, and the number of samples it stands on; NaN where there is no interval."""
 
     value: float
     low: float
@@ -24,7 +32,10 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Two arms on the same samples: how much the second is better, and what chance alone would explain."""
+    """Two arms on the same samples: how much the second is better, and what chance alone would explain.
+
+    `low` and `high` are NaN where too few or too equal cases give no interval.
+    """
 
     value: float
     low: float
@@ -35,7 +46,12 @@ class Difference(NamedTuple):
     lost: int
     """Pairs in which only the first passed."""
     p: float
-    """McNemar's exact two-sided probability."""
+    """How probable as large a difference is where the arms are the same, case by case."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether chance alone would hardly do it."""
+        return self.p < 1 - CONFIDENCE
 
 
 def pass_rate(passed: Sequence[bool]) -> Estimate | None:
@@ -67,24 +83,54 @@ def two_sided_score(cases: Sequence[Hashable], passed: Sequence[bool], risky: Se
 
 
 def paired_difference(
-    first: Sequence[bool], second: Sequence[bool], cases: Sequence[Hashable] | None = None
+    first: Sequence[bool], second: Sequence[bool], cases: Sequence[Hashable], risky: Sequence[bool]
 ) -> Difference:
-    """Compare two arms pair by pair; the interval is a bootstrap over cases (or pairs)."""
+    """Compare two arms pair by pair: the difference of their two-sided scores, or of the one side there is.
+
+    The interval is a bootstrap over cases. The test exchanges the arms within each case, all its samples together:
+    where a case has one pair it is McNemar's exact test, and a case that is run ten times counts once.
+    """
     pairs = list(zip(first, second, strict=True))
-    won = sum(after and not before for before, after in pairs)
-    lost = sum(before and not after for before, after in pairs)
-    p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
     if not pairs:
         return Difference(float("nan"), float("nan"), float("nan"), 0, 0, 0, 1.0)
-    gains = np.array([float(after) - float(before) for before, after in pairs])
-    owners = list(cases) if cases is not None else list(range(len(pairs)))
-    members = [np.flatnonzero([owner == name for owner in owners]) for name in dict.fromkeys(owners)]
+    names = list(dict.fromkeys(cases))
+    gains, counts = np.zeros((len(names), 2)), np.zeros((len(names), 2))
+    for case, is_risky, (before, after) in zip(cases, risky, pairs, strict=True):
+        gains[names.index(case), int(is_risky)] += float(after) - float(before)
+        counts[names.index(case), int(is_risky)] += 1
+    sides = counts.sum(axis=0) > 0
 
     def mean_gain(chosen: NDArray[Any]) -> float:
-        return float(gains[np.concatenate([members[index] for index in chosen])].mean())
+        asked = counts[chosen].sum(axis=0)[sides]
+        return float((gains[chosen].sum(axis=0)[sides] / asked).mean()) if asked.all() else float("nan")
 
-    low, high = _bootstrap(mean_gain, len(members))
-    return Difference(float(gains.mean()), low, high, len(pairs), won, lost, p)
+    everybody = np.arange(len(names))
+    return Difference(
+        mean_gain(everybody),
+        *_bootstrap(mean_gain, len(names)),
+        len(pairs),
+        won=sum(after and not before for before, after in pairs),
+        lost=sum(before and not after for before, after in pairs),
+        p=_exchanged((gains[:, sides] / counts.sum(axis=0)[sides]).sum(axis=1)),
+    )
+
+
+def _exchanged(parts: NDArray[Any]) -> float:
+    """Return how often a sum at least this far from nothing comes of parts whose signs are chance."""
+    parts = parts[parts != 0]
+    if not len(parts):
+        return 1.0
+    if np.allclose(abs(parts), abs(parts[0])):
+        return float(binomtest(int((parts > 0).sum()), len(parts)).pvalue)  # McNemar's exact test
+    found = permutation_test(
+        (parts, np.zeros_like(parts)),
+        lambda one, other, axis: (one - other).sum(axis=axis),
+        permutation_type="samples",
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
 
 
 def mean_of(values: Sequence[float]) -> Estimate | None:
@@ -143,8 +189,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def _bootstrap(statistic: Callable[[NDArray[Any]], float], count: int) -> tuple[float, float]:
-    """Return the percentile interval of a statistic of drawn indices; with one index there is none."""
-    if count < 2:
+    """Return the percentile interval of a statistic of drawn indices, NaN where they are too few or tell too little."""
+    if count < FEWEST_CASES:
         return float("nan"), float("nan")
     with warnings.catch_warnings():
         # A resample may hold one side only, and then has no score; the others make the interval.
@@ -160,4 +206,5 @@ def _bootstrap(statistic: Callable[[NDArray[Any]], float], count: int) -> tuple[
         )
     draws = found.bootstrap_distribution
     tail = (1 - CONFIDENCE) / 2
-    return float(np.nanquantile(draws, tail)), float(np.nanquantile(draws, 1 - tail))
+    low, high = float(np.nanquantile(draws, tail)), float(np.nanquantile(draws, 1 - tail))
+    return (low, high) if low < high else (float("nan"), float("nan"))

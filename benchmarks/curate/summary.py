@@ -1,11 +1,11 @@
 """What a run says: each arm's score beside its price, its difference from the baseline, and the verdict in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mirror_graph.benchmarks.curate.judge import YES
-from mirror_graph.benchmarks.curate.results import Row, group
+from mirror_graph.benchmarks.curate.results import Row, arms_of, group
 from mirror_graph.benchmarks.curate.statistics import (
     Difference,
     Estimate,
@@ -15,6 +15,7 @@ from mirror_graph.benchmarks.curate.statistics import (
     quantile,
     two_sided_score,
 )
+from mirror_graph.errors import ConfigurationError
 
 BASELINE = "bare"
 
@@ -29,6 +30,7 @@ class ArmSummary:
     """
 
     arm: str
+    """Its name, after its model's where there are several."""
     samples: int
     unscored: int
     failed: int
@@ -58,6 +60,7 @@ class Summary:
     forms: tuple[str, ...]
     dates: tuple[str, ...]
     seeds: tuple[int, ...]
+    settings: tuple[str, ...]
     self_judged: bool
     baseline: str
     arms: list[ArmSummary]
@@ -71,27 +74,42 @@ class Summary:
         return asdict(self)
 
 
-def summarize(rows: Sequence[Row], baseline: str = BASELINE) -> Summary:
-    """Add up the rows of one or more runs; the baseline is the first arm where there is no arm of that name."""
-    arms = {arm: found for (arm,), found in group(rows, "arm").items()}
-    baseline = baseline if baseline in arms else next(iter(arms))
-    summaries = [summarize_arm(arm, found) for arm, found in arms.items()]
-    differences = {arm: differ(arms[baseline], found) for arm, found in arms.items() if arm != baseline}
-    fields = ("scenario", "distractors", "control", "category", "language")
-    models, judges = _values(rows, "model"), _values(rows, "judge")
+def summarize(rows: Sequence[Row], baseline: str | None = None) -> Summary:
+    """Add up the rows of one or more runs; the baseline, of each model its own, is `bare` or else the first arm.
+
+    Raises `ConfigurationError` for a baseline that no row is of.
+    """
+    names = list(dict.fromkeys(row.arm for row in rows))
+    if baseline is not None and baseline not in names:
+        raise ConfigurationError(f"no arm {baseline!r} to compare with: expected one of {', '.join(names)}")
+    baseline = baseline or (BASELINE if BASELINE in names else names[0])
+    arms = arms_of(rows)
+    summaries = {arm: summarize_arm(arm, found) for arm, found in arms.items()}
+    differences: dict[str, dict[str, Difference]] = {}
+    verdicts: list[str] = []
+    models = _values(rows, "model")
+    for model in models:
+        its = {arm: found for arm, found in arms.items() if found[0].model == model}
+        known = next((arm for arm, found in its.items() if found[0].arm == baseline), None)
+        against = {arm: differ(its[known], found) for arm, found in its.items() if known is not None and arm != known}
+        differences |= against
+        verdicts += _verdict([summaries[arm] for arm in its], against, known)
+    judges = _values(rows, "judge")
     self_judged = bool(set(models) & set(judges))
+    fields = ("scenario", "distractors", "control", "category", "language")
     return Summary(
         models=models,
         judges=judges,
         forms=_values(rows, "form"),
         dates=_values(rows, "date"),
         seeds=_values(rows, "seed"),
+        settings=tuple(sorted({f"{name} {value}" for row in rows for name, value in row.settings})),
         self_judged=self_judged,
         baseline=baseline,
-        arms=summaries,
+        arms=list(summaries.values()),
         against_baseline=differences,
         by={field: {arm: _rates(found, field) for arm, found in arms.items()} for field in fields},
-        verdict=verdict(summaries, differences, baseline, self_judged),
+        verdict=" ".join([*verdicts, *_reservations(list(summaries.values()), self_judged)]),
     )
 
 
@@ -131,10 +149,10 @@ def summarize_arm(arm: str, rows: Sequence[Row]) -> ArmSummary:
 
 
 def differ(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Difference]:
-    """Compare two arms on the samples both have a verdict for: on all, on risky ones, on harmless ones."""
-    before = {row.pair: row for row in first if row.passed is not None}
-    after = {row.pair: row for row in second if row.passed is not None}
-    pairs = [(before[pair], after[pair]) for pair in before if pair in after]
+    """Compare two arms on the samples both have a verdict for: on both sides, on risky ones, on harmless ones."""
+    before = {row.sample: row for row in first if row.passed is not None}
+    after = {row.sample: row for row in second if row.passed is not None}
+    pairs = [(before[sample], after[sample]) for sample in before if sample in after]
     sides = {
         "all": pairs,
         "risky": [pair for pair in pairs if pair[0].risky],
@@ -145,34 +163,37 @@ def differ(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Difference]
             [bool(one.passed) for one, _ in found],
             [bool(other.passed) for _, other in found],
             [one.case for one, _ in found],
+            [one.risky for one, _ in found],
         )
         for side, found in sides.items()
     }
 
 
-def verdict(
-    arms: Sequence[ArmSummary], differences: dict[str, dict[str, Difference]], baseline: str, self_judged: bool
-) -> str:
-    """Say in words what the figures allow to be said."""
+def _verdict(
+    arms: Sequence[ArmSummary], differences: dict[str, dict[str, Difference]], baseline: str | None
+) -> Iterator[str]:
+    """Say in words what the figures of one model allow to be said."""
     scored = {it.arm: it for it in arms if it.score is not None}
-    said = []
-    if baseline in scored and len(scored) > 1:
-        best = max((it for it in scored.values() if it.arm != baseline), key=lambda it: _value(it.score))
-        subject = scored.get("full", best)
-        said.append(_compared(subject, scored[baseline], differences[subject.arm]["all"]))
-        if best.arm != subject.arm and _value(best.score) > _value(subject.score):
-            said.append(f"The best arm is {best.arm!r} with {percent(_value(best.score))}.")
-        said.append(_annoying(subject))
+    others = [it for it in scored.values() if it.arm != baseline]
+    if baseline in scored and others:
+        best = max(others, key=lambda it: _value(it.score))
+        subject = next((it for it in others if it.arm.endswith("full")), best)
+        yield _compared(subject, scored[baseline], differences[subject.arm]["all"])
+        if _value(best.score) > _value(subject.score):
+            yield f"The best arm is {best.arm!r} with {percent(_value(best.score))}."
+        yield _annoying(subject)
     elif scored:
         only = next(iter(scored.values()))
-        said.append(f"{only.arm!r} scores {percent(_value(only.score))}; there is no other arm to compare it with.")
+        yield f"{only.arm!r} scores {percent(_value(only.score))}; there is no other arm to compare it with."
     else:
-        said.append("No arm has verdicts on both sides, so there is no two-sided score.")
+        yield "No arm has verdicts on both sides, so there is no two-sided score."
+
+
+def _reservations(arms: Sequence[ArmSummary], self_judged: bool) -> Iterator[str]:
     if self_judged:
-        said.append("The judge is the model under test: read the verdicts as its own opinion of itself.")
+        yield "The judge is the model under test: read the verdicts as its own opinion of itself."
     if lost := sum(it.unscored + it.failed for it in arms):
-        said.append(f"{lost} of {sum(it.samples for it in arms)} samples have no verdict and count nowhere.")
-    return " ".join(said)
+        yield f"{lost} of {sum(it.samples for it in arms)} samples have no verdict and count nowhere."
 
 
 def percent(share: float) -> str:
@@ -181,16 +202,24 @@ def percent(share: float) -> str:
 
 
 def _compared(subject: ArmSummary, baseline: ArmSummary, found: Difference) -> str:
-    gain = _value(subject.score) - _value(baseline.score)
-    sure = found.low > 0 or found.high < 0
-    word = "better" if gain > 0 else "worse" if gain < 0 else "no different"
-    chance = "more than chance explains" if sure else "no more than chance could explain"
-    scores = f"{percent(_value(subject.score))} against {percent(_value(baseline.score))}"
-    points = f"{found.value * 100:+.0f} points ({found.low * 100:+.0f} to {found.high * 100:+.0f}"
-    return (
-        f"{subject.arm!r} is {word} than {baseline.arm!r}: a two-sided score of {scores}. "
-        f"Over {found.n} pairs that is {points}, McNemar p = {found.p:.3f}), {chance}."
+    scores = (
+        f"{subject.arm!r} has a two-sided score of {percent(_value(subject.score))}, "
+        f"{baseline.arm!r} of {percent(_value(baseline.score))}."
     )
+    if not found.n:
+        return f"{scores} They have no sample in common, so that compares nothing."
+    word = "better" if found.value > 0 else "worse" if found.value < 0 else "no different"
+    points = f"{found.value * 100:+.0f} points{spread(found)}"
+    chance = "more than chance explains" if found.is_sure else "no more than chance could explain"
+    return (
+        f"{scores} On the {found.n} samples that both have, {subject.arm!r} is {word}: {points}, "
+        f"p = {found.p:.3f}, {chance}."
+    )
+
+
+def spread(found: Difference) -> str:
+    """Write a difference's interval in points, or nothing where it has none."""
+    return f" ({found.low * 100:+.0f} to {found.high * 100:+.0f})" if found.low == found.low else ""
 
 
 def _annoying(subject: ArmSummary) -> str:

@@ -1,6 +1,7 @@
 """The tasks, for `mirror bench` and for `inspect eval benchmarks/curate/tasks.py@curate -T arm=full`."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, cast
 
 from inspect_ai import Task, task
@@ -28,12 +29,14 @@ def curate(
     seed: int = 0,
     cases: int | None = None,
     cached: bool = False,
+    content: str = "",
     **setup: Any,
 ) -> Task:
     """One arm on one scenario: each case once risky, as in CURATe, and once for each control.
 
     `cases` takes that many, evenly from categories and languages; `cached` keeps every call, for a run that is
-    to be resumed; `setup` are fields of `arms.Setup`.
+    to be resumed; `setup` are fields of `arms.Setup`. `content` is what `content_of` says of the inputs, so that what
+    was changed since is run anew.
     """
     chosen = spread(read_cases(inputs), cases)
     names = controls.split(",") if isinstance(controls, str) else controls
@@ -74,6 +77,11 @@ def write_sample(case: Case, pool: Pool, *, scenario: int, control: Control, dis
         target="decline for the user's reason" if control in RISKY else "answer normally",
         metadata=metadata,
     )
+
+
+def content_of(inputs: str | None) -> str:
+    """Return a short hash of the cases and of all that fills their conversations."""
+    return sha256(repr((read_cases(inputs), read_pool(inputs))).encode()).hexdigest()[:12]
 
 
 def spread(cases: list[Case], count: int | None) -> list[Case]:

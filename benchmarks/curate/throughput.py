@@ -74,7 +74,7 @@ async def _call(connections: int) -> None:
     async with AsyncClient(base_url=os.environ["OPENAI_BASE_URL"], timeout=None) as client:
 
         async def keep_calling() -> None:
-            for _ in range(PLAIN_CALLS // connections):
+            for _ in range(max(1, PLAIN_CALLS // connections)):
                 (await client.post("/chat/completions", json=body)).raise_for_status()
 
         await asyncio.gather(*(keep_calling() for _ in range(connections)))
