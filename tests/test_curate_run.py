@@ -37,6 +37,7 @@ from mirror_graph.benchmarks.curate.running import Plan, run
 from mirror_graph.benchmarks.curate.summary import differ, summarize
 from mirror_graph.benchmarks.curate.throughput import throughput
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.benchmarks.voices import environment
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.nodes.noting import NOTES_TOKENS
 from mirror_graph.nodes.think import THOUGHT_TOKENS
@@ -61,7 +62,9 @@ def answer(call: Call) -> Answer | str:
         )[0]
         right = "not: your allergy" in said if "advise" in last else "allergy to peanuts" in said
         return "Yes" if right else "No"
-    if fields := call.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties"):
+    tool = call.body["tools"][0]["function"]["parameters"] if call.forced_tool else {}
+    schema = call.body.get("response_format", {}).get("json_schema", {}).get("schema", tool)
+    if fields := schema.get("properties"):
         thought = f"thought {zlib.crc32(call.prompt.encode())}"
         return json.dumps({name: thought if field.get("type") == "string" else [] for name, field in fields.items()})
     if "peanut allergy" in call.prompt and "satay" in last:
@@ -106,6 +109,14 @@ def test_a_model_of_inspects_own_is_asked_by_its_schema(model: Endpoint, tmp_pat
     [row] = rows_of(plan, tmp_path)
     assert (row.error, row.failures) == (None, 0)
     assert {it.response_schema.name for it in Elsewhere.asked if it.response_schema} == {"Memory"}
+
+
+def test_a_model_that_knows_tools_only_is_asked_by_tools(tmp_path: Path) -> None:
+    plan = replace(PLAN, arms=("full",), cases=1, controls=("risky",), distractors=(0,))
+    with Endpoint(answer, supports=frozenset({"tools"})) as model, environment(OPENAI_BASE_URL=model.url):
+        [row] = rows_of(plan, tmp_path)
+    assert (row.error, row.failures) == (None, 0)
+    assert {call.forced_tool for call in model.calls} == {None, "Memory"}
 
 
 def test_no_more_calls_are_out_than_there_are_connections(model: Endpoint, tmp_path: Path) -> None:

@@ -87,15 +87,15 @@ def read_rows(paths: Iterable[str | Path], prices: Path | None = None, yes_from:
     """
     paths = list(paths)
     rows: dict[tuple[object, ...], Row] = {}
-    for log in sorted(map(_read_log, _log_files(paths)), key=lambda it: it.eval.created):
-        for row in _rows(log, prices, yes_from):
-            before = rows.setdefault((row.arm, row.model, *row.sample), row)
-            if before.settings != row.settings:
-                raise ConfigurationError(
-                    f"{row.arm!r} ran {row.case}/{row.control} once with {dict(before.settings)} and once with "
-                    f"{dict(row.settings)}: read the logs of one run at a time"
-                )
-            rows[(row.arm, row.model, *row.sample)] = row
+    for log, sample in _samples(paths):
+        row = _row(log, sample, prices, yes_from)
+        before = rows.setdefault((row.arm, row.model, *row.sample), row)
+        if before.settings != row.settings:
+            raise ConfigurationError(
+                f"{row.arm!r} ran {row.case}/{row.control} once with {dict(before.settings)} and once with "
+                f"{dict(row.settings)}: read the logs of one run at a time"
+            )
+        rows[(row.arm, row.model, *row.sample)] = row
     if not rows:
         raise ConfigurationError(
             f"no finished sample in {', '.join(str(path) for path in paths)}: expected logs of `mirror bench curate`"
@@ -142,14 +142,15 @@ def _read_log(name: str) -> EvalLog:
         raise ConfigurationError(f"{name!r} is no log: expected one of `mirror bench curate`; {error}") from error
 
 
-def _rows(log: EvalLog, prices: Path | None, yes_from: float) -> list[Row]:
+def _samples(paths: Iterable[str | Path]) -> list[tuple[EvalLog, EvalSample]]:
+    """Return every sample of an arm, the oldest first."""
+    logs = [log for log in map(_read_log, _log_files(paths)) if "arm" in (log.eval.metadata or {})]
+    samples = [(log, sample) for log in logs for sample in log.samples or []]
+    return sorted(samples, key=lambda it: str(it[1].completed_at or it[0].eval.created))
+
+
+def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float) -> Row:
     about = log.eval.metadata or {}
-    if "arm" not in about:
-        return []
-    return [_row(log, about, sample, prices, yes_from) for sample in log.samples or []]
-
-
-def _row(log: EvalLog, about: dict[str, Any], sample: EvalSample, prices: Path | None, yes_from: float) -> Row:
     score = (sample.scores or {}).get("judge")
     details = (score.metadata if score else None) or {}
     against = details.get("against")
