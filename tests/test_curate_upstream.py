@@ -41,7 +41,7 @@ def publish(repository: Path, constraint: str) -> str:
     """Commit a workbook of one case and return the commit."""
     book = openpyxl.Workbook()
     book.active.append(COLUMNS)
-    case = dict.fromkeys(COLUMNS, "x") | {"category": "Severe allergy", "constraint": constraint}
+    case = dict.fromkeys(COLUMNS, "x") | {"language": "en", "category": "Severe allergy", "constraint": constraint}
     book.active.append([case[column] for column in COLUMNS])
     book.save(repository / "inputs.xlsx")
     (repository / "run.py").write_text("raise SystemExit")
