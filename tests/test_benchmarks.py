@@ -104,6 +104,7 @@ def test_human_waits_for_no_thought_on_a_virtual_clock(tmp_path: Path) -> None:
         assert figures["waited at most, ms"] == pytest.approx(0, abs=0.001)
 
 
+@pytest.mark.slow
 def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
     flat_out, paced = run(
         tmp_path,

@@ -276,7 +276,7 @@ def test_a_judge_that_gives_up_has_no_agreement(model: Endpoint, tmp_path: Path)
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("constraint,question,reply,human_1,human_2\npeanut allergy,Satay?,No,2,2\n")
     model.answer = lambda call: Answer(status=400)
-    with pytest.raises(ConfigurationError, match="did not judge every reply"):
+    with pytest.raises(ConfigurationError, match="judged not every reply"):
         measure(ratings, "openai:judge", "questions", tmp_path / "logs")
     ratings.write_text("constraint,question,reply,human_1,human_2\npeanut allergy,Satay?,No,2,\n")
     with pytest.raises(ConfigurationError, match="reply 1: human_2 is ''"):

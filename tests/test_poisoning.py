@@ -250,7 +250,7 @@ def dangers(constraints: tuple[SafetyConstraint, ...]) -> set[str]:
     return {entry["about"] for entry in active(list(constraints)) if entry["whose"] == "user"}
 
 
-@pytest.mark.parametrize("mind", [forgetful, obedient])
+@pytest.mark.parametrize("mind", [pytest.param(forgetful, marks=pytest.mark.slow), obedient])
 async def test_no_poison_becomes_an_instruction_or_an_entry_or_takes_one_away(endpoint: Endpoint, mind: Any) -> None:
     endpoint.answer = mind
     found = Found([], [], [], [])

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from syrupy.assertion import SnapshotAssertion
@@ -194,6 +194,7 @@ def test_more_words_never_speak_against_it(entry: SafetyConstraint, words: str, 
     assert evidence(entry, f"{words}\n{more}") >= evidence(entry, words)
 
 
+@example("\N{MATHEMATICAL BOLD CAPITAL ALPHA}")
 @given(st.text(max_size=30))
 def test_a_spelling_is_settled(text: str) -> None:
     words = split(text)

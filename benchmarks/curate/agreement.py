@@ -109,14 +109,20 @@ def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool 
         model="none/none",
         model_roles={GRADER: inspect_model(model, GenerateConfig(max_connections=connections, max_retries=RETRIES))},
         max_samples=connections,
+        retry_attempts=2,
+        retry_on_error=1,
+        fail_on_error=False,
         log_dir_allow_dirty=True,
         display="plain",
         log_level="warning",
     )
+    samples = read_eval_log(log.location).samples or []
+    if failed := [sample for sample in samples if sample.error is not None]:
+        raise ConfigurationError(f"{model!r} judged not every reply: {failed[0].error.message}")
     if not done:
-        raise ConfigurationError(f"{model!r} did not judge every reply: the logs in {str(folder)!r} say why")
+        raise ConfigurationError(f"{model!r} judged not every reply: the same command goes on with what is in {folder}")
     judged = []
-    for sample in read_eval_log(log.location).samples or []:
+    for sample in samples:
         score = (sample.scores or {})["judge"]
         passed = None if score.as_float() != score.as_float() else int(score.as_float()) * PASS
         rating = (score.metadata or {}).get("rating", passed) if passed is not None else None

@@ -45,7 +45,9 @@ def fold_character(character: str) -> str:
     """Return the letters that `character` is matched as: none for an accent or an invisible one."""
     if character != "\n" and character.isspace():
         return " "
-    plain = unicodedata.normalize("NFKD", _PLAIN.get(character, character).casefold())
+    # A bold capital of mathematics is no capital until it is a plain one, so the case is folded in between.
+    simple = unicodedata.normalize("NFKD", _PLAIN.get(character, character)).casefold()
+    plain = unicodedata.normalize("NFKD", simple)
     return unicodedata.normalize("NFC", "".join(letter for letter in plain if not _is_dropped(letter)))
 
 

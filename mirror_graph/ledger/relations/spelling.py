@@ -12,7 +12,8 @@ _GENITIVE = re.compile(r"['\u2019]s\b")
 
 def split(text: str) -> list[str]:
     """Return the words of `text` without case and accents; `ß` is `ss`, and a hyphen parts two words."""
-    plain = unicodedata.normalize("NFKD", _GENITIVE.sub("", text).casefold())
+    # A bold capital of mathematics is no capital until it is a plain one, so the case is folded in between.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", _GENITIVE.sub("", text)).casefold())
     return _WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
 
 
