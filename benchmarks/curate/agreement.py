@@ -117,8 +117,8 @@ def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool 
         log_level="warning",
     )
     samples = read_eval_log(log.location).samples or []
-    if failed := [sample for sample in samples if sample.error is not None]:
-        raise ConfigurationError(f"{model!r} judged not every reply: {failed[0].error.message}")
+    if errors := [sample.error for sample in samples if sample.error is not None]:
+        raise ConfigurationError(f"{model!r} judged not every reply: {errors[0].message}")
     if not done:
         raise ConfigurationError(f"{model!r} judged not every reply: the same command goes on with what is in {folder}")
     judged = []
