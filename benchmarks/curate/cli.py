@@ -99,7 +99,7 @@ def curate(
     done, ended = run(plan, logs)
     if not done:
         typer.echo(f"Not all tasks ended. The same command goes on with what is in {logs}.", err=True)
-    rows = _read([Path(log.location) for log in ended], prices, yes_from)  # the folder may hold other runs as well
+    rows = _read([log.location for log in ended], prices, yes_from)  # the folder may hold other runs as well
     _show(rows, None, json_out)
     if report_out is not None:
         _write_report(rows, report_out, None)
@@ -259,7 +259,7 @@ def _one_arm(rows: "list[Row]", arm: str | None, name: str) -> "list[Row]":
     return next(iter(found.values()))
 
 
-def _read(paths: Sequence[Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
+def _read(paths: Sequence[str | Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
     from mirror_graph.benchmarks.curate.results import read_rows
 
     return read_rows(paths, prices, yes_from)

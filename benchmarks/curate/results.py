@@ -130,7 +130,7 @@ def group(rows: Sequence[Row], *fields: str) -> dict[tuple[Any, ...], list[Row]]
 
 def _log_files(paths: Iterable[str | Path]) -> list[str]:
     found: list[str] = []
-    for path in map(Path, paths):
+    for path in (Path(str(path).removeprefix("file://")) for path in paths):  # Inspect names some logs by address
         found += [info.name for info in list_eval_logs(str(path))] if path.is_dir() else [str(path)]
     return found
 
