@@ -229,7 +229,7 @@ def test_cases_that_were_edited_are_run_again(model: Endpoint, tmp_path: Path) -
 
 
 def test_samples_that_do_not_exist_are_refused(model: Endpoint, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="Inspect does not run this"):
+    with pytest.raises(ConfigurationError, match="no sample 'own-xx-99/risky'"):
         run(replace(PLAN, samples=("own-xx-99/risky",)), tmp_path, display="none")
 
 

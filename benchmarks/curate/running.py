@@ -94,6 +94,9 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
     model_under_test.cache_clear()  # what one endpoint can do says nothing of the next
     tasks = plan.tasks()
+    known = {str(sample.id) for task in tasks for sample in task.dataset}
+    if unknown := [name for name in plan.samples if name not in known]:
+        raise ConfigurationError(f"no sample {unknown[0]!r}: expected CASE/CONTROL, such as {min(known)}")
     # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
     local = plan.model.startswith("local:")
     gc.freeze()  # what is loaded by now stays: looking through it again and again is a tenth of the work
