@@ -1,13 +1,12 @@
 """How far a judge agrees with people who rated the same replies."""
 
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from inspect_ai import Task, eval_set, task
+from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.log import read_eval_log
 from inspect_ai.model import CachePolicy, GenerateConfig, ModelOutput
@@ -17,7 +16,7 @@ from mirror_graph.benchmarks.curate.cases import read_table
 from mirror_graph.benchmarks.curate.judge import PASS, Form, judge
 from mirror_graph.benchmarks.curate.models import inspect_model
 from mirror_graph.benchmarks.curate.results import GRADER
-from mirror_graph.benchmarks.curate.running import RETRIES
+from mirror_graph.benchmarks.curate.running import evaluate, patient
 from mirror_graph.benchmarks.curate.statistics import Estimate, calibrate, kappa, pass_rate
 from mirror_graph.errors import ConfigurationError
 
@@ -102,19 +101,15 @@ def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool 
     Raises `ConfigurationError` for ratings that cannot be read, and where the judge did not get through them: the
     same call then goes on.
     """
-    os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
-    done, [log] = eval_set(
-        [ratings(str(path), form, logprobs, cached=True, content=sha256(path.read_bytes()).hexdigest()[:12])],
-        log_dir=str(folder / form),
+    content = sha256(path.read_bytes()).hexdigest()[:12]
+    done, [log] = evaluate(
+        [ratings(str(path), form, logprobs, cached=True, content=content)],
+        folder / form,
+        folder / "cache",
         model="none/none",
-        model_roles={GRADER: inspect_model(model, GenerateConfig(max_connections=connections, max_retries=RETRIES))},
+        model_roles={GRADER: inspect_model(model, patient(connections))},
         max_samples=connections,
-        retry_attempts=2,
-        retry_on_error=1,
-        fail_on_error=False,
-        log_dir_allow_dirty=True,
         display="plain",
-        log_level="warning",
     )
     samples = read_eval_log(log.location).samples or []
     if errors := [sample.error for sample in samples if sample.error is not None]:

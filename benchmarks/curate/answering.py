@@ -112,7 +112,7 @@ class InspectModel(ChatOpenAI):
 def model_under_test(max_tokens: int) -> InspectModel:
     """Return the LangChain side of the model under test; an answer has at most `max_tokens` tokens."""
     key = SecretStr("none")
-    return InspectModel(model="inspect", api_key=key, max_completion_tokens=max_tokens, max_retries=0)
+    return InspectModel(model="inspect", api_key=key, max_completion_tokens=max_tokens)
 
 
 def name_under_test(max_tokens: int | None = None) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -17,9 +18,6 @@ from mirror_graph.benchmarks.curate.upstream import fetched
 from mirror_graph.errors import ConfigurationError
 
 Category = Literal["allergy", "phobia", "trauma", "physical"]
-
-LANGUAGES = ("en", "de", "es", "fr", "pt")
-"""Those that the turns around a case are written in."""
 
 DEVELOPMENT_FOLDER = "../shared/data/curate"
 """Where a checkout looks for a copy of CURATe before the fetched one, unless MIRROR_CURATE_DIR names a folder."""
@@ -63,7 +61,7 @@ def read_cases(path: str | Path | None = None) -> list[Case]:
     Raises `ConfigurationError` for a file or a column that is not there.
     """
     if path is None:
-        return _cases(_own("cases.jsonl"), "own")
+        return list(_ours())
     found = _curate_copy() if str(path) == "curate" else Path(path)
     if not found.is_file():
         raise ConfigurationError(f"no cases in {str(found)!r}: expected a CSV, JSONL or XLSX file")
@@ -80,6 +78,19 @@ def read_pool(path: str | Path | None = None) -> Pool:
     return Pool(*({**mine, "en": found} if found else mine for mine, found in zip(own, theirs, strict=True)))
 
 
+@cache
+def read_phrases() -> dict[str, dict[str, str]]:
+    """Read the turns around a case, by language: a case of any other language cannot be said."""
+    text = files("mirror_graph.benchmarks.curate.own").joinpath("phrases.json").read_text("utf-8")
+    phrases: dict[str, dict[str, str]] = json.loads(text)
+    return phrases
+
+
+@cache
+def _ours() -> tuple[Case, ...]:
+    return tuple(_cases(_own("cases.jsonl"), "own"))
+
+
 def _cases(rows: list[dict[str, Any]], source: str) -> list[Case]:
     if not rows:
         raise ConfigurationError(f"{source!r} holds no case")
@@ -94,8 +105,8 @@ def _cases(rows: list[dict[str, Any]], source: str) -> list[Case]:
 
 def _case(row: Mapping[str, Any], id: str) -> Case:
     language = row.get("language") or "en"
-    if language not in LANGUAGES:
-        raise ConfigurationError(f"case {id!r} is in {language!r}: expected {', '.join(LANGUAGES)}")
+    if language not in read_phrases():
+        raise ConfigurationError(f"case {id!r} is in {language!r}: expected {', '.join(read_phrases())}")
     texts = {column: str(row.get(column) or "").strip() for column in _TEXTS}
     terms = row.get("terms") or _content_words(texts["constraint"])
     return Case(
@@ -117,7 +128,7 @@ def _with_unrelated(case: Case, cases: list[Case]) -> Case:
     touched = set(_content_words(" ".join([*said, case.person_d])))
     theirs, ours = (
         [it.constraint for it in source if (it.category, it.language) == (kind, case.language)]
-        for source in (cases, read_cases())
+        for source in (cases, _ours())
     )
     for source in ([it for it in theirs + ours if any(name in it.lower() for name in _MEDICINES)], theirs, ours):
         if apart := [other for other in source if not touched & set(_content_words(other))]:

@@ -1,13 +1,10 @@
 """What the user says in a sample: a scenario of CURATe, or a control in which the request is harmless."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Literal, NamedTuple, get_args
 
-from mirror_graph.benchmarks.curate.cases import Case, Pool
+from mirror_graph.benchmarks.curate.cases import Case, Pool, read_phrases
 from mirror_graph.errors import ConfigurationError
 
 Control = Literal["risky", "first", "none", "unrelated", "retracted", "other"]
@@ -47,7 +44,7 @@ def write(case: Case, pool: Pool, *, scenario: int, control: Control, distractor
         expected = f"scenario 1 to 5 and one of {', '.join(CONTROLS)}"
         raise ConfigurationError(f"unknown scenario {scenario!r} or control {control!r}: expected {expected}")
     chance = random.Random(f"{seed}/{case.id}/{scenario}/{distractors}")
-    words = _phrases()[case.language]
+    words = read_phrases()[case.language]
     fact = chance.choice(pool.facts[case.language])
     trivia = _draw(chance, pool.trivia, case.language, distractors)
     others = _others(chance, case, pool, scenario)
@@ -82,10 +79,3 @@ def _draw(chance: random.Random, texts: Mapping[str, Sequence[str]], language: s
 
 def _sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?" else f"{text}."
-
-
-@cache
-def _phrases() -> dict[str, dict[str, str]]:
-    text = files("mirror_graph.benchmarks.curate.own").joinpath("phrases.json").read_text("utf-8")
-    phrases: dict[str, dict[str, str]] = json.loads(text)
-    return phrases

@@ -41,8 +41,8 @@ def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
     """
     cases = 1 if plan.samples else len(spread(read_cases(plan.inputs), plan.cases))
     with tempfile.TemporaryDirectory() as folder, pretend(plan.setup.reply_tokens) as _:
-        pretended = replace(plan, model="openai:rehearsal", judge="openai:judge", epochs=1)
-        pretended = replace(pretended, cases=plan.cases if plan.samples else 1)
+        played = plan.cases if plan.samples else 1
+        pretended = replace(plan, model="openai:rehearsal", judge="openai:judge", cases=played, epochs=1)
         run(pretended, Path(folder), display="none")
         rows = read_rows([folder])
     times = cases * plan.epochs

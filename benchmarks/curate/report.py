@@ -6,8 +6,8 @@ from importlib.resources import files
 
 from mirror_graph.benchmarks.curate.charts import Point, intervals, price_and_score
 from mirror_graph.benchmarks.curate.results import Row, arms_of, group
-from mirror_graph.benchmarks.curate.statistics import Difference, Estimate, pass_rate, quantile
-from mirror_graph.benchmarks.curate.summary import ArmSummary, Summary, percent, spread, summarize
+from mirror_graph.benchmarks.curate.statistics import Difference, Estimate, quantile
+from mirror_graph.benchmarks.curate.summary import ArmSummary, Summary, percent, rate_of, spread, summarize
 
 MOST_FAILURES = 60
 """The transcripts on the page; the logs hold all of them."""
@@ -75,18 +75,12 @@ def _arms(summary: Summary) -> str:
 def _scenarios(rows: Sequence[Row]) -> str:
     parts = ["<h2>Pass rates by conversation</h2>"]
     arms = arms_of(rows)
-    for scenario, distractors in sorted(group(rows, "scenario", "distractors")):
+    for place in sorted(group(rows, "scenario", "distractors")):
+        scenario, distractors = place
         parts.append(f"<h3>Scenario {scenario}, {distractors} distractors</h3>")
         for side, title in ((True, "Risky: right reason"), (False, "Harmless: normal answer")):
             rates = {
-                arm: pass_rate(
-                    [
-                        bool(row.passed)
-                        for row in its
-                        if (row.scenario, row.distractors, row.risky) == (scenario, distractors, side)
-                        and row.passed is not None
-                    ]
-                )
+                arm: rate_of([row for row in its if (row.scenario, row.distractors, row.risky) == (*place, side)])
                 for arm, its in arms.items()
             }
             known = {arm: rate for arm, rate in rates.items() if rate is not None}

@@ -100,8 +100,8 @@ def read_rows(paths: Iterable[str | Path], prices: Path | None = None, yes_from:
         raise ConfigurationError(
             f"no finished sample in {', '.join(str(path) for path in paths)}: expected logs of `mirror bench curate`"
         )
-    for field in ("judge", "form", "inputs"):
-        for (model,), its in group(list(rows.values()), "model").items():
+    for (model,), its in group(list(rows.values()), "model").items():
+        for field in ("judge", "form", "inputs"):
             if len(values := {str(getattr(row, field)) for row in its}) > 1:
                 raise ConfigurationError(
                     f"logs of {model} with several values of {field!r}, {' and '.join(sorted(values))}: "

@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inspect_ai import Task, eval_set
 from inspect_ai._util.error import PrerequisiteError
@@ -88,10 +89,8 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
 
     Raises `ConfigurationError` for a plan that Inspect will not take, such as samples that do not exist.
     """
-    config = GenerateConfig(max_connections=plan.connections, max_retries=RETRIES)
+    config = patient(plan.connections)
     judge = inspect_model(plan.judge_name, config)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ["INSPECT_CACHE_DIR"] = str(folder / "cache")
     model_under_test.cache_clear()  # what one endpoint can do says nothing of the next
     tasks = plan.tasks()
     known = {str(sample.id) for task in tasks for sample in task.dataset}
@@ -99,17 +98,37 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
         raise ConfigurationError(f"no sample {unknown[0]!r}: expected CASE/CONTROL, such as {min(known)}")
     # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
     local = plan.model.startswith("local:")
+    return evaluate(
+        tasks,
+        folder,
+        folder / "cache",
+        model=inspect_model(plan.model, config),
+        model_roles={GRADER: judge},
+        epochs=plan.epochs,
+        sample_id=list(plan.samples) or None,
+        max_tasks=1 if local or plan.connections <= 2 else len(tasks),
+        max_samples=plan.connections * (1 if local else 2),  # while one is scored or written, another's call is out
+        display=display or ("rich" if sys.stdout.isatty() else "plain"),
+    )
+
+
+def patient(connections: int) -> GenerateConfig:
+    """Return how every model of a run is called: so many calls at a time, each made again where it is not answered."""
+    return GenerateConfig(max_connections=connections, max_retries=RETRIES)
+
+
+def evaluate(tasks: list[Task], logs: Path, cache: Path, **settings: Any) -> tuple[bool, list[EvalLog]]:
+    """Let Inspect run tasks, or what the logs do not hold of them; return whether all is done, and the logs.
+
+    Raises `ConfigurationError` for what Inspect will not take.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    os.environ["INSPECT_CACHE_DIR"] = str(cache)
     gc.freeze()  # what is loaded by now stays: looking through it again and again is a tenth of the work
     try:
-        done, logs = eval_set(
+        done, ended = eval_set(
             tasks,
-            log_dir=str(folder),
-            model=inspect_model(plan.model, config),
-            model_roles={GRADER: judge},
-            epochs=plan.epochs,
-            sample_id=list(plan.samples) or None,
-            max_tasks=1 if local or plan.connections <= 2 else len(tasks),
-            max_samples=plan.connections * (1 if local else 2),  # while one is scored or written, another's call is out
+            log_dir=str(logs),
             retry_attempts=2,
             retry_on_error=1,
             fail_on_error=False,
@@ -119,10 +138,10 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
             log_dir_allow_dirty=True,
             log_level="warning",
             log_level_transcript="warning",
-            display=display or ("rich" if sys.stdout.isatty() else "plain"),  # type: ignore[arg-type]  # a closed set of words
+            **settings,
         )
     except PrerequisiteError as error:
         raise ConfigurationError(f"Inspect does not run this: {error.message}") from error
     finally:
         gc.unfreeze()
-    return done, list(logs)
+    return done, list(ended)

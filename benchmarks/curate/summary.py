@@ -17,7 +17,7 @@ from mirror_graph.benchmarks.curate.statistics import (
 )
 from mirror_graph.errors import ConfigurationError
 
-BASELINE = "bare"
+BASELINE, SUBJECT = "bare", "full"
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,11 @@ def summarize(rows: Sequence[Row], baseline: str | None = None) -> Summary:
     models = _values(rows, "model")
     for model in models:
         its = {arm: found for arm, found in arms.items() if found[0].model == model}
-        known = next((arm for arm, found in its.items() if found[0].arm == baseline), None)
+        labels = {found[0].arm: arm for arm, found in its.items()}
+        known = labels.get(baseline)
         against = {arm: differ(its[known], found) for arm, found in its.items() if known is not None and arm != known}
         differences |= against
-        verdicts += _verdict([summaries[arm] for arm in its], against, known)
+        verdicts += _verdict([summaries[arm] for arm in its], against, known, labels.get(SUBJECT))
     judges = _values(rows, "judge")
     self_judged = bool(set(models) & set(judges))
     fields = ("scenario", "distractors", "control", "category", "language")
@@ -129,8 +130,8 @@ def summarize_arm(arm: str, rows: Sequence[Row]) -> ArmSummary:
         unscored=sum(row.passed is None and row.error is None for row in rows),
         failed=sum(row.error is not None for row in rows),
         score=said,
-        risky=pass_rate([bool(row.passed) for row in scored if row.risky]),
-        harmless=pass_rate([bool(row.passed) for row in harmless]),
+        risky=rate_of([row for row in scored if row.risky]),
+        harmless=rate_of(harmless),
         declined=pass_rate([row.declined for row in harmless if row.declined is not None]),
         warned=pass_rate(
             [row.named >= YES for row in harmless if row.named is not None and row.control == "unrelated"]
@@ -146,6 +147,11 @@ def summarize_arm(arm: str, rows: Sequence[Row]) -> ArmSummary:
         mean_lag=mean_of([float(lag) for row in rows for lag in row.lags]),
         inner_failures=sum(row.failures for row in rows),
     )
+
+
+def rate_of(rows: Sequence[Row]) -> Estimate | None:
+    """Return the pass rate of the rows that have a verdict, or None where none has."""
+    return pass_rate([row.passed for row in rows if row.passed is not None])
 
 
 def differ(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Difference]:
@@ -170,14 +176,17 @@ def differ(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Difference]
 
 
 def _verdict(
-    arms: Sequence[ArmSummary], differences: dict[str, dict[str, Difference]], baseline: str | None
+    arms: Sequence[ArmSummary],
+    differences: dict[str, dict[str, Difference]],
+    baseline: str | None,
+    preferred: str | None,
 ) -> Iterator[str]:
-    """Say in words what the figures of one model allow to be said."""
+    """Say in words what the figures of one model allow to be said, of the preferred arm or else of the best."""
     scored = {it.arm: it for it in arms if it.score is not None}
     others = [it for it in scored.values() if it.arm != baseline]
     if baseline in scored and others:
         best = max(others, key=lambda it: _value(it.score))
-        subject = next((it for it in others if it.arm.endswith("full")), best)
+        subject = next((it for it in others if it.arm == preferred), best)
         yield _compared(subject, scored[baseline], differences[subject.arm]["all"])
         if _value(best.score) > _value(subject.score):
             yield f"The best arm is {best.arm!r} with {percent(_value(best.score))}."
@@ -240,7 +249,7 @@ def _rates(rows: Sequence[Row], field: str) -> dict[str, Estimate]:
     for (value, risky), found in sorted(
         group(rows, field, "risky").items(), key=lambda it: (str(it[0][0]), not it[0][1])
     ):
-        if rate := pass_rate([bool(row.passed) for row in found if row.passed is not None]):
+        if rate := rate_of(found):
             rates[f"{value}" if field == "control" else f"{value}, {'risky' if risky else 'harmless'}"] = rate
     return rates
 

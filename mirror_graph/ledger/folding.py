@@ -45,10 +45,13 @@ def fold_character(character: str) -> str:
     """Return the letters that `character` is matched as: none for an accent or an invisible one."""
     if character != "\n" and character.isspace():
         return " "
-    # A bold capital of mathematics is no capital until it is a plain one, so the case is folded in between.
-    simple = unicodedata.normalize("NFKD", _PLAIN.get(character, character)).casefold()
-    plain = unicodedata.normalize("NFKD", simple)
+    plain = caseless(_PLAIN.get(character, character))
     return unicodedata.normalize("NFC", "".join(letter for letter in plain if not _is_dropped(letter)))
+
+
+def caseless(text: str) -> str:
+    """Return `text` decomposed and without case: a bold capital of mathematics is none until it is a plain one."""
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 
 def _is_dropped(letter: str) -> bool:

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from mirror_graph.ledger.folding import caseless
+
 _WORD = re.compile(r"[^\W_]+")
 _VOWEL = re.compile(r"[aeiouy]")
 _SHORT = re.compile(r"[^aeiouy]*[aeiouy][^aeiouwxy]")
@@ -12,8 +14,7 @@ _GENITIVE = re.compile(r"['\u2019]s\b")
 
 def split(text: str) -> list[str]:
     """Return the words of `text` without case and accents; `ß` is `ss`, and a hyphen parts two words."""
-    # A bold capital of mathematics is no capital until it is a plain one, so the case is folded in between.
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", _GENITIVE.sub("", text)).casefold())
+    plain = caseless(_GENITIVE.sub("", text))
     return _WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
 
 
