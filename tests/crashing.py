@@ -7,19 +7,28 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiosqlite
+import psycopg
 from langchain_core.messages import AnyMessage, BaseMessage
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.models import register_script
-from mirror_graph.storage import leases, postgres, sqlite
 
 CONTEXT = MirrorContext(talker_model="scripted:crashing", think_after=0)
 
 
-def shorten_leases(seconds: float = 0.2) -> None:
-    """Let a killed host's lease end soon: the waiting is not what is tested."""
-    for module in (leases, sqlite, postgres):
-        vars(module)["LEASE_SECONDS"] = seconds
+END_LEASES = "UPDATE mirror_leases SET until = {long_ago}"
+
+
+async def end_leases(database: str) -> None:
+    """Let time go by until a killed host's leases have run out: the waiting is not what is tested."""
+    if database.startswith("postgres"):
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+            await connection.execute(END_LEASES.format(long_ago="to_timestamp(0)"))
+    else:
+        async with aiosqlite.connect(database) as connection:
+            await connection.execute(END_LEASES.format(long_ago=0))
+            await connection.commit()
 
 
 def answer(messages: list[BaseMessage]) -> str:
@@ -96,6 +105,7 @@ def check(messages: list[AnyMessage], answered: int) -> None:
 
 async def goes_on(database: str, answered: int, again: int) -> None:
     """Hold that a killed conversation has lost nothing, and that saying the message again works."""
+    await end_leases(database)
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         before = await conversation.messages()

@@ -7,26 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mirror_graph.storage.records import LEASE_SECONDS
-from tests.crashing import count_steps, goes_on, run_killed, shorten_leases, talk
+from tests.crashing import count_steps, goes_on, run_killed, talk
 
 KILLS = int(os.environ.get("MIRROR_KILLS", "100"))
 
 EVERY = 23
 """Which steps the fast test takes; the slow one takes them all."""
-
-
-@pytest.fixture
-def short_leases() -> Iterator[None]:
-    """Let a killed host's lease end soon, in this process and those it forks."""
-    shorten_leases()
-    yield
-    shorten_leases(LEASE_SECONDS)
 
 
 def kill_at_each(steps: range, folder: Path) -> int:
@@ -46,14 +36,14 @@ def steps_of_a_turn(folder: Path) -> int:
     return count_steps(lambda: talk(database, 2, 2))
 
 
-def test_a_host_killed_at_a_step_of_a_turn_or_pass_loses_nothing(tmp_path: Path, short_leases: None) -> None:
+def test_a_host_killed_at_a_step_of_a_turn_or_pass_loses_nothing(tmp_path: Path) -> None:
     steps = range(1, steps_of_a_turn(tmp_path), EVERY)
     assert kill_at_each(steps, tmp_path) == len(steps)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_host_killed_at_every_step_of_a_turn_and_pass_loses_nothing(tmp_path: Path, short_leases: None) -> None:
+def test_a_host_killed_at_every_step_of_a_turn_and_pass_loses_nothing(tmp_path: Path) -> None:
     steps = range(1, steps_of_a_turn(tmp_path))
     killed = kill_at_each(steps, tmp_path)
     print(f"killed at {killed} steps")
@@ -62,8 +52,7 @@ def test_a_host_killed_at_every_step_of_a_turn_and_pass_loses_nothing(tmp_path: 
 
 PROGRAM = """
 import asyncio, sys
-from tests.crashing import shorten_leases, talk
-shorten_leases()
+from tests.crashing import talk
 asyncio.run(talk(sys.argv[1], int(sys.argv[2]), 10_000, lambda number: print(number, flush=True)))
 """
 
@@ -93,13 +82,13 @@ def kill_at_random(database: str, kills: int, seed: int) -> int:
     return answered
 
 
-def test_a_process_killed_at_random_moments_loses_nothing(tmp_path: Path, short_leases: None) -> None:
+def test_a_process_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     assert kill_at_random(str(tmp_path / "mirror.db"), kills=3, seed=1) >= 6
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-def test_a_process_killed_100_times_loses_nothing(tmp_path: Path, short_leases: None) -> None:
+def test_a_process_killed_100_times_loses_nothing(tmp_path: Path) -> None:
     turns = kill_at_random(str(tmp_path / "mirror.db"), kills=KILLS, seed=20261121)
     print(f"{KILLS} kills, {turns} turns, seed 20261121")
     assert turns >= 2 * KILLS
@@ -107,7 +96,7 @@ def test_a_process_killed_100_times_loses_nothing(tmp_path: Path, short_leases: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-def test_a_process_killed_on_postgres_loses_nothing(postgres: str, short_leases: None) -> None:
+def test_a_process_killed_on_postgres_loses_nothing(postgres: str) -> None:
     turns = kill_at_random(postgres, kills=KILLS // 3, seed=20261122)
     print(f"{KILLS // 3} kills, {turns} turns, seed 20261122")
     assert turns >= 2 * (KILLS // 3)

@@ -37,7 +37,7 @@ class Database:
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)
 
 
 @pytest.mark.parametrize("later", ["taken by another", "away", "silent"])

@@ -21,11 +21,19 @@ from hypothesis.stateful import (
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.host.engine import Engine
+from mirror_graph.storage import leases
+from mirror_graph.storage import postgres as postgres_storage
 from mirror_graph.storage.records import LEASE_SECONDS
-from tests.crashing import CONTEXT, shorten_leases
+from tests.crashing import CONTEXT
 from tests.voices import Voices, asked
 
 SEED = 20261121
+
+
+def set_leases(seconds: float) -> None:
+    """Let leases last so long."""
+    for module in (leases, postgres_storage):
+        vars(module)["LEASE_SECONDS"] = seconds
 
 
 class Host:
@@ -76,7 +84,8 @@ class TwoHosts(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """Start both hosts."""
+        """Start both hosts, with leases that a crash does not hold up for long."""
+        set_leases(0.3)
         for host in self.hosts:
             self.run(host.open())
 
@@ -132,6 +141,7 @@ class TwoHosts(RuleBasedStateMachine):
         """Compare what was answered with what is stored."""
         for host in self.hosts:
             await asyncio.gather(*host.tasks, return_exceptions=True)
+        set_leases(LEASE_SECONDS)  # what follows must not fail because the machine is busy
         conversation = self.conversation(0)
         messages = await conversation.messages()
         replies = {it.response_metadata["mirror"]["turn"]: it.text for it in messages if it.type == "ai"}
@@ -166,7 +176,6 @@ class TwoHosts(RuleBasedStateMachine):
 
 def interleave(url: str, examples: int, steps: int) -> None:
     TwoHosts.url, TwoHosts.steps = url, 0
-    shorten_leases(0.3)
     try:
         machine: Callable[[], Any] = seed(SEED)(TwoHosts)
         run_state_machine_as_test(
@@ -181,7 +190,7 @@ def interleave(url: str, examples: int, steps: int) -> None:
             ),
         )
     finally:
-        shorten_leases(LEASE_SECONDS)
+        set_leases(LEASE_SECONDS)
     print(f"{TwoHosts.steps} steps, seed {SEED}")
 
 
