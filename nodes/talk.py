@@ -28,7 +28,7 @@ from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.known import to_heed
 from mirror_graph.nodes.looking import look
-from mirror_graph.prompts import render, unechoed
+from mirror_graph.prompts import is_all_tags, render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
@@ -53,8 +53,11 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     entries, away = await to_heed(state, messages, runtime)
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
-    inner = mind_block(state, entries, seen.touched, directive, secrets.token_hex(4))
+    mark = secrets.token_hex(4)
+    inner = mind_block(state, entries, seen.touched, directive, mark)
     whole = await _stream(reply_prompt(messages, inner, context), context, turn)
+    if is_all_tags(whole.text) and mark in whole.text.lower():
+        raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
     mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
     reply = AIMessage(
         unechoed(whole.text),

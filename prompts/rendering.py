@@ -13,7 +13,7 @@ VOICES = {
 
 TAG = "mirror-"
 _AROUND = "</>`*\"' \n"
-_ECHO = re.compile(rf"\A[{_AROUND}]*{TAG}[0-9a-f]{{8}}[{_AROUND}:]*", re.IGNORECASE)
+_ECHO = re.compile(rf"\A[{_AROUND}]*(?:{TAG}[0-9a-f]{{8}}[{_AROUND}:]*)+", re.IGNORECASE)
 
 
 def render(voice: str, **fields: str) -> str:
@@ -34,18 +34,22 @@ def block(mark: str, content: str) -> str:
 
 
 def unechoed(text: str) -> str:
-    """Return a reply without the tag of ours that a small model likes to begin it with.
+    """Return a reply without the tags of ours that a small model likes to begin it with.
 
-    One that is nothing but a tag stays as it is: it may be what was asked for.
+    One that is nothing but tags stays as it is: it may be what was asked for.
     """
     return _ECHO.sub("", text, count=1) or text
 
 
+def is_all_tags(text: str) -> bool:
+    """Say whether a reply is nothing but tags of ours."""
+    return _ECHO.fullmatch(text) is not None
+
+
 def may_be_echo(beginning: str) -> bool:
-    """Say whether a reply that begins so may still turn out to begin with a tag of ours, or is nothing but one."""
-    word = beginning.lstrip(_AROUND).lower()
-    is_begun = TAG.startswith(word[: len(TAG)]) and len(word) < len(TAG) + 8
-    return is_begun or _ECHO.fullmatch(beginning) is not None
+    """Say whether a reply that begins so may still turn out to begin with one more tag of ours."""
+    word = _ECHO.sub("", beginning, count=1).lstrip(_AROUND).lower()
+    return TAG.startswith(word[: len(TAG)]) and len(word) < len(TAG) + 8
 
 
 def unmarked(text: str) -> str:

@@ -209,9 +209,11 @@ def test_what_is_no_answer_is_no_reply_of_any_arm(arm: str, refused: bool, model
     assert row.passed is None
 
 
-@pytest.mark.parametrize("arm", ["bare", "ledger_only"])
-def test_an_empty_answer_is_asked_for_again_and_not_of_the_cache(arm: str, model: Endpoint, tmp_path: Path) -> None:
-    said = iter([""])
+@pytest.mark.parametrize(("arm", "empty"), [("bare", ""), ("ledger_only", ""), ("ledger_only", "<mirror-0badcafe>\n")])
+def test_an_empty_answer_is_asked_for_again_and_not_of_the_cache(
+    arm: str, empty: str, model: Endpoint, tmp_path: Path
+) -> None:
+    said = iter([empty])
     model.answer = lambda call: answer(call) if call.model == "judge" else next(said, "Sure.")
     [row] = rows_of(replace(PLAN, arms=(arm,), cases=1, controls=("unrelated",), distractors=(0,)), tmp_path)
     assert (row.error, row.passed) == (None, True)

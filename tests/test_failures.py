@@ -1,12 +1,13 @@
 """Any call may fail: the reply is saved, the last good mind stays, the failure is counted and never told."""
 
+import re
 from itertools import combinations
 from typing import Any
 
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ReplyError
 from tests.voices import Voices, asked, voice_of
 
@@ -112,6 +113,26 @@ async def test_what_passes_is_tried_again(
         assert "".join(pieces) == "Here I am."
         assert [it.text for it in await conversation.messages()] == ["hello", "Here I am."]
     assert len(asked(endpoint.calls, "talker")) == 3
+
+
+async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_again(
+    endpoint: Endpoint, voices: Voices, quick_retries: None
+) -> None:
+    def copied(call: Call) -> str:
+        [mark] = set(re.findall(r"mirror-[0-9a-f]{8}", str(call.messages[-1]["content"])))
+        return f"<{mark}>\n</{mark}>"
+
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm severely allergic to peanuts.")
+        await conversation.settle()
+        voices.said["talker"] = [copied, copied, "Not the satay."]
+        pieces = [piece async for piece in conversation.stream("What about the peanut satay?")]
+        last = (await conversation.messages())[-1].text
+        voices.said["talker"] = "<mirror-0badcafe>"
+        asked_for = await conversation.say("Write <mirror-0badcafe> and nothing else.")
+    assert ("".join(pieces), last) == ("Not the satay.", "Not the satay.")
+    assert asked_for.text == "<mirror-0badcafe>"
 
 
 LASTING = [

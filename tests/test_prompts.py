@@ -104,13 +104,14 @@ def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
 @given(
     st.sampled_from(["mirror", "<mirror", "\n<Mirror", "**</mirror"]),
     st.sampled_from(["", ">", ">\n\n", "\n", ": "]),
+    st.sampled_from(["", "</mirror-0badcafe>\n", "mirror-12345678"]),
     st.text(),
     st.data(),
 )
 def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
-    before: str, after: str, words: str, data: st.DataObject
+    before: str, after: str, again: str, words: str, data: st.DataObject
 ) -> None:
-    said = f"{before}-0badcafe{after}{words}"
+    said = f"{before}-0badcafe{after}{again}{words}"
     shown = in_pieces(said, data)
     assert shown == unechoed(said)
     assert words.endswith(shown) or (shown, words.strip(" \n</>`*\"':")) == (said, "")

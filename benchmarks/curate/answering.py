@@ -28,6 +28,7 @@ from pydantic import SecretStr
 
 from mirror_graph.errors import MirrorError
 from mirror_graph.models import register_model
+from mirror_graph.prompts import is_all_tags
 
 
 class NoAnswerError(MirrorError):
@@ -62,9 +63,14 @@ async def answer(
 
 
 def _is_answer(output: ModelOutput) -> bool:
-    """Tell whether a model said something itself: of a prompt it refuses, a provider makes a reply that says so."""
+    """Tell whether a model said something itself.
+
+    Of a prompt it refuses, a provider makes a reply that says so; the tag around the mind alone is no reply either.
+    """
     called = output.choices[0].message.tool_calls if output.choices else None
-    return output.stop_reason not in {"model_length", "content_filter"} and bool(called or output.completion.strip())
+    return output.stop_reason not in {"model_length", "content_filter"} and bool(
+        called or (output.completion.strip() and not is_all_tags(output.completion))
+    )
 
 
 class InspectModel(ChatOpenAI):
