@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
-from mirror_graph.ledger.relevance import touched
+from mirror_graph.ledger.relevance import beside_telling, touched
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import Resembling, resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
@@ -34,7 +34,8 @@ async def look(
         return Seen(None)
     words = asked(messages)
     if context.relevance == "anticipate":
-        alike = await resembling(entries, words, context.embeddings) if context.embeddings else Resembling([])
+        said = beside_telling(entries, words)
+        alike = await resembling(entries, said, context.embeddings) if context.embeddings else Resembling([])
         return Seen(frozenset([*touched(entries, words), *alike.ids]), failures={"embeddings": alike.failure})
     checked = await check(entries, words, context, turn)
     return Seen(frozenset(checked.ids), checked.tokens, {"check": checked.failure})

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
+from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
 from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.relations import relations
 from mirror_graph.ledger.relations.spelling import split, stem
 from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
@@ -116,6 +118,52 @@ def test_an_everyday_request_touches_nothing(request_: str) -> None:
 )
 def test_a_risky_request_leaves_another_danger_alone(entry: SafetyConstraint, request_: str) -> None:
     assert touched([entry], request_) == []
+
+
+def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
+    """Return, of each of our cases, what is heard in an introduction, the introduction, and the request."""
+    facts = read_pool().facts
+    for case in read_cases():
+        words = f"{facts[case.language][0]} {case.constraint}"
+        if heard := scanned([Heard(1, "m1", words)]):
+            yield heard, words, case.question_group_biased
+
+
+def test_to_tell_of_a_danger_does_not_touch_it() -> None:
+    seen = [bool(touched(heard, words)) for heard, words, _ in introductions()]
+    assert len(seen) >= 60
+    assert sum(seen) <= 0.05 * len(seen)  # two sentences of which one tells the danger again
+
+
+def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
+    for heard, words, request_ in introductions():
+        assert touched(heard, f"{words} {request_}") == touched(heard, request_)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_touched"),
+    [
+        ("Hi, I'm Ana from Lisbon. I'm allergic to peanuts.", False),
+        ("I'm allergic to peanuts, should I still order the satay? Ana and Ben want to go to Lisbon.", True),
+        ("I'm allergic to peanuts may I eat them? Ana and Ben want to go to Lisbon.", True),
+        ("I'm allergic to peanuts. Shall we get the satay at that new Thai place?", True),
+        ("I'm allergic to peanuts. Are peanuts in the salad of the house?", True),
+        ("I'm allergic to peanuts and my friends booked the satay place.", True),
+        ("I'm allergic to peanuts. Can I eat them?", True),
+        ("My bakery smells of peanuts all day long!", True),
+    ],
+)
+def test_what_is_asked_beside_the_telling_counts(words: str, is_touched: bool) -> None:
+    heard = scanned([Heard(1, "m1", words)]) or [PEANUTS]
+    assert bool(touched(heard, words)) is is_touched
+
+
+async def test_a_short_question_after_an_introduction_touches_nothing() -> None:
+    telling = "I sing in a choir on Thursdays, and I like old maps. I'm badly allergic to peanuts."
+    said = [HumanMessage(telling, id="m1"), AIMessage("I see."), HumanMessage("What is the symbol of helium?", id="m2")]
+    assert (await look([PEANUTS], said, MirrorContext(), 2)).touched == frozenset()
+    said[-1] = HumanMessage("Is the satay any good?", id="m2")
+    assert (await look([PEANUTS], said, MirrorContext(), 2)).touched == {"it"}
 
 
 def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
@@ -392,6 +440,12 @@ async def test_an_embeddings_model_works_beside_the_matcher(word_vectors: WordVe
     seen = await look([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)
     assert seen.touched == frozenset({"nuts", "zblorks"})
     assert seen.failures == {"embeddings": ""}
+
+
+async def test_to_tell_of_a_danger_is_not_to_resemble_it(word_vectors: WordVectors) -> None:
+    said = [HumanMessage(f"Hi, I sing in a choir in Lisbon. {ZBLORKS['source']['quote']}", id="m1")]
+    seen = await look([ZBLORKS], said, MirrorContext(embeddings="openai:telling"), 1)
+    assert seen.touched == frozenset()
 
 
 @pytest.mark.parametrize("status", [500, 401])

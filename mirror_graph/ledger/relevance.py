@@ -1,9 +1,11 @@
 """Which entries a user's words touch: a comparison in a few milliseconds, without a model call."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from mirror_graph.ledger.meaning import QUESTION
 from mirror_graph.ledger.relations import Phrase, relations
 from mirror_graph.ledger.relations.spelling import split, stem
 from mirror_graph.state.values import Kind, SafetyConstraint
@@ -13,6 +15,13 @@ ENOUGH = 1.0
 
 HALF = 10_000
 """A message of more than twice so many characters is read at its beginning and at its end."""
+
+
+OF_ITS_OWN = 2
+"""From how many words that say something on what stands beside the telling of a danger is what is asked."""
+
+
+ASKS = re.compile("[?\uff1f\u061f]")
 
 
 class _Minded(NamedTuple):
@@ -33,13 +42,24 @@ class _Met(NamedTuple):
 
 def touched(entries: Sequence[SafetyConstraint], words: str) -> list[str]:
     """Return the ids of the entries that the user's words touch, in the order of `entries`."""
-    met = _met(words)
+    met = _met(beside_telling(entries, words))
     return [entry["id"] for entry in entries if _evidence(entry, met) >= ENOUGH]
 
 
 def evidence(entry: SafetyConstraint, words: str) -> float:
     """Count what speaks for it that words touch an entry: concepts and words in common, anticipated phrases."""
-    return _evidence(entry, _met(words))
+    return _evidence(entry, _met(beside_telling([entry], words)))
+
+
+def beside_telling(entries: Sequence[SafetyConstraint], words: str) -> str:
+    """Return `words` without the sentences that tell of `entries`: to tell of a danger is not to ask for it.
+
+    All of them where hardly anything is said beside: "I'm allergic to nuts and they bake with them. Shall I go?"
+    """
+    rest = words
+    for told in sorted({_telling(entry) for entry in entries} - {""}, key=lambda it: (-len(it), it)):
+        rest = rest.replace(told, "\n", 1)
+    return rest if len(content(rest)) >= OF_ITS_OWN else words
 
 
 def is_related(entry: SafetyConstraint) -> bool:
@@ -50,6 +70,15 @@ def is_related(entry: SafetyConstraint) -> bool:
 def content(text: str) -> list[str]:
     """Return the stems of the words that say something."""
     return [stem(word) for word in split(text) if len(word) > 2 and word not in relations().common]
+
+
+def _telling(entry: SafetyConstraint) -> str:
+    """Return the sentence that tells of an entry, up to the question in it; `""` where question and telling are one."""
+    quote, about = entry["source"]["quote"], entry["about"]
+    if not ASKS.search(quote):
+        return quote
+    asked = QUESTION.search(quote, max(0, quote.find(about)))
+    return quote[: asked.start()] if asked else ""
 
 
 def _evidence(entry: SafetyConstraint, met: _Met) -> float:
