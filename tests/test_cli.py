@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -97,9 +97,17 @@ class Terminal:
         """Do what Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
-    def until(self, text: str) -> str:
+    def interrupt_until(self, text: str) -> str:
+        """Do what Ctrl-C does until `text` has come: one between a prompt and its reading waits for a key."""
+        for _ in range(10):
+            self.interrupt()
+            with suppress(TimeoutError):
+                return self.until(text, seconds=3)
+        raise TimeoutError(f"no Ctrl-C brought {text!r}: {self._seen}")
+
+    def until(self, text: str, seconds: float = 30) -> str:
         """Wait for `text`, and return what has been shown up to its end since the last wait."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + seconds
         while text not in self._seen:
             if not select.select([self._ours], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise TimeoutError(f"{text!r} did not come: {self._seen}")
@@ -217,8 +225,7 @@ def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes
         chat.type("Go on.\n")
         chat.until("mirror  It is all right again.")
         chat.until("you     ")
-        chat.interrupt()
-        chat.until("/quit or Ctrl-D leaves")
+        chat.interrupt_until("/quit or Ctrl-D leaves")
         chat.until("you     ")
         chat.type("\x04")
         assert chat.ended() == 0
