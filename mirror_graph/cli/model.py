@@ -18,11 +18,12 @@ DEFAULT = "qwen2.5-coder-1.5b"
 @app.command()
 def pull(name: Name = DEFAULT) -> None:
     """Download a model's file; one that was stopped goes on where it was."""
+    from mirror_graph.cli.showing import console
     from mirror_graph.models.files import catalogued, pull
 
     file = catalogued(name)
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=file.size)
         path = pull(name, on_progress=lambda fetched, size: progress.update(task, completed=fetched, total=size))
         progress.update(task, completed=file.size)
