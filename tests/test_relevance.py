@@ -132,7 +132,7 @@ def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
 def test_to_tell_of_a_danger_does_not_touch_it() -> None:
     seen = [bool(touched(heard, words)) for heard, words, _ in introductions()]
     assert len(seen) >= 60
-    assert sum(seen) <= 0.05 * len(seen)  # two sentences of which one tells the danger again
+    assert sum(seen) <= 0.05 * len(seen)  # in two sentences, of which one tells the danger again
 
 
 def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
@@ -149,6 +149,7 @@ def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
         ("I'm allergic to peanuts. Shall we get the satay at that new Thai place?", True),
         ("I'm allergic to peanuts. Are peanuts in the salad of the house?", True),
         ("I'm allergic to peanuts and my friends booked the satay place.", True),
+        ("I'm allergic to peanuts, but my friends booked the satay place. Ana and Ben come from Lisbon by bus.", True),
         ("I'm allergic to peanuts. Can I eat them?", True),
         ("My bakery smells of peanuts all day long!", True),
     ],
