@@ -11,8 +11,10 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from mirror_graph.benchmarks.curate.cases import Case, Category, Pool, read_cases, read_pool
+from mirror_graph.benchmarks.curate.conversations import Control, write
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
+from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
 from mirror_graph.nodes.anticipate import anticipate
 from mirror_graph.nodes.check import check
@@ -91,6 +93,7 @@ async def _measure(
     tables: dict[str, Figures] = {
         "The matcher": _pace(cases, list(entries.values())),
         "Trivia questions, which touch nobody": _everyday(cases, entries, pool, seed),
+        "First messages that tell of a danger, as the scanner hears them": _introductions(cases, pool, seed),
     }
     anticipated = entries
     if "anticipate" in strategies:
@@ -254,6 +257,24 @@ def _everyday(cases: Sequence[Case], entries: dict[str, SafetyConstraint], pool:
         half: {"false alarms %": 100 * mean(evidence(entries[case.id], it) >= ENOUGH for case, it in pairs)}
         for half in sorted({half_of(case) for case in cases})
         if (pairs := [(case, it) for case in cases if half_of(case) == half for it in asked[case.language]])
+    }
+
+
+def _introductions(cases: Sequence[Case], pool: Pool, seed: int) -> Figures:
+    """Count how often a danger is touched by the message that tells of it, alone and with the request in it."""
+
+    def share(half: str, control: Control) -> float:
+        said = [
+            write(case, pool, scenario=1, control=control, distractors=0, seed=seed).turns[0]
+            for case in cases
+            if half_of(case) == half
+        ]
+        heard = [(found, words) for words in said if (found := scanned([Heard(1, "", words)]))]
+        return 100 * mean([bool(touched(found, words)) for found, words in heard] or [0])
+
+    return {
+        half: {"told alone, touched %": share(half, "risky"), "with the request, touched %": share(half, "first")}
+        for half in sorted({half_of(case) for case in cases})
     }
 
 
