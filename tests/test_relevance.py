@@ -364,7 +364,7 @@ def test_the_benchmark_measures_every_way_of_deciding() -> None:
     assert {arm.partition(",")[0] for arm in figures} == {"relations", "anticipate", "check"}
     assert all(found["recall %"] == 100 for arm, found in figures.items() if arm.startswith("check"))
     for found in report.tables["First messages that tell of a danger, as the scanner hears them"].values():
-        assert 2 * found["told alone, touched %"] < 75 < found["with the request, touched %"]
+        assert 2 * found["told alone, touched %"] < 70 < found["with the request, touched %"]
     assert len(report.aims) == 4
 
 
