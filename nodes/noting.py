@@ -80,11 +80,14 @@ def notes_task() -> str:
 def take_notes(answer: LedgerNotes, heard: list[Heard], caught: list[SafetyConstraint], turn: int, at: float) -> Notes:
     """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in.
 
-    `caught` is what `ledger_task` numbered.
+    `caught` is what `ledger_task` numbered. A sentence in which the answer also tells of a danger, be it in words that
+    are not the user's, is none that it can call harmless.
     """
     told = [entry for it in answer.told if (entry := _borne_out(it, heard, at))]
     taken_back = [source for quote in answer.taken_back if (source := source_of(quote, heard, at))]
-    no_danger = [it["id"] for number, it in enumerate(caught, 1) if number in answer.no_danger]
+    doubted = [it for number, it in enumerate(caught, 1) if number in answer.no_danger]
+    heard_too = {source["quote"] for it in answer.told if (source := source_of(it.quote, heard, at))}
+    no_danger = [it["id"] for it in doubted if not any(it["source"]["quote"] in sentence for sentence in heard_too)]
     return {"turn": turn, "told": told, "taken_back": taken_back, "no_danger": no_danger}
 
 

@@ -333,8 +333,9 @@ async def test_the_notes_are_asked_for_after_the_thoughts_and_none_without_end(
 async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, voices: Voices) -> None:
     """Small models answer both: the danger under `told`, and its number under `no_danger`."""
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
-    voices.said["memory"] = noted(told=[{**fear, "whose": "user"}], no_danger=[1])
-    assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
+    for about in ("afraid", "heights, when they look down"):
+        voices.said["memory"] = noted(told=[{**fear, "about": about, "whose": "user"}], no_danger=[1])
+        assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
     voices.said["memory"] = noted(no_danger=[1, 7, "1546408f93"])
     assert await told_once("I'm afraid of heights.") == []
 
@@ -440,9 +441,16 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
         ("We had a nice chat.", [entry()], "We had a nice chat.\nI must not forget their dangers: allergy: peanuts."),
         ("", [], None),
         ("I'm sorry, but I can't assist with that request.", [], None),
+        ("I am sorry, but as an AI, I do not have personal feelings.", [], None),
+        ("I'm sorry that they had to wait so long.", [], "I'm sorry that they had to wait so long."),
+        (
+            "They like figs. We talked.\nThey like figs. They like\nfigs.",
+            [],
+            "They like figs. We talked. They like\nfigs.",
+        ),
         ("We had a nice chat.", [entry(status="retracted")], "We had a nice chat."),
         ("We had a nice chat.", [entry(severity="preference")], "We had a nice chat."),
-        ("Long. " * 60, [entry(f"danger number {n}") for n in range(20)], None),
+        (" ".join(f"Long {n}." for n in range(60)), [entry(f"danger number {n}") for n in range(20)], None),
     ],
 )
 def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | None) -> None:

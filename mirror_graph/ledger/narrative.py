@@ -11,21 +11,24 @@ from mirror_graph.state.constraints import active
 from mirror_graph.state.tokens import count_tokens, cut_to_sentence
 
 REFUSAL = re.compile(
-    r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable)\b"
+    r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable|as an ai)\b"
     r"|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
 )
 """How models decline. Such words are no account of anything."""
+
+BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\u3002])\s+")
 
 
 def checked(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str | None:
     """Return `text` with every severe active constraint in it, within `tokens`, or None where it is no account.
 
-    What it leaves out is restored at its end, and the text in front of it is cut to make room. None for an
-    empty text, a refusal, and where the restored part alone would take more than half of the budget.
+    What it says twice is said once. What it leaves out is restored at its end, and the text in front of it is cut
+    to make room. None for an empty text, a refusal, and where the restored part alone would take more than half of
+    the budget.
     """
     if not text.strip() or REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
         return None
-    text = cut_to_sentence(text, tokens)
+    text = cut_to_sentence(_once(text), tokens)
     said = f" {normalised(text)} "
     severe = [entry for entry in active(list(ledger)) if entry["severity"] != "preference"]
     missing = [entry for entry in severe if f" {normalised(entry['about'])} " not in said]
@@ -34,6 +37,13 @@ def checked(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str |
     restored = render("restored", dangers="; ".join(_named(entry) for entry in missing))
     room = tokens - count_tokens(restored) - 1
     return f"{cut_to_sentence(text, room)}\n{restored}" if room >= tokens // 2 else None
+
+
+def _once(text: str) -> str:
+    """Return `text` with each sentence once: a small model says the same until it is cut off."""
+    sentences = BETWEEN_SENTENCES.split(text)
+    once = dict.fromkeys(sentences)
+    return text if len(once) == len(sentences) else " ".join(once)
 
 
 def _named(entry: SafetyConstraint) -> str:
