@@ -90,7 +90,8 @@ async def tell_story(
     for _ in range(2):
         answer = await ask("synthesis", prompt, context, turn, min(NARRATIVE_LIMIT, context.narrative_tokens * 3 // 2))
         tokens = plus(tokens, answer.tokens)
-        text = checked(answer.text, ledger, context.narrative_tokens)
+        asked_for = prompt[-1].text.rpartition("\n")[2]  # a small model ends in it, and the talker would say it
+        text = checked(answer.text.replace(asked_for, "").strip(), ledger, context.narrative_tokens)
         if text is not None:
             return Story(text, tokens)
         dangers = "; ".join(quoted(entry["about"]) for entry in active(ledger))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.keeping import keep_ledger
@@ -461,6 +461,18 @@ def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | No
 def test_a_checked_narrative_is_within_its_budget(text: str, ledger: Any, tokens: int) -> None:
     told = checked(text, ledger, tokens)
     assert told is None or 0 < count_tokens(told) <= tokens
+
+
+async def test_the_prompts_own_last_words_are_no_part_of_a_narrative(endpoint: Endpoint, voices: Voices) -> None:
+    def repeated(call: Call) -> str:
+        return f"They like figs.\n\n{str(call.messages[-1]['content']).splitlines()[-1]}"
+
+    voices.said["synthesis"] = repeated
+    async with open_mirror(context=context()) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I like figs.")
+        await conversation.settle()
+        assert (await conversation.mind()).narrative == "They like figs."
 
 
 async def test_a_refused_narrative_is_asked_for_once_more_and_else_the_old_one_stays(
