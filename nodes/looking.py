@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
-from mirror_graph.ledger.relevance import beside_telling, touched
+from mirror_graph.ledger.relevance import touched
+from mirror_graph.ledger.telling import beside_telling
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import Resembling, resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens

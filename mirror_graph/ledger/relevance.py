@@ -1,13 +1,12 @@
 """Which entries a user's words touch: a comparison in a few milliseconds, without a model call."""
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirror_graph.ledger.meaning import QUESTION
-from mirror_graph.ledger.relations import Phrase, relations
+from mirror_graph.ledger.relations import Phrase, content, relations
 from mirror_graph.ledger.relations.spelling import split, stem
+from mirror_graph.ledger.telling import beside_telling, is_met_while_told
 from mirror_graph.state.values import Kind, SafetyConstraint
 
 ENOUGH = 1.0
@@ -15,11 +14,6 @@ ENOUGH = 1.0
 
 HALF = 10_000
 """A message of more than twice so many characters is read at its beginning and at its end."""
-
-OF_ITS_OWN = 2
-"""From how many words that say something on what stands beside the telling of a danger is what is asked."""
-
-ASKS = re.compile("[?\uff1f\u061f]")
 
 
 class _Minded(NamedTuple):
@@ -41,7 +35,7 @@ class _Met(NamedTuple):
 def touched(entries: Sequence[SafetyConstraint], words: str) -> list[str]:
     """Return the ids of the entries that the user's words touch, in the order of `entries`."""
     met = _met(beside_telling(entries, words))
-    return [it["id"] for it in entries if _evidence(it, met) >= ENOUGH or _is_met_while_told(it, words)]
+    return [it["id"] for it in entries if _evidence(it, met) >= ENOUGH or is_met_while_told(it, words)]
 
 
 def evidence(entry: SafetyConstraint, words: str) -> float:
@@ -49,50 +43,9 @@ def evidence(entry: SafetyConstraint, words: str) -> float:
     return _evidence(entry, _met(words))
 
 
-def beside_telling(entries: Sequence[SafetyConstraint], words: str) -> str:
-    """Return `words` without the sentences that tell of `entries`: to tell of a danger is not to ask for it.
-
-    All of them where hardly anything is said beside: "I have epilepsy, and it is a strobe night. Shall I go?"
-    """
-    rest = words
-    for told in sorted({_telling(entry) for entry in entries} - {""}, key=lambda it: (-len(it), it)):
-        rest = rest.replace(told, "\n", 1)
-    return rest if rest == words or len(content(rest)) >= OF_ITS_OWN else words
-
-
 def is_related(entry: SafetyConstraint) -> bool:
     """Say whether the relations know what an entry is met by."""
     return bool(_minded(entry["kind"], entry["about"], entry["source"]["quote"], ()).concepts)
-
-
-def content(text: str) -> list[str]:
-    """Return the stems of the words that say something."""
-    return [stem(word) for word in split(text) if len(word) > 2 and word not in relations().common]
-
-
-def _telling(entry: SafetyConstraint) -> str:
-    """Return the sentence that tells of an entry, up to the question in it; `""` where question and telling are one."""
-    quote, about = entry["source"]["quote"], entry["about"]
-    if not ASKS.search(quote):
-        return quote
-    asked = QUESTION.search(quote, max(0, quote.find(about)))
-    return quote[: asked.start()] if asked else ""
-
-
-def _is_met_while_told(entry: SafetyConstraint, words: str) -> bool:
-    """Say whether the telling in `words` names what brings the danger: "I'm allergic to peanuts, and it's satay day".
-
-    A fear and a trauma are told by naming just that.
-    """
-    told = _telling(entry)
-    if entry["kind"] in {"phobia", "trauma"} or not told or told not in words:
-        return False
-    danger, beside = split(entry["about"]), split(told)
-    for word in danger:
-        if word in beside:
-            beside.remove(word)
-    own, concepts = relations().named(danger), relations().concepts
-    return any(own & concepts[name].brings for name in relations().named(beside) if concepts[name].met)
 
 
 def _evidence(entry: SafetyConstraint, met: _Met) -> float:

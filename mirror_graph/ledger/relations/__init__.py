@@ -96,6 +96,11 @@ def relations() -> Relations:
     )
 
 
+def content(text: str) -> list[str]:
+    """Return the stems of the words that say something."""
+    return [stem(word) for word in split(text) if len(word) > 2 and word not in relations().common]
+
+
 def _closure(name: str, concepts: Mapping[str, Concept]) -> Names:
     """Follow `brings` to its end."""
     reached, unfollowed = {name}, [name]
