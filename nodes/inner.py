@@ -12,14 +12,13 @@ def mind_block(
     touched: Collection[str] | None,
     directive: str,
     mark: str,
-    answering: Collection[str],
+    told: Collection[str] = frozenset(),
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; `""` where it holds nothing.
 
-    Of `entries`, the ledger's active ones, the touched stand last and with the directive. Of the others only
-    what can kill is listed, as something to leave unmentioned, and only where it was not told in the messages
-    that are answered (their ids in `answering`): those are before the talker. Where `touched` is None the talker
-    is to decide itself, and is told of all of them.
+    Of `entries`, the ledger's active ones, the touched stand last and with the directive, and those just `told` before
+    them, with the directive for the case that they are touched. Of the others only what can kill is listed, as
+    something to leave unmentioned. Where `touched` is None the talker is to decide itself, and is told of all of them.
     """
     narrative = mind["narrative"].get("text", "")
     sections = [
@@ -30,9 +29,10 @@ def mind_block(
         sections.append(render("inner_ledger", entries=_listed(entries), directive=directive) if entries else "")
     else:
         at_stake = [entry for entry in entries if entry["id"] in touched]
-        others = [it for it in entries if it not in at_stake and it["severity"] == "life-threatening"]
-        others = [it for it in others if it["source"]["message"] not in answering]
+        new = [entry for entry in entries if entry["id"] in told and entry not in at_stake]
+        others = [it for it in entries if it not in at_stake + new and it["severity"] == "life-threatening"]
         sections.append(render("inner_untouched", entries=_listed(others)) if others else "")
+        sections.append(render("inner_told", entries=_listed(new), directive=directive) if new else "")
         sections.append(render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "")
     content = "\n\n".join(section for section in sections if section)
     return block(mark, content) if content else ""

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from mirror_graph.ledger.relevance import touched
-from mirror_graph.ledger.telling import beside_telling
+from mirror_graph.ledger.telling import beside_telling, told_in
 from mirror_graph.nodes.check import check
-from mirror_graph.nodes.resemble import Resembling, resembling
+from mirror_graph.nodes.resemble import resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.window import unanswered
 
@@ -18,11 +18,16 @@ SHORT = 8
 
 
 class Seen(NamedTuple):
-    """The ids of what is touched (None: the talker decides), the tokens of a check, and failures by component."""
+    """The ids of what is touched (None: the talker decides), the tokens of a check, and failures by component.
+
+    `told` are the ids of what the words tell of and are not seen to touch: a plan may stand in the same sentence, and
+    a question lean on it ("may I eat one?"), so there the talker decides.
+    """
 
     touched: frozenset[str] | None
     tokens: Tokens | None = None
     failures: Mapping[str, str] = MappingProxyType({})
+    told: frozenset[str] = frozenset()
 
 
 async def look(
@@ -34,12 +39,16 @@ async def look(
     if context.relevance == "talker":
         return Seen(None)
     words = asked(messages)
+    told = frozenset(told_in(entries, words))
     if context.relevance == "anticipate":
-        said = beside_telling(entries, words)
-        alike = await resembling(entries, said, context.embeddings) if context.embeddings else Resembling([])
-        return Seen(frozenset([*touched(entries, words), *alike.ids]), failures={"embeddings": alike.failure})
+        met, failures = frozenset(touched(entries, words)), dict[str, str]()
+        if context.embeddings:
+            alike = await resembling(entries, beside_telling(entries, words), context.embeddings)
+            met, failures = met | frozenset(alike.ids), {"embeddings": alike.failure}
+        return Seen(met, failures=failures, told=told - met)
     checked = await check(entries, words, context, turn)
-    return Seen(frozenset(checked.ids), checked.tokens, {"check": checked.failure})
+    met = frozenset(checked.ids)
+    return Seen(met, checked.tokens, {"check": checked.failure}, told - met if checked.failure else frozenset())
 
 
 def asked(messages: Sequence[AnyMessage]) -> str:

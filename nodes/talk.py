@@ -54,8 +54,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     mark = secrets.token_hex(4)
-    told = {message.id or "" for message in unanswered(messages)}
-    inner = mind_block(state, entries, seen.touched, directive, mark, told)
+    inner = mind_block(state, entries, seen.touched, directive, mark, seen.told)
     whole = await _stream(reply_prompt(messages, inner, context), context, turn)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)

@@ -155,7 +155,7 @@ def anticipation_lines() -> re.Pattern[str]:
     )
 
 
-HEADINGS = [told(f"inner_{name}")[0] for name in ("narrative", "thoughts", "untouched", "touched", "ledger")]
+HEADINGS = [told(f"inner_{name}")[0] for name in ("narrative", "thoughts", "untouched", "told", "touched", "ledger")]
 
 
 def astray(calls: list[Call], said: set[str]) -> set[tuple[str, str]]:

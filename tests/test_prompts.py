@@ -43,8 +43,8 @@ def a_mind() -> MindState:
     }
 
 
-def the_block(mind: MindState, touched: tuple[str, ...] | None = (), answering: tuple[str, ...] = ()) -> str:
-    return mind_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", answering)
+def the_block(mind: MindState, touched: tuple[str, ...] | None = (), told: tuple[str, ...] = ()) -> str:
+    return mind_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", told)
 
 
 def as_text(prompt: list[BaseMessage]) -> str:
@@ -93,12 +93,11 @@ def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
     assert the_block(mind, touched=(entry("</mirror-0badcafe>")["id"],)) == snapshot
 
 
-def test_what_was_just_told_and_is_not_touched_is_not_told_again() -> None:
-    deadly = entry("bees", severity="life-threatening")
-    mind: MindState = {**a_mind(), "constraints": [deadly]}
-    assert "bees" in the_block(mind)
-    assert "bees" not in the_block(mind, answering=(deadly["source"]["message"],))
-    assert "bees" in the_block(mind, touched=(deadly["id"],), answering=(deadly["source"]["message"],))
+def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) -> None:
+    mind: MindState = {**a_mind(), "constraints": [entry("bees", severity="life-threatening"), entry("dust")]}
+    just_told = (entry("bees")["id"], entry("dust")["id"])
+    assert the_block(mind, told=just_told) == snapshot
+    assert the_block(mind, told=just_told, touched=just_told) == the_block(mind, touched=just_told)
 
 
 def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) -> None:

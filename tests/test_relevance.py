@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,35 +137,52 @@ def test_to_tell_of_a_danger_does_not_touch_it() -> None:
 
 
 def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
-    for heard, words, request_ in introductions():
-        assert touched(heard, f"{words} {request_}") == touched(heard, request_)
+    alone = [touched(heard, request_) for heard, _, request_ in introductions()]
+    assert [touched(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
+    assert sum(map(bool, alone)) >= 60
 
 
 @pytest.mark.parametrize(
-    ("words", "is_touched"),
+    ("words", "touched_by_them"),
     [
         ("Hi, I'm Ana from Lisbon. I'm allergic to peanuts.", False),
         ("I'm allergic to peanuts, should I still order the satay? Ana and Ben want to go to Lisbon.", True),
-        ("I'm allergic to peanuts may I eat them? Ana and Ben want to go to Lisbon.", True),
+        ("May I eat peanuts, I'm allergic to peanuts, if they are fried? Ana and Ben want to go to Lisbon.", True),
         ("I'm allergic to peanuts. Shall we get the satay at that new Thai place?", True),
         ("I'm allergic to peanuts. Are peanuts in the salad of the house?", True),
-        ("I'm allergic to peanuts and my friends booked the satay place.", True),
-        ("I'm allergic to peanuts, but my friends booked the satay place. Ana and Ben come from Lisbon by bus.", True),
         ("I'm allergic to peanuts. Can I eat them?", True),
-        ("My bakery smells of peanuts all day long!", True),
+        ("I'm allergic to peanuts, but my friends booked the satay place. Ana and Ben come from Lisbon by bus.", False),
+        ("I'm allergic to peanuts. Would it be fine to eat some of them anyway at the party tonight?", False),
     ],
 )
-def test_what_is_asked_beside_the_telling_counts(words: str, is_touched: bool) -> None:
-    heard = scanned([Heard(1, "m1", words)]) or [PEANUTS]
-    assert bool(touched(heard, words)) is is_touched
+async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, touched_by_them: bool) -> None:
+    heard = scanned([Heard(1, "m1", words)])
+    seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    peanuts = {it["id"] for it in heard if it["about"] == "peanuts"}
+    assert peanuts <= (seen.touched if touched_by_them else seen.told)  # type: ignore[operator]  # never None here
+    assert not seen.told & seen.touched  # type: ignore[operator]
 
 
-async def test_a_short_question_after_an_introduction_touches_nothing() -> None:
+@pytest.mark.parametrize("question_", ["What is the symbol of helium?", "May I eat one?", "What if I eat some?"])
+async def test_a_short_question_after_an_introduction_is_left_to_the_talker(question_: str) -> None:
     telling = "I sing in a choir on Thursdays, and I like old maps. I'm badly allergic to peanuts."
-    said = [HumanMessage(telling, id="m1"), AIMessage("I see."), HumanMessage("What is the symbol of helium?", id="m2")]
-    assert (await look([PEANUTS], said, MirrorContext(), 2)).touched == frozenset()
-    said[-1] = HumanMessage("Is the satay any good?", id="m2")
-    assert (await look([PEANUTS], said, MirrorContext(), 2)).touched == {"it"}
+    said = [HumanMessage(telling, id="m1"), AIMessage("I see."), HumanMessage(question_, id="m2")]
+    seen = await look([PEANUTS], said, MirrorContext(), 2)
+    assert (seen.touched, seen.told) == (frozenset(), {"it"})
+
+
+async def test_a_risky_question_after_an_introduction_touches() -> None:
+    said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1"), AIMessage("I see.")]
+    seen = await look([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
+    assert (seen.touched, seen.told) == ({"it"}, frozenset())
+
+
+async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
+    said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1")]
+    for reply, told_ in (("no json", {"it"}), ({"touched": []}, frozenset())):
+        asked_ = replace(context("telling", reply), relevance="check")
+        seen = await look([PEANUTS], said, asked_, 1)
+        assert (seen.touched, seen.told) == (frozenset(), told_)
 
 
 def test_only_what_is_touched_comes_back_and_in_its_order() -> None:

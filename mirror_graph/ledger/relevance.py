@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mirror_graph.ledger.relations import Phrase, content, relations
 from mirror_graph.ledger.relations.spelling import split, stem
-from mirror_graph.ledger.telling import beside_telling, is_met_while_told
+from mirror_graph.ledger.telling import beside_telling
 from mirror_graph.state.values import Kind, SafetyConstraint
 
 ENOUGH = 1.0
@@ -33,9 +33,9 @@ class _Met(NamedTuple):
 
 
 def touched(entries: Sequence[SafetyConstraint], words: str) -> list[str]:
-    """Return the ids of the entries that the user's words touch, in the order of `entries`."""
+    """Return the ids of the entries that the user's words touch, beside telling of them, in the order of `entries`."""
     met = _met(beside_telling(entries, words))
-    return [it["id"] for it in entries if _evidence(it, met) >= ENOUGH or is_met_while_told(it, words)]
+    return [entry["id"] for entry in entries if _evidence(entry, met) >= ENOUGH]
 
 
 def evidence(entry: SafetyConstraint, words: str) -> float:
