@@ -12,7 +12,7 @@ VOICES = {
 }
 
 TAG = "mirror-"
-_AROUND = "</>`*\"' \n"
+_AROUND = "</>`*\"' \t\r\n"
 _ECHO = re.compile(rf"\A[{_AROUND}]*(?:{TAG}[0-9a-f]{{8}}[{_AROUND}:]*)+", re.IGNORECASE)
 
 
