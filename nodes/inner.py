@@ -12,7 +12,7 @@ def mind_block(
     touched: Collection[str] | None,
     directive: str,
     mark: str,
-    told: Collection[str] = frozenset(),
+    told: Collection[str],
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; `""` where it holds nothing.
 
@@ -29,8 +29,9 @@ def mind_block(
         sections.append(render("inner_ledger", entries=_listed(entries), directive=directive) if entries else "")
     else:
         at_stake = [entry for entry in entries if entry["id"] in touched]
-        new = [entry for entry in entries if entry["id"] in told and entry not in at_stake]
-        others = [it for it in entries if it not in at_stake + new and it["severity"] == "life-threatening"]
+        rest = [entry for entry in entries if entry["id"] not in touched]
+        new = [entry for entry in rest if entry["id"] in told]
+        others = [it for it in rest if it["id"] not in told and it["severity"] == "life-threatening"]
         sections.append(render("inner_untouched", entries=_listed(others)) if others else "")
         sections.append(render("inner_told", entries=_listed(new), directive=directive) if new else "")
         sections.append(render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "")

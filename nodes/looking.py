@@ -40,15 +40,16 @@ async def look(
         return Seen(None)
     words = asked(messages)
     told = frozenset(told_in(entries, words))
-    if context.relevance == "anticipate":
-        met, failures = frozenset(touched(entries, words)), dict[str, str]()
-        if context.embeddings:
-            alike = await resembling(entries, beside_telling(entries, words), context.embeddings)
-            met, failures = met | frozenset(alike.ids), {"embeddings": alike.failure}
-        return Seen(met, failures=failures, told=told - met)
-    checked = await check(entries, words, context, turn)
-    met = frozenset(checked.ids)
-    return Seen(met, checked.tokens, {"check": checked.failure}, told - met if checked.failure else frozenset())
+    if context.relevance == "check":
+        checked = await check(entries, words, context, turn)
+        met = frozenset(checked.ids)
+        return Seen(met, checked.tokens, {"check": checked.failure}, told - met if checked.failure else frozenset())
+    met = frozenset(touched(entries, words))
+    if not context.embeddings:
+        return Seen(met, told=told - met)
+    alike = await resembling(entries, beside_telling(entries, words), context.embeddings)
+    met |= frozenset(alike.ids)
+    return Seen(met, failures={"embeddings": alike.failure}, told=told - met)
 
 
 def asked(messages: Sequence[AnyMessage]) -> str:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from mirror_graph.ledger.hearing import Heard, source_of
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in, is_of_the_user, is_stated
+from mirror_graph.ledger.quotes import overlap
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -81,13 +82,13 @@ def take_notes(answer: LedgerNotes, heard: list[Heard], caught: list[SafetyConst
     """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in.
 
     `caught` is what `ledger_task` numbered. A sentence in which the answer also tells of a danger, be it in words that
-    are not the user's, is none that it can call harmless.
+    are not the user's, is none that it can call harmless: one that contradicts itself loses nothing.
     """
     told = [entry for it in answer.told if (entry := _borne_out(it, heard, at))]
     taken_back = [source for quote in answer.taken_back if (source := source_of(quote, heard, at))]
     doubted = [it for number, it in enumerate(caught, 1) if number in answer.no_danger]
-    heard_too = {source["quote"] for it in answer.told if (source := source_of(it.quote, heard, at))}
-    no_danger = [it["id"] for it in doubted if not any(it["source"]["quote"] in sentence for sentence in heard_too)]
+    heard_too = [source["quote"] for it in answer.told if (source := source_of(it.quote, heard, at))]
+    no_danger = [it["id"] for it in doubted if not any(overlap(it["source"]["quote"], quote) for quote in heard_too)]
     return {"turn": turn, "told": told, "taken_back": taken_back, "no_danger": no_danger}
 
 

@@ -159,8 +159,10 @@ async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, t
     heard = scanned([Heard(1, "m1", words)])
     seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
     peanuts = {it["id"] for it in heard if it["about"] == "peanuts"}
-    assert peanuts <= (seen.touched if touched_by_them else seen.told)  # type: ignore[operator]  # never None here
-    assert not seen.told & seen.touched  # type: ignore[operator]
+    assert seen.touched is not None
+    assert peanuts
+    assert peanuts <= (seen.touched if touched_by_them else seen.told)
+    assert not seen.told & seen.touched
 
 
 @pytest.mark.parametrize("question_", ["What is the symbol of helium?", "May I eat one?", "What if I eat some?"])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.ledger.merging import find, retract, tell, telling_words
+from mirror_graph.ledger.quotes import overlap
 from mirror_graph.ledger.retracting import taken_back
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Notes
@@ -14,19 +15,15 @@ def keep_ledger(
 ) -> list[SafetyConstraint]:
     """Return `ledger` after the messages of a pass.
 
-    What the scanner caught holds unless the thinker said that it is no danger, which it cannot say of what
-    may kill, nor of a sentence in which it heard a danger itself; so a thinker that fails, or forgets, or
-    contradicts itself, loses nothing. What the thinker was told holds beside it, in the scanner's reading
-    where both read the same words. A constraint is taken back only by the user's own plain words
-    (`taken_back`), noted by the thinker. What left the window before anybody could think about it holds.
+    What the scanner caught holds unless the thinker said that it is no danger (`take_notes`), which it cannot
+    say of what may kill; so a thinker that fails, or forgets, loses nothing. What the thinker was told holds
+    beside it, in the scanner's reading where both read the same words. A constraint is taken back only by the
+    user's own plain words (`taken_back`), noted by the thinker. What left the window before anybody could think
+    about it holds.
     """
     dropped = set(notes["no_danger"]) if notes else set()
     noted = notes["told"] if notes else []
-    caught = [
-        it
-        for it in scanned(heard, at)
-        if it["severity"] == "life-threatening" or it["id"] not in dropped or _in_the_sentence_of(it, noted)
-    ]
+    caught = [it for it in scanned(heard, at) if it["severity"] == "life-threatening" or it["id"] not in dropped]
     told = [it for it in noted if not (same := _in_the_words_of(it, caught)) or find(same, it)]
     kept: list[SafetyConstraint] = [
         {**it, "status": "active"} if it["status"] == "provisional" else it for it in ledger
@@ -41,13 +38,8 @@ def keep_ledger(
     return kept
 
 
-def _in_the_sentence_of(entry: SafetyConstraint, others: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return those of `others` that stand in the sentence of `entry`."""
-    quote = entry["source"]["quote"]
-    return [it for it in others if quote in it["source"]["quote"] or it["source"]["quote"] in quote]
-
-
 def _in_the_words_of(entry: SafetyConstraint, others: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return those of `others` that were read in the very words that `entry` is about, or any where it names none."""
     about = telling_words(entry)
-    return [it for it in _in_the_sentence_of(entry, others) if not about or about & telling_words(it)]
+    beside = [it for it in others if overlap(entry["source"]["quote"], it["source"]["quote"])]
+    return [it for it in beside if not about or about & telling_words(it)]

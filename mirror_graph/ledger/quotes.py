@@ -32,6 +32,11 @@ def sentence_around(quote: str, said: str) -> str | None:
     return spoken.verbatim(sentences[0][0], sentences[-1][1]) if sentences else None
 
 
+def overlap(one: str, other: str) -> bool:
+    """Say whether one of two quotes stands in the other."""
+    return one in other or other in one
+
+
 def _place_of(quote: str, text: str) -> tuple[int, int] | None:
     sought = fold(quote, quote).text.strip(" \n.,;:!?\u2026'\"")
     if len(sought) < SHORTEST:
