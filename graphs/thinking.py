@@ -13,10 +13,9 @@ from mirror_graph.nodes.anticipate import ANTICIPATION
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.foresee import unforeseen
 from mirror_graph.nodes.remember import MEMORY
-from mirror_graph.nodes.think import unthought
+from mirror_graph.nodes.think import pending_state, unthought
 from mirror_graph.state import ALL_THINKERS, MirrorContext
 from mirror_graph.state.mind import PassState
-from mirror_graph.state.window import last_turn
 
 RETRY = RetryPolicy(initial_interval=0.5, max_interval=8.0, max_attempts=3, retry_on=is_transient)
 OWN, JOINT, SYNTHESIS = "own", "joint", "synthesis"
@@ -52,7 +51,8 @@ async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nob
     Where nothing of it is news, the synthesis alone notes the turn, without a model call.
     """
     context = choices(runtime)
-    if context.thinking == "off" or last_turn(state["messages"]) <= state["turn"]:
+    state = pending_state(state)
+    if context.thinking == "off" or not state["messages"]:
         return [nobody]
     if not unthought(state, context):
         return [SYNTHESIS]

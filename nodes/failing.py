@@ -7,7 +7,7 @@ from langgraph.types import Command
 
 from mirror_graph.errors import CallError, ConfigurationError
 from mirror_graph.state import Failure, MindState, MirrorState, MirrorUpdate
-from mirror_graph.state.window import last_turn
+from mirror_graph.state.branch import current_branch, last_turn
 
 
 def note_failure(*, then: str) -> Any:
@@ -35,4 +35,5 @@ def _failed(state: MirrorState, error: NodeError) -> MirrorUpdate:
         raise error.error
     component = error.error.component if isinstance(error.error, CallError) else error.node
     cause = getattr(error.error, "cause", None) or error.error
-    return {"failures": counted(state, component, last_turn(state["messages"]), type(cause).__name__)}
+    turn = last_turn(current_branch(state["messages"], state["branch"]))
+    return {"failures": counted(state, component, turn, type(cause).__name__)}

@@ -6,18 +6,21 @@ from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.ledger.relevance import is_related
 from mirror_graph.nodes.anticipate import ANTICIPATION, anticipate
 from mirror_graph.nodes.asking import choices
+from mirror_graph.nodes.think import pending_state
 from mirror_graph.state import MirrorContext, MirrorUpdate, SafetyConstraint
+from mirror_graph.state.branch import current_branch, last_turn
 from mirror_graph.state.constraints import active
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.usage import spent
-from mirror_graph.state.window import last_turn
 
 
 def unforeseen(state: PassState, context: MirrorContext) -> SafetyConstraint | None:
     """Return the weightiest entry that nothing is known to touch and that has not been thought about, one a pass."""
     if context.relevance != "anticipate":
         return None
-    entries = active([*state["constraints"], *scanned(listen(state["messages"], state["turn"]))])
+    state = pending_state(state)
+    heard = listen(state["messages"], state["branch"], last_turn(state["branch"]), context.user_id)
+    entries = active([*state["constraints"], *scanned(heard)])
     return next((entry for entry in entries if "touches" not in entry and not is_related(entry)), None)
 
 
@@ -27,6 +30,6 @@ async def foresee(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUp
     entry = unforeseen(state, context)
     if entry is None:
         return {}
-    turn = last_turn(state["messages"])
+    turn = last_turn(current_branch(state["messages"], state["branch"]))
     answer = await anticipate(entry, context, turn)
     return {"touches": {entry["id"]: answer.touches}, "usage": spent(state, ANTICIPATION, turn, answer.tokens)}

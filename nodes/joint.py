@@ -9,16 +9,16 @@ from pydantic import BaseModel, create_model
 from mirror_graph.errors import CallError
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.nodes.asking import choices
-from mirror_graph.nodes.known import known
+from mirror_graph.nodes.known import known, whose
 from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
 from mirror_graph.nodes.remember import MEMORY
 from mirror_graph.nodes.structured import ask_structured
-from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, thought, unthought
+from mirror_graph.nodes.think import THOUGHT_TOKENS, pending_state, stream, task, thought, unthought
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext, MirrorUpdate
+from mirror_graph.state.branch import last_turn
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.usage import spent
-from mirror_graph.state.window import last_turn
 
 JOINT = "joint"
 
@@ -29,9 +29,10 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     A thinker the answer leaves empty has no thought. Raises `CallError` where it holds no thought at all.
     """
     context = choices(runtime)
-    turn = last_turn(state["messages"])
+    state = pending_state(state)
+    turn = last_turn(state["branch"])
     names = context.thinker_names
-    heard = listen(state["messages"], state["turn"])
+    heard = listen(state["messages"], state["branch"], turn, whose(runtime))
     remembers = MEMORY in names
     caught = scanned(heard) if remembers else []
     ending = render(

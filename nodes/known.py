@@ -9,9 +9,10 @@ from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.ledger.merging import heeded
 from mirror_graph.ledger.sharing import share, shared, with_users_word
 from mirror_graph.nodes.asking import choices
-from mirror_graph.state import MindState, MirrorContext, SafetyConstraint
+from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
+from mirror_graph.state.branch import read_turn
 from mirror_graph.state.constraints import active
-from mirror_graph.state.window import unanswered
+from mirror_graph.state.window import messages_after, unanswered
 
 
 async def known(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
@@ -20,22 +21,35 @@ async def known(state: MindState, runtime: Runtime[MirrorContext]) -> list[Safet
 
 
 async def to_heed(
-    state: MindState, messages: Sequence[AnyMessage], runtime: Runtime[MirrorContext]
+    state: MirrorState, messages: Sequence[AnyMessage], turn: int, runtime: Runtime[MirrorContext]
 ) -> tuple[list[SafetyConstraint], str]:
-    """Return the dangers a reply is to heed, the gravest first: the ledger, and what was told since the last pass.
+    """Return the dangers a reply in `turn` is to heed, the gravest first: the ledger, and what was told since the pass.
 
     The user's own edits outrank what they said before, and not what they say now. Where the user's store is away,
     it is the thread's own ledger, and the error's class.
     """
-    heard = listen(messages, state["turn"])
-    new = {message.id for message in unanswered(messages)}
-    before, now = (scanned([it for it in heard if (it.message in new) is said]) for said in (False, True))
-    ledger, away = heeded(state["constraints"], before), ""
+    branch, user_id = state["branch"], whose(runtime)
+    heard = listen(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
+    waiting = unanswered(messages, branch)
+    new = {message.id for message in waiting}
+    earlier = [message for message in heard if message.message not in new]
+    latest = [message for message in heard if message.message in new]
+    ledger, away = heeded(state["constraints"], scanned(earlier)), ""
     try:
         ledger = await _with_users_word(ledger, runtime)
     except Exception as error:
         away = type(error).__name__
-    return active(heeded(ledger, now)), away
+    speaker = latest[-1].speaker if latest else ""
+    return for_speaker(active(heeded(ledger, scanned(latest))), speaker, user_id), away
+
+
+def for_speaker(entries: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
+    """Return the constraints as they concern whoever speaks now: in a group, their own are the user's."""
+    if not speaker:
+        return entries
+    owner = user_id or "another user"
+    subjects = {speaker: "user", "user": owner}
+    return [{**entry, "whose": subjects.get(entry["whose"], entry["whose"])} for entry in entries]
 
 
 async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:

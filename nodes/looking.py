@@ -11,7 +11,7 @@ from mirror_graph.ledger.telling import beside_telling, told_in
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
-from mirror_graph.state.window import unanswered
+from mirror_graph.state.window import is_users
 
 SHORT = 8
 """Words under which a message is read together with the one before it: "shall I book it?"."""
@@ -31,14 +31,18 @@ class Seen(NamedTuple):
 
 
 async def look(
-    entries: Sequence[SafetyConstraint], messages: Sequence[AnyMessage], context: MirrorContext, turn: int
+    entries: Sequence[SafetyConstraint],
+    messages: Sequence[AnyMessage],
+    waiting: Sequence[HumanMessage],
+    context: MirrorContext,
+    turn: int,
 ) -> Seen:
     """Say which of `entries` the user's last words touch."""
     if not entries:
         return Seen(frozenset())
     if context.relevance == "talker":
         return Seen(None)
-    words = asked(messages)
+    words = asked(messages, waiting)
     told = frozenset(told_in(entries, words))
     if context.relevance == "check":
         checked = await check(entries, words, context, turn)
@@ -52,10 +56,10 @@ async def look(
     return Seen(met, failures={"embeddings": alike.failure}, told=told - met)
 
 
-def asked(messages: Sequence[AnyMessage]) -> str:
+def asked(messages: Sequence[AnyMessage], waiting: Sequence[HumanMessage]) -> str:
     """Return the words that are to be answered, with the message before them where they are few."""
-    said = [message.text for message in unanswered(messages)]
+    said = [message.text for message in waiting]
     if len(" ".join(said).split()) < SHORT:
-        earlier = [message.text for message in messages if isinstance(message, HumanMessage)]
+        earlier = [message.text for message in messages if is_users(message)]
         said = earlier[-len(said) - 1 :]
     return "\n".join(said)

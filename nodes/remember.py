@@ -7,15 +7,15 @@ from pydantic import BaseModel
 
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.nodes.asking import choices
-from mirror_graph.nodes.known import known
+from mirror_graph.nodes.known import known, whose
 from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
 from mirror_graph.nodes.structured import ask_structured
-from mirror_graph.nodes.think import THOUGHT_TOKENS, stream, task, thought, unthought
+from mirror_graph.nodes.think import THOUGHT_TOKENS, pending_state, stream, task, thought, unthought
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext, MirrorUpdate
+from mirror_graph.state.branch import last_turn
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.usage import spent
-from mirror_graph.state.window import last_turn
 
 MEMORY = "memory"
 
@@ -33,8 +33,9 @@ class Memory(LedgerNotes, OneThought):
 async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
     """Think about memory, and note for the ledger what the user told of themselves in their own words."""
     context = choices(runtime)
-    turn = last_turn(state["messages"])
-    heard = listen(state["messages"], state["turn"])
+    state = pending_state(state)
+    turn = last_turn(state["branch"])
+    heard = listen(state["messages"], state["branch"], turn, whose(runtime))
     caught = scanned(heard)
     ledger = ledger_task(await known(state, runtime), caught)
     ending = render("memory_answer", task=task(MEMORY), ledger=ledger, notes=notes_task())

@@ -11,8 +11,8 @@ from mirror_graph.ledger.hearing import listen
 from mirror_graph.ledger.keeping import keep_ledger
 from mirror_graph.ledger.narrative import checked
 from mirror_graph.nodes.asking import ask, choices
-from mirror_graph.nodes.known import known, passed_on
-from mirror_graph.nodes.think import spoken, unthought
+from mirror_graph.nodes.known import known, passed_on, whose
+from mirror_graph.nodes.think import pending_state, spoken, unthought
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import (
     SCHEMA_VERSION,
@@ -26,13 +26,17 @@ from mirror_graph.state import (
     Thought,
     Tokens,
 )
+from mirror_graph.state.branch import last_turn
 from mirror_graph.state.constraints import active, kept
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import NARRATIVE_LIMIT, passage_tokens, trim
 from mirror_graph.state.usage import NONE, plus, spent
-from mirror_graph.state.window import last_turn
+from mirror_graph.state.window import is_users
 
 WORDS_PER_TOKEN = 0.6
+
+IDENTIFIED_PASSAGES = 8
+"""How many of the newest passages name their messages: an edit further back than that withdraws no constraint."""
 
 
 async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
@@ -42,19 +46,20 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     waits for the next pass. Where nothing new was said, only the turn moves on.
     """
     context = choices(runtime)
-    turn = last_turn(state["messages"])
+    state = pending_state(state)
+    turn = last_turn(state["branch"])
     exchanges = unthought(state, context)
+    read: MirrorUpdate = {"turn": turn, "read": state["branch"][-1], "schema_version": SCHEMA_VERSION}
     if not exchanges:
-        return {"turn": turn, "schema_version": SCHEMA_VERSION}
+        return read
     thoughts = [draft for draft in state.get("drafts", []) if draft["turn"] == turn]
     if not thoughts and context.thinking != "synthesis_only":
         return {}
     committed: MirrorUpdate = {
         "thoughts": thoughts,
         "monologue": go_on(state, turn, exchanges, thoughts, context.monologue_tokens),
-        "turn": turn,
-        "schema_version": SCHEMA_VERSION,
-        **new_ledger({**state, "constraints": await known(state, runtime)}, turn),
+        **read,
+        **new_ledger({**state, "constraints": await known(state, runtime)}, turn, whose(runtime)),
     }
     committed["constraints"] = await passed_on(committed["constraints"], runtime)
     if context.thinking == "monologue_only":
@@ -84,7 +89,7 @@ async def tell_story(
 
     Where that fails too, the old narrative stays: it is stale, and says so by its turn.
     """
-    turn = last_turn(state["messages"])
+    turn = last_turn(state["branch"])
     prompt = request(state, exchanges, thoughts, context)
     tokens = NONE
     for _ in range(2):
@@ -99,10 +104,10 @@ async def tell_story(
     return Story(None, tokens)
 
 
-def new_ledger(state: PassState, turn: int) -> MirrorUpdate:
+def new_ledger(state: PassState, turn: int, user_id: str | None) -> MirrorUpdate:
     """Return the ledger after this pass; what a full one had to let go is counted."""
     notes = state.get("notes")
-    heard = listen(state["messages"], state["turn"])
+    heard = listen(state["messages"], state["branch"], turn, user_id)
     everything = keep_ledger(
         state["constraints"], heard, notes if notes and notes["turn"] == turn else None, time.time()
     )
@@ -138,8 +143,12 @@ def request(
 
 
 def go_on(
-    state: MindState, turn: int, exchanges: list[Exchange], thoughts: list[Thought], tokens: int
+    state: PassState, turn: int, exchanges: list[Exchange], thoughts: list[Thought], tokens: int
 ) -> list[Passage]:
     """Append this pass to the monologue; past `tokens` its oldest passages leave, in steps."""
-    passage: Passage = {"turn": turn, "exchanges": exchanges, "thoughts": thoughts}
-    return trim([*state["monologue"], passage], tokens, passage_tokens)
+    messages = [message.id or "" for message in state["messages"] if is_users(message)]
+    passage: Passage = {"turn": turn, "exchanges": exchanges, "thoughts": thoughts, "messages": messages}
+    monologue = [*state["monologue"], passage]
+    for old in range(len(monologue) - IDENTIFIED_PASSAGES):
+        monologue[old] = {**monologue[old], "messages": []}
+    return trim(monologue, tokens, passage_tokens)

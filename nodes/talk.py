@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -19,22 +19,44 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
-from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.errors import MessageRefusedError, MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import chat_model, is_transient, is_whole
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
-from mirror_graph.nodes.known import to_heed
+from mirror_graph.nodes.known import to_heed, whose
 from mirror_graph.nodes.looking import look
-from mirror_graph.prompts import is_all_tags, render, unechoed
-from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.prompts import is_all_tags, quoted, render, unechoed
+from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
+from mirror_graph.state.alignment import is_outside_conversation
+from mirror_graph.state.branch import (
+    current_branch,
+    extend_branch,
+    lag_of,
+    last_turn,
+    on_branch,
+    read_turn,
+    reply_ids,
+)
+from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
-from mirror_graph.state.window import last_turn, leaving, unanswered
+from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import (
+    is_users,
+    leaving,
+    messages_after,
+    named_text,
+    unanswered,
+    words_of_others,
+)
 
 Content = str | list[str | dict[str, Any]]
+
+TOOL_BLOCKS = ("tool_use", "tool_call", "function_call", "server_tool_call", "server_tool_result")
 
 REPLY_TOKENS = 4_096
 """The longest reply (paper, output limit of the talker)."""
@@ -43,40 +65,106 @@ REPLY_TOKENS = 4_096
 async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
     """Answer the user's words from the window and the mind, streaming from the first token.
 
-    Raises `ReplyError` where no whole reply came; nothing is then saved but the user's own message.
+    Raises `MessageRefusedError` if nothing waits for a reply, and `ReplyError` if no whole reply came; nothing is then
+    saved but the user's own message.
     """
     context = choices(runtime)
-    turn = last_turn(state["messages"]) + 1
-    stood_on = narrative_turn(state)
-    repeats = _repeats(state["messages"])
-    messages = [message for message in state["messages"] if message.id not in {repeat.id for repeat in repeats}]
-    entries, away = await to_heed(state, messages, runtime)
-    seen = await look(entries, messages, context, turn)
+    branch = current_branch(state["messages"], state["branch"])
+    standing: MirrorState = {**state, "branch": branch}
+    thread = on_branch(standing, branch)
+    turn = max(state["turns"], state["turn"], last_turn(branch)) + 1
+    repeats = _repeats(unanswered(state["messages"], branch))
+    repeated = {repeat.id for repeat in repeats}
+    messages = [message for message in state["messages"] if message.id not in repeated]
+    waiting = unanswered(messages, branch)
+    if not any(map(_has_content, waiting)) and not words_of_others(messages, branch):
+        limit = context.window_tokens // 2
+        raise MessageRefusedError("no message of the user's waits for a reply: send one", tokens=0, limit=limit)
+
+    entries, away = await to_heed(thread, messages, turn, runtime)
+    seen = await look(entries, messages, waiting, context, turn)
     directive = context.directive or render("directive")
     mark = secrets.token_hex(4)
-    inner = mind_block(state, entries, seen.touched, directive, mark, seen.told)
-    whole = await _stream(reply_prompt(messages, inner, context), context, turn)
+    inner = mind_block(thread, entries, seen.touched, directive, mark, seen.told)
+    # A client may have handed over more than a window holds, so what does not fit leaves before the prompt is made.
+    unthought = _unthought_ids(messages, thread, context)
+    early = leaving(messages, budget=context.window_tokens, waiting=unthought)
+    prompt = reply_prompt(_without(messages, early), branch, inner, context)
+    whole = await _stream(prompt, context, turn)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
-    mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
+
     reply = AIMessage(
         unechoed(whole.text),
         id=whole.id,
         usage_metadata=whole.usage_metadata,
-        response_metadata={**whole.response_metadata, "mirror": mirror},
+        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn)},
     )
-    thought_turn = None if context.thinking == "off" else state["turn"]
-    gone = leaving([*messages, reply], budget=context.window_tokens, thought_turn=thought_turn)
+    if unthought is not None:
+        unthought |= {reply.id}
+    late = leaving([*_without(messages, early), reply], budget=context.window_tokens, waiting=unthought)
+    gone = [*early, *late]
     usage = spent(state, "talker", turn, used(reply)) | (
         spent(state, "check", turn, seen.tokens) if seen.tokens else {}
     )
-    forgotten = {message.id for message in gone}
-    # No pass will read what leaves unthought, so what was heard in it is written down now.
-    unread = scanned([it for it in listen(messages, state["turn"]) if it.message in forgotten], time.time())
-    update: MirrorUpdate = {"messages": [*repeats, reply, *gone], "usage": usage, "constraints": unread}
     failed = {**seen.failures, "recall": away}
-    update["failures"] = {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error}
-    return update
+    update: MirrorUpdate = {
+        "messages": [*repeats, reply, *gone],
+        "branch": extend_branch(branch, turn, reply.id or ""),
+        "turns": turn,
+        "usage": usage,
+        "constraints": _constraints_of_departed(messages, gone, thread, turn, runtime),
+        "failures": {name: counted(state, name, turn, error)[name] for name, error in failed.items() if error},
+    }
+    return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
+
+
+def _mark_of(thread: MirrorState, branch: list[AnsweredTurn], turn: int) -> dict[str, int]:
+    """Return what a reply notes about itself: its turn, the narrative it stood on, and how far the mind is behind."""
+    return {"turn": turn, "narrative_turn": narrative_turn(thread), "lag": lag_of(thread, branch)}
+
+
+def _unthought_ids(
+    messages: Sequence[AnyMessage], thread: MirrorState, context: MirrorContext
+) -> set[str | None] | None:
+    """Return the ids of the messages that have not been thought about; None if nothing thinks."""
+    if context.thinking == "off":
+        return None
+    return {message.id for message in messages_after(messages, read_turn(thread), thread["branch"])}
+
+
+def _without(messages: Sequence[AnyMessage], gone: Sequence[RemoveMessage]) -> list[AnyMessage]:
+    ids = {message.id for message in gone}
+    return [message for message in messages if message.id not in ids]
+
+
+def _constraints_of_departed(
+    messages: Sequence[AnyMessage],
+    gone: Sequence[RemoveMessage],
+    thread: MirrorState,
+    turn: int,
+    runtime: Runtime[MirrorContext],
+) -> list[SafetyConstraint]:
+    """Scan what leaves the window before it was thought about: no pass will read it, so this writes it down."""
+    departed = {message.id for message in gone}
+    unread = listen(
+        messages_after(messages, read_turn(thread), thread["branch"]), thread["branch"], turn, whose(runtime)
+    )
+    return scanned([message for message in unread if message.message in departed], time.time())
+
+
+def _taken_back(thread: MirrorState, update: MirrorUpdate) -> MirrorUpdate:
+    """Return the mind as it was before the abandoned branch, to be written in the place of what the thread holds."""
+    constraints = merge_constraints(thread["constraints"], update["constraints"])
+    replaced = {
+        "narrative": thread["narrative"],
+        "thoughts": thread["thoughts"],
+        "monologue": thread["monologue"],
+        "constraints": constraints,
+        "turn": thread["turn"],
+        "read": thread["read"],
+    }
+    return cast(MirrorUpdate, {channel: Overwrite(value) for channel, value in replaced.items()})
 
 
 def narrative_turn(state: MindState) -> int:
@@ -84,20 +172,37 @@ def narrative_turn(state: MindState) -> int:
     return state["narrative"].get("turn") or state["turn"]
 
 
-def reply_prompt(messages: Sequence[AnyMessage], inner: str, context: MirrorContext) -> list[BaseMessage]:
+def reply_prompt(
+    messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn], inner: str, context: MirrorContext
+) -> list[BaseMessage]:
     """Lay out the talker's prompt: what never changes, then the window, then what is new this turn.
 
     The mind (`inner`) stands in front of the user's last words and is never stored with them, so that the
     prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.
+    Instructions of the conversation (system messages) join the one system message. Tool calls and their results stay
+    out together: the talker has no tools, and some providers refuse calls to tools that they are not told of.
     """
-    words = unanswered(messages)
-    ids = {message.id for message in words}
-    instructions = f"\n{context.instructions}" if context.instructions else ""
+    instructions = [context.instructions, *(message.text for message in messages if is_outside_conversation(message))]
+    instructions = [f"\n{text}" for text in instructions if text.strip()]
+    spoken = [message for message in messages if not is_outside_conversation(message)]
+    latest = _latest_part(spoken, branch)
+    history = [_spoken(message) for message in spoken[: len(spoken) - len(latest)] if _has_words(message)]
     return [
-        SystemMessage(render("talker", instructions=instructions)),
-        *(_spoken(message) for message in messages if message.id not in ids),
-        _last_words(words, inner, context.window_tokens),
+        SystemMessage(render("talker", instructions="".join(instructions))),
+        *history,
+        _last_words(latest, inner, context.window_tokens),
     ]
+
+
+def _latest_part(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AnyMessage]:
+    """Return the users' words that wait for a reply, with what other agents wrote behind them."""
+    latest: list[AnyMessage] = []
+    ours = reply_ids(branch)
+    for message in reversed(messages):
+        if message.id in ours or (not is_users(message) and any(map(is_users, latest))):
+            break
+        latest.insert(0, message)
+    return latest
 
 
 async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:
@@ -134,19 +239,43 @@ def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
     return add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
 
 
+def _has_words(message: AnyMessage) -> bool:
+    """Say whether a message has something for the talker: neither a tool's result nor a bare call to a tool."""
+    return isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and bool(message.content))
+
+
+def _has_content(message: HumanMessage) -> bool:
+    return bool(message.text.strip()) or not isinstance(message.content, str)
+
+
 def _spoken(message: AnyMessage) -> AnyMessage:
     """Return a message of the window as the provider gets it: its words, and nothing we noted about it."""
     if isinstance(message, AIMessage):
-        return AIMessage(message.content)
-    if isinstance(message, HumanMessage):
-        return HumanMessage(_unfenced(message.content))
-    return message
+        return AIMessage(_without_tool_calls(message.content))
+    return HumanMessage(_unfenced(_named(message)))
 
 
-def _last_words(said: Sequence[HumanMessage], inner: str, tokens: int) -> HumanMessage:
-    """Put the mind in front of the user's last words, and say where those begin."""
+def _without_tool_calls(content: Content) -> Content:
+    if isinstance(content, str):
+        return content
+    return [block for block in content if isinstance(block, str) or block.get("type") not in TOOL_BLOCKS]
+
+
+def _named(message: AnyMessage) -> Content:
+    """Return the content of a message, with the speaker's name in front if it has one, as in a group."""
+    if not message.name:
+        return message.content
+    if isinstance(message.content, str):
+        return named_text(message)
+    return [{"type": "text", "text": f"{message.name}:"}, *message.content]
+
+
+def _last_words(latest: Sequence[AnyMessage], inner: str, tokens: int) -> HumanMessage:
+    """Put the mind in front of the users' last words, and say where those begin; then quote what others wrote since."""
     inner = inner and f"{inner}\n\n{render('latest_words')}\n"
-    words = [message.content for message in said]
+    words = [_named(message) for message in latest if is_users(message)]
+    others = [message.text for message in latest if isinstance(message, AIMessage) and message.text.strip()]
+    words += [render("other_agent", words=quoted(text)) for text in others]
     if all(isinstance(content, str) for content in words):
         text = unfenced(cut("\n\n".join(map(str, words)), tokens))
         return HumanMessage(f"{inner}{text}")
@@ -170,7 +299,7 @@ def unfenced(text: str) -> str:
     return re.sub(r"<(?=\s*/?\s*mirror-)", "\u2039", text, flags=re.IGNORECASE)
 
 
-def _repeats(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
+def _repeats(waiting: Sequence[HumanMessage]) -> list[RemoveMessage]:
     """Name the messages that the user said again word for word, after a reply to them failed."""
-    said = unanswered(messages)
-    return [RemoveMessage(id=earlier.id or "") for earlier, again in pairwise(said) if earlier.content == again.content]
+    pairs = pairwise(waiting)
+    return [RemoveMessage(id=earlier.id or "") for earlier, again in pairs if earlier.content == again.content]

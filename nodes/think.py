@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
@@ -9,10 +10,13 @@ from langgraph.runtime import Runtime
 from mirror_graph.nodes.asking import ask, choices
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
+from mirror_graph.state.branch import current_branch, last_turn, on_branch, read_turn
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.tokens import cut_to_sentence
 from mirror_graph.state.usage import spent
-from mirror_graph.state.window import exchanges_since, last_turn, news, shorten
+from mirror_graph.state.window import exchanges_of, news, pending_exchanges, shorten
+
+_Pass = TypeVar("_Pass", bound=PassState)
 
 THOUGHT_TOKENS = 400
 """The longest thought: one to three sentences (paper, section on the inner monologue), with room to spare."""
@@ -35,7 +39,8 @@ class Thinker:
         context = choices(runtime)
         voice = self.voice or state["voice"]
         name = voice.partition(":")[0].strip()
-        turn = last_turn(state["messages"])
+        state = pending_state(state)
+        turn = last_turn(state["branch"])
         exchanges = unthought(state, context)
         answer = await ask(name, stream(state, exchanges, task(voice)), context, turn, THOUGHT_TOKENS)
         return {"drafts": [thought(name, turn, answer.text)], "usage": spent(state, name, turn, answer.tokens)}
@@ -47,10 +52,23 @@ def thought(name: str, turn: int, text: str) -> Thought:
     return {"thinker": name, "turn": turn, "text": cut_to_sentence(said, THOUGHT_TOKENS)}
 
 
+def pending_state(state: _Pass) -> _Pass:
+    """Return a pass's state with the mind on the conversation's branch, and of the messages those it has not read.
+
+    A mind that has read more than the pass knows of is left alone: the pass is late, and has nothing to add.
+    """
+    branch = current_branch(state["messages"], state["branch"])
+    if state["turn"] > last_turn(branch):
+        return cast(_Pass, {**state, "branch": branch, "messages": []})
+    state = on_branch(state, branch)
+    messages = pending_exchanges(state["messages"], read_turn(state), branch)
+    return cast(_Pass, {**state, "branch": branch, "messages": messages})
+
+
 def unthought(state: PassState, context: MirrorContext) -> list[Exchange]:
-    """Return what was said since the mind's turn and is news, shortened to half of the monologue's budget."""
+    """Return what of a `pending_state` is news, shortened to half of the monologue's budget."""
     known = state["monologue"][-1]["exchanges"] if state["monologue"] else []
-    said = exchanges_since(state["messages"], state["turn"])
+    said = exchanges_of(state["messages"], state["branch"])
     return shorten(news(said, known), context.monologue_tokens // 2)
 
 

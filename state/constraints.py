@@ -1,5 +1,6 @@
 """How ledgers merge, what leaves a full one, and what a reply is shown first."""
 
+from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import SafetyConstraint
 
 CONSTRAINT_LIMIT = 64
@@ -12,6 +13,7 @@ def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint
 
     Past 64 entries the least weighty leave (`weight`); what can kill and is active never does.
     """
+    check_value("constraints", right)
     by_id: dict[str, SafetyConstraint] = {}
     for entry in (*left, *right):
         known = by_id.get(entry["id"])

@@ -12,10 +12,13 @@ from mirror_graph.state.reducers import (
     keep_messages,
     later,
     latest_pass,
+    merge_read,
     newest_monologue,
     newest_narrative,
+    replace_branch,
 )
 from mirror_graph.state.values import (
+    AnsweredTurn,
     ComponentUsage,
     Exchange,
     Failure,
@@ -29,6 +32,7 @@ from mirror_graph.state.values import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AnsweredTurn",
     "ComponentUsage",
     "Exchange",
     "Failure",
@@ -52,7 +56,7 @@ SCHEMA_VERSION = 1
 class MindState(TypedDict):
     """What is thought about a conversation. Every channel merges as a join (reducers.py).
 
-    `turn` is the last turn that has been thought about; 0 before the first pass.
+    `read` is the last turn that has been thought about, and `turn` its number; 0 before the first pass.
     """
 
     narrative: Annotated[Narrative, newest_narrative]
@@ -60,15 +64,22 @@ class MindState(TypedDict):
     monologue: Annotated[list[Passage], newest_monologue]
     constraints: Annotated[list[SafetyConstraint], merge_constraints]
     turn: Annotated[int, later]
+    read: Annotated[AnsweredTurn, merge_read]
     failures: Annotated[dict[str, Failure], count_failures]
     usage: Annotated[dict[str, ComponentUsage], count_usage]
     schema_version: Annotated[int, later]
 
 
 class MirrorState(MindState):
-    """A thread: the mind and the window of messages it is about, oldest first."""
+    """A thread: the mind, and the conversation it is about.
+
+    `messages` is the window, oldest first. `branch` holds the last answered turns of the conversation as it stands,
+    the last 32 of them. `turns` counts every turn that was ever answered on the thread, and only grows.
+    """
 
     messages: Annotated[list[AnyMessage], keep_messages]
+    branch: Annotated[list[AnsweredTurn], replace_branch]
+    turns: Annotated[int, later]
 
 
 class MirrorInput(TypedDict):
@@ -97,10 +108,13 @@ class MirrorUpdate(TypedDict, total=False):
     monologue: list[Passage]
     constraints: list[SafetyConstraint]
     turn: int
+    read: AnsweredTurn
     failures: dict[str, Failure]
     usage: dict[str, ComponentUsage]
     schema_version: int
     messages: list[AnyMessage | RemoveMessage]
+    branch: list[AnsweredTurn]
+    turns: int
     drafts: list[Thought]
     notes: Notes
     touches: dict[str, list[str]]
@@ -114,6 +128,7 @@ def empty_mind() -> MindState:
         "monologue": [],
         "constraints": [],
         "turn": 0,
+        "read": {"turn": 0, "reply": ""},
         "failures": {},
         "usage": {},
         "schema_version": SCHEMA_VERSION,

@@ -7,13 +7,24 @@ So a pass may be replayed, repeated or raced by another host, and the mind comes
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
-from langgraph.graph.message import add_messages
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    BaseMessageChunk,
+    convert_to_messages,
+    message_chunk_to_message,
+)
+from langgraph.errors import InvalidUpdateError
 
+from mirror_graph.state.alignment import align_messages
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import CUT, count_tokens, cut, cut_to_sentence
+from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import (
+    AnsweredTurn,
     ComponentUsage,
     Failure,
     Narrative,
@@ -31,21 +42,29 @@ MESSAGE_LIMIT = 32_000
 MESSAGES_LIMIT = 256_000
 """Hard bounds in tokens, and in entries for components. A run's tighter budgets are in `MirrorContext`."""
 
+BRANCH_LIMIT = 32
+"""How many answered turns a thread remembers: more than the 20 narratives that a host keeps to go back to."""
+
+NOTHING_READ: AnsweredTurn = {"turn": 0, "reply": ""}
+
 _Value = TypeVar("_Value")
 
 
 def later(left: int, right: int) -> int:
     """Keep the later turn."""
+    check_value("turn", right)
     return max(left, right)
 
 
 def newest_narrative(left: Narrative, right: Narrative) -> Narrative:
     """Keep the narrative of the newer turn, cut to 3,000 tokens (paper, output limit)."""
+    check_value("narrative", right)
     return max(_bounded_narrative(left), _bounded_narrative(right), key=lambda it: (it["turn"], it["text"]))
 
 
 def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
     """Gather the thoughts of the newest turn, one a thinker, in one order whoever finished first."""
+    check_value("thoughts", right)
     thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
     turn = max((thought["turn"] for thought in thoughts), default=0)
     newest = sorted((it for it in thoughts if it["turn"] == turn), key=lambda it: (it["thinker"], it["text"]))
@@ -54,6 +73,7 @@ def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
 
 def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]:
     """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
+    check_value("monologue", right)
     older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right)), key=_reach)
     return newer if _reach(older) < _reach(newer) else max(older, newer, key=str)
 
@@ -64,25 +84,45 @@ def _reach(stream: list[Passage]) -> tuple[int, int]:
 
 def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
     """Keep the higher count of each component: a failure told twice is one failure."""
+    check_value("failures", right)
     return _join(left, right, _more_failures)
 
 
 def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
     """Keep the higher totals of each component: usage only grows, and usage told twice is used once."""
+    check_value("usage", right)
     return _join(left, right, _more_usage)
 
 
 def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
-    """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
+    """Take messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
 
-    A single message is cut to 32,000 tokens. The window's own trimming (which waits until a message
-    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
-    replies, what the provider noted about the call goes with the next write: the caller has read it by then.
+    What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens. The
+    window's own trimming (which waits until a message has been thought about) is the talker's; here the oldest leave
+    only past 256,000 tokens. Of our earlier replies, what the provider noted about the call goes with the next write:
+    the caller has read it by then. Raises `InvalidUpdateError` for what is no message.
     """
-    written = convert_to_messages(right if isinstance(right, list) else [right])
-    earlier = [_without_call(it) for it in left]
-    merged = cast("list[AnyMessage]", add_messages(earlier, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
+    try:
+        written = convert_to_messages(right if isinstance(right, list) else [right])
+    except Exception as error:
+        raise InvalidUpdateError(f"messages: expected messages, got {type(right).__name__}: {error}") from error
+    earlier = [_without_call(message) for message in left]
+    whole = [message_chunk_to_message(it) if isinstance(it, BaseMessageChunk) else it for it in written]
+    bounded = [_bounded_message(message) for message in whole]
+    merged = [_with_id(message) for message in align_messages(earlier, cast("list[AnyMessage]", bounded))]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
+
+
+def merge_read(left: AnsweredTurn, right: AnsweredTurn) -> AnsweredTurn:
+    """Keep the later of two turns up to which a mind has read."""
+    check_value("read", right)
+    return max(left or NOTHING_READ, right or NOTHING_READ, key=lambda answered: (answered["turn"], answered["reply"]))
+
+
+def replace_branch(left: list[AnsweredTurn], right: list[AnsweredTurn]) -> list[AnsweredTurn]:
+    """Replace the branch: only the talker writes it, whole, with each reply."""
+    check_value("branch", right)
+    return right[-BRANCH_LIMIT:]
 
 
 def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list[_Value]:
@@ -120,6 +160,10 @@ def _bounded_narrative(narrative: Narrative) -> Narrative:
 
 def _bounded_thought(thought: Thought) -> Thought:
     return {**thought, "text": cut(clean(thought["text"]), THOUGHT_LIMIT)}
+
+
+def _with_id(message: AnyMessage) -> AnyMessage:
+    return message if message.id else message.model_copy(update={"id": str(uuid4())})
 
 
 def _without_call(message: AnyMessage) -> AnyMessage:

@@ -30,8 +30,15 @@ class Failure(TypedDict):
     error: str
 
 
+class AnsweredTurn(TypedDict):
+    """A turn that was answered: its number, and the id of the reply. No two turns of a thread share both."""
+
+    turn: int
+    reply: str
+
+
 class Exchange(TypedDict):
-    """One turn as it was spoken."""
+    """What was said on both sides, in a turn or, where others answered too, as a part of one."""
 
     turn: int
     user: str
@@ -47,11 +54,15 @@ class Thought(TypedDict):
 
 
 class Passage(TypedDict):
-    """A piece of the monologue: what was said since the last one, and what was thought about it."""
+    """A piece of the monologue: what was said since the last one, and what was thought about it.
+
+    `messages` are the ids of the user's messages in it; only the newest passages have them.
+    """
 
     turn: int
     exchanges: list[Exchange]
     thoughts: list[Thought]
+    messages: NotRequired[list[str]]
 
 
 class Narrative(TypedDict):

@@ -24,6 +24,7 @@ from mirror_graph.state.reducers import (
     keep_messages,
     later,
     latest_pass,
+    merge_read,
     message_tokens,
     newest_monologue,
     newest_narrative,
@@ -54,6 +55,7 @@ JOINS: dict[str, tuple[Callable[[Any, Any], Any], st.SearchStrategy[Any], Any]] 
     "thoughts": (latest_pass, st.lists(thoughts, max_size=4), []),
     "monologue": (newest_monologue, st.lists(passages, max_size=3), []),
     "turn": (later, turns, 0),
+    "read": (merge_read, st.fixed_dictionaries({"turn": turns, "reply": st.sampled_from("ab")}), {}),
     "failures": (count_failures, st.dictionaries(names, failures, max_size=3), {}),
     "usage": (count_usage, st.dictionaries(names, usages, max_size=3), {}),
 }

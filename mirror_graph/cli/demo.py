@@ -10,8 +10,8 @@ from mirror_graph.cli.choosing import chosen_model
 from mirror_graph.cli.showing import console, mind_panel, show_failures, show_said, show_streamed
 from mirror_graph.host import Conversation, Mind, open_mirror
 from mirror_graph.state import MirrorContext, Thinking
+from mirror_graph.state.branch import turn_of
 from mirror_graph.state.usage import NONE, plus
-from mirror_graph.state.window import turn_of
 
 TURNS = (
     (

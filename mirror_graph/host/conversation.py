@@ -17,11 +17,13 @@ from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
 from mirror_graph.nodes.lane import is_exhausted
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
+from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind
 from mirror_graph.state.constraints import merge_constraints, unread
 from mirror_graph.state.reducers import count_failures, count_usage
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import count_tokens
-from mirror_graph.state.window import last_turn, messages_since
+from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import pending_exchanges
 
 
 class Conversation:
@@ -68,14 +70,15 @@ class Conversation:
 
     async def mind(self) -> Mind:
         """Return what is thought about the conversation so far."""
-        mind = await self._engine.minds.load(self.thread_id)
         values = await self._engine.values(self.thread_id)
+        branch = _branch_of(values)
+        mind = await self._load_mind(values)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
             constraints=tuple(await self._ledger(mind, values)),
             turn=mind["turn"],
-            lag=max(0, last_turn(values.get("messages", [])) - mind["turn"]),
+            lag=lag_of(mind, branch),
             failures=count_failures(mind["failures"], values.get("failures", {})),
             usage=count_usage(mind["usage"], values.get("usage", {})),
             paused=self._paused(mind),
@@ -130,15 +133,21 @@ class Conversation:
 
     async def _left_over(self) -> Pass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""
-        mind = await self._engine.minds.load(self.thread_id)
         values = await self._engine.values(self.thread_id)
-        messages: list[AnyMessage] = values.get("messages", [])
-        waiting = messages_since(messages, mind["turn"])
+        mind, branch = await self._load_mind(values), _branch_of(values)
+        waiting = pending_exchanges(values.get("messages", []), read_turn(mind), branch)
         if not waiting or self._paused(mind):
             return None
-        turn = last_turn(messages)
-        behind, caught = turn - mind["turn"], unread(values.get("constraints", []))
-        return Pass(self.thread_id, turn, waiting, self._context, behind, unread=caught)
+        behind, caught = lag_of(mind, branch), unread(values.get("constraints", []))
+        turn = last_turn(branch)
+        return Pass(self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch)
+
+    async def _load_mind(self, values: dict[str, Any]) -> MindState:
+        """Load the newest mind, taken back to the conversation as it stands."""
+        mind, branch = await self._engine.minds.load(self.thread_id), _branch_of(values)
+        if is_on_branch(mind, branch):
+            return mind
+        return rewind(mind, branch, values.get("messages", []), await self.history())
 
     async def _ledger(self, mind: MindState, values: dict[str, Any]) -> list[SafetyConstraint]:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
@@ -153,6 +162,10 @@ class Conversation:
         if is_exhausted(mind, self._context):
             return "thread budget"
         return "daily budget" if self._engine.lane.budget.is_spent else ""
+
+
+def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
+    return current_branch(values.get("messages", []), values.get("branch", []))
 
 
 def _accepted(text: str, window: int) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 
@@ -11,8 +10,8 @@ from mirror_graph.graphs import build_thinker
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.base import mind_in
 from mirror_graph.lanes.passes import Meter, think
-from mirror_graph.state import MindState, empty_mind
-from mirror_graph.state.window import last_turn, turn_of
+from mirror_graph.state import MindState, Narrative, empty_mind
+from mirror_graph.state.branch import current_branch
 from mirror_graph.storage import Storage
 
 
@@ -34,6 +33,10 @@ class StoredMinds:
         if found is None:
             return empty_mind()
         return mind_in(found.checkpoint["channel_values"])
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first."""
+        return await self._storage.history(mind_thread(thread_id))
 
     async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
@@ -79,10 +82,10 @@ class _StoreOf(BaseStore):
 async def _goes_on(work: Pass, storage: Storage) -> bool:
     """Say whether the thread is still the one that `work` is about: neither forgotten nor begun anew since."""
     found = await storage.saver.aget_tuple(_config(work.thread_id))
-    stored: list[AnyMessage] = found.checkpoint["channel_values"].get("messages", []) if found else []
-    replies = {turn_of(message): message.id for message in stored if isinstance(message, AIMessage)}
+    values = found.checkpoint["channel_values"] if found else {}
+    branch = current_branch(values.get("messages", []), values.get("branch", []))
     last = work.messages[-1].id
-    return last_turn(stored) >= work.turn and replies.get(work.turn, last) == last
+    return any(answered["turn"] == work.turn and answered["reply"] == last for answered in branch)
 
 
 def _config(thread_id: str) -> RunnableConfig:

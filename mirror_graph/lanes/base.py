@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from langchain_core.messages import AnyMessage
 
 from mirror_graph.errors import ConfigurationError, StorageError
-from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, SafetyConstraint, empty_mind
+from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
+from mirror_graph.state.values import AnsweredTurn
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Pass:
 
     `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
     `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
-    words that left the window before anybody thought about them.
+    words that left the window before anybody thought about them. `branch` is the conversation's, up to this turn.
     """
 
     thread_id: str
@@ -27,6 +28,7 @@ class Pass:
     behind: int
     trace: dict[str, str] = field(default_factory=dict)
     unread: list[SafetyConstraint] = field(default_factory=list)
+    branch: list[AnsweredTurn] = field(default_factory=list)
 
 
 class Lane(Protocol):
@@ -34,6 +36,10 @@ class Lane(Protocol):
 
     async def recall(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread: one read, never a wait for a pass."""
+        ...
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first; a mind goes back to one if its branch is abandoned."""
         ...
 
     async def schedule(self, work: Pass) -> None:
@@ -61,4 +67,6 @@ def mind_in(values: Mapping[str, Any]) -> MindState:
         raise StorageError(
             f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
-    return cast(MindState, {**empty_mind(), **{key: values[key] for key in MindState.__annotations__ if key in values}})
+    read = {"turn": values.get("turn", 0), "reply": ""}  # schema 1 knew the turn alone
+    known = {key: values[key] for key in MindState.__annotations__ if key in values}
+    return cast(MindState, {**empty_mind(), "read": read, **known})

@@ -2,7 +2,7 @@
 
 from mirror_graph.lanes.base import Pass
 from mirror_graph.lanes.passes import Minds, make
-from mirror_graph.state import MindState
+from mirror_graph.state import MindState, Narrative
 
 
 class InlineLane:
@@ -14,6 +14,10 @@ class InlineLane:
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the database."""
         return await self._minds.load(thread_id)
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Read the kept narratives from the database."""
+        return await self._minds.narratives(thread_id)
 
     async def schedule(self, work: Pass) -> None:
         """Make the pass now."""

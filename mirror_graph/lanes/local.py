@@ -9,7 +9,7 @@ from mirror_graph.lanes.base import Pass
 from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.fair import FairSlots
 from mirror_graph.lanes.passes import Minds, make
-from mirror_graph.state import MindState
+from mirror_graph.state import MindState, Narrative
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,10 @@ class LocalLane:
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the database."""
         return await self._minds.load(thread_id)
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Read the kept narratives from the database."""
+        return await self._minds.narratives(thread_id)
 
     async def schedule(self, work: Pass) -> None:
         """Take over a pass; returns at once. With the day's budget spent, nothing is thought."""

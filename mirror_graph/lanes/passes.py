@@ -13,7 +13,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langsmith.run_helpers import tracing_context
 
 from mirror_graph.lanes.base import Pass, mind_in
-from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState
+from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative
+from mirror_graph.state.branch import current_branch, is_on_branch, rewind
 from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import count_usage
@@ -27,7 +28,7 @@ async def make(work: Pass, minds: "Minds", spend: Callable[[int], None]) -> None
 
     A pass that is cancelled or fails commits what its calls took and nothing else.
     """
-    mind = before = await minds.load(work.thread_id)
+    mind = before = await _load_for(work, minds)
     meter = Meter(before, work.turn, spend)
     try:
         mind = await minds.think(before, work, meter)
@@ -35,6 +36,15 @@ async def make(work: Pass, minds: "Minds", spend: Callable[[int], None]) -> None
         counted: MindState = {**mind, "usage": count_usage(mind["usage"], meter.usage)}
         if counted != before:
             await _to_its_end(minds.commit(work, counted))
+
+
+async def _load_for(work: Pass, minds: "Minds") -> MindState:
+    """Load the mind that a pass goes on from: the newest, taken back to the branch that the pass is about."""
+    mind = await minds.load(work.thread_id)
+    branch = current_branch(work.messages, work.branch)
+    if is_on_branch(mind, branch) or mind["turn"] > work.turn:
+        return mind  # a mind that is ahead of a late pass stays as it is
+    return rewind(mind, branch, work.messages, await minds.narratives(work.thread_id))
 
 
 class Meter(AsyncCallbackHandler):
@@ -83,6 +93,10 @@ class Minds(Protocol):
         """Return the newest mind of a thread."""
         ...
 
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first."""
+        ...
+
     async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
         """Return `mind` after a pass, its model calls counted by `meter`. Nothing is stored."""
         ...
@@ -101,7 +115,13 @@ async def think(thinker: ThinkerGraph, mind: MindState, work: Pass, meter: Meter
     }
     with tracing_context(parent=work.trace or None):
         ledger = merge_constraints(mind["constraints"], work.unread)
-        given: MirrorState = {**mind, "constraints": ledger, "messages": work.messages}
+        given: MirrorState = {
+            **mind,
+            "constraints": ledger,
+            "messages": work.messages,
+            "branch": work.branch,
+            "turns": work.turn,
+        }
         thought = await thinker.ainvoke(given, config, context=work.context)
     return mind_in(thought)
 

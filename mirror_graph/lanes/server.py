@@ -6,14 +6,19 @@ from dataclasses import asdict
 from math import ceil
 from typing import Any, cast
 
+from langchain_core.messages import RemoveMessage
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph.lanes.base import Pass, mind_in, mind_thread
-from mirror_graph.state import MindState, empty_mind
+from mirror_graph.state import MindState, Narrative, empty_mind
 
 GRAPH = "thinker"
+
+HISTORY = 40
+"""Checkpoints of a mind thread that are searched for an earlier narrative."""
 
 
 class ServerLane:
@@ -33,6 +38,15 @@ class ServerLane:
             return empty_mind()
         return mind_in(cast("dict[str, Any]", state["values"] or {}))
 
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Read the narratives of the mind thread's last checkpoints."""
+        try:
+            states = await get_client().threads.get_history(mind_thread(thread_id), limit=HISTORY)
+        except NotFoundError:
+            return []
+        minds = [mind_in(cast("dict[str, Any]", state["values"] or {})) for state in reversed(states)]
+        return [mind["narrative"] for mind in minds if mind["narrative"].get("text")]
+
     async def schedule(self, work: Pass) -> None:
         """Create a background run that starts `think_after` seconds from now."""
         server = get_client()
@@ -42,7 +56,7 @@ class ServerLane:
         await server.runs.create(
             mind_thread(work.thread_id),
             GRAPH,
-            input=cast("dict[str, Any]", {"messages": work.messages, "constraints": work.unread}),
+            input=_input(work),
             context=asdict(work.context),
             # LangSmith lists the pass with its conversation by this; `thread_id` is the mind thread's, and reserved.
             metadata={"conversation_id": work.thread_id, "turn": work.turn, "component": "thinking"},
@@ -57,6 +71,12 @@ class ServerLane:
 def is_in_server() -> bool:
     """Say whether this process is a LangGraph server's: the SDK's client would reach nobody from any other."""
     return "langgraph_api" in sys.modules
+
+
+def _input(work: Pass) -> dict[str, Any]:
+    """Return what a pass is about, in the place of what an earlier one that failed may have left on the thread."""
+    messages = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *work.messages]
+    return {"messages": messages, "constraints": work.unread, "branch": work.branch}
 
 
 async def _drop_waiting(server: LangGraphClient, thread_id: str) -> None:

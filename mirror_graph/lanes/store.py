@@ -12,7 +12,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.lanes.base import Pass, mind_in, mind_thread
 from mirror_graph.lanes.local import LocalLane
 from mirror_graph.lanes.passes import Meter, ThinkerGraph, think
-from mirror_graph.state import MindState, empty_mind
+from mirror_graph.state import MindState, Narrative, empty_mind
 
 REDUCERS = {key: hint.__metadata__[0] for key, hint in get_type_hints(MindState, include_extras=True).items()}
 
@@ -34,6 +34,10 @@ class StoreLane:
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the store."""
         return await self._here().recall(thread_id)
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return nothing: a store keeps no earlier versions, so an abandoned narrative is rebuilt from thoughts."""
+        return []
 
     async def schedule(self, work: Pass) -> None:
         """Take over a pass; returns at once."""
@@ -66,6 +70,10 @@ class StoreMinds:
     async def load(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread."""
         return _joined(empty_mind(), await self._items(thread_id))
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return nothing: a store keeps no earlier versions."""
+        return []
 
     async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
         """Return `mind` after a pass. Nothing is stored."""

@@ -3,36 +3,45 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 
+from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.merging import strengthened
 from mirror_graph.ledger.quotes import sentence_around
 from mirror_graph.ledger.scan import QUOTE_LIMIT, scan
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.values import Source
-from mirror_graph.state.window import turn_of
+from mirror_graph.state.values import AnsweredTurn, Source
+from mirror_graph.state.window import is_users
 
 
 class Heard(NamedTuple):
-    """One message of the user's, and the turn it belongs to."""
+    """One message of a user's: the turn it belongs to, its id, its text, and who wrote it.
+
+    `speaker` is a name in a group of users, and `""` for the user whose conversation it is.
+    """
 
     turn: int
     message: str
     text: str
+    speaker: str = ""
 
 
-def listen(messages: Sequence[AnyMessage], since: int) -> list[Heard]:
-    """Return the user's messages of the turns after `since`, the unanswered ones included."""
+def listen(
+    messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn], next_turn: int, user_id: str | None = None
+) -> list[Heard]:
+    """Return the users' messages among `messages`, each with the turn in which it was answered.
+
+    Those that wait for a reply belong to `next_turn`.
+    """
+    turns = {answered["reply"]: answered["turn"] for answered in branch}
     heard: list[Heard] = []
-    turn = 0
-    for message in messages:
-        if isinstance(message, HumanMessage):
-            heard.append(Heard(turn + 1, message.id or "", message.text))
-        elif isinstance(message, AIMessage):
-            turn = turn_of(message) or turn + 1
-            # The window may have lost its beginning: a reply knows the turn of the words before it.
-            heard = [it._replace(turn=turn) if it.turn == heard[-1].turn else it for it in heard]
-    return [it for it in heard if it.turn > since]
+    turn = next_turn
+    for message in reversed(messages):
+        turn = turns.get(message.id or "", turn)
+        if is_users(message):
+            speaker = message.name if message.name and message.name != user_id else ""
+            heard.insert(0, Heard(turn, message.id or "", message.text, speaker))
+    return heard
 
 
 def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:
@@ -43,6 +52,7 @@ def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:
     found: dict[str, SafetyConstraint] = {}
     for it in heard:
         for constraint in scan(it.text):
+            constraint = _of_speaker(constraint, it.speaker)
             source: Source = {**constraint["source"], "message": it.message, "turn": it.turn, "at": at}
             told: SafetyConstraint = {**constraint, "source": source, "since": it.turn}
             known = found.get(told["id"])
@@ -60,3 +70,11 @@ def source_of(quote: str, heard: Sequence[Heard], at: float) -> Source | None:
         if sentence is not None and len(sentence) <= QUOTE_LIMIT:
             return {"message": it.message, "turn": it.turn, "quote": sentence, "language": "", "at": at}
     return None
+
+
+def _of_speaker(constraint: SafetyConstraint, speaker: str) -> SafetyConstraint:
+    """Return what somebody in a group said of themselves as theirs: it is not the account owner's."""
+    if not speaker or constraint["whose"] != "user":
+        return constraint
+    identity = constraint_id(constraint["kind"], constraint["about"], speaker)
+    return {**constraint, "whose": speaker, "id": identity}
