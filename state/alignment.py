@@ -172,14 +172,6 @@ def _pictures_of(message: AnyMessage) -> list[str]:
 
 
 def _without_repeated_ids(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return `messages` with each id once, in its first place and with its last words."""
-    last = {message.id: message for message in messages if message.id}
-    placed: set[str] = set()
-    kept: list[AnyMessage] = []
-    for message in messages:
-        if message.id is None:
-            kept.append(message)
-        elif message.id not in placed:
-            placed.add(message.id)
-            kept.append(last[message.id])
-    return kept
+    """Return `messages` with each id once, in its last place."""
+    last_place = {message.id: place for place, message in enumerate(messages)}
+    return [message for place, message in enumerate(messages) if not message.id or last_place[message.id] == place]

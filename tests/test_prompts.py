@@ -57,11 +57,11 @@ def test_the_talkers_prompt(snapshot: SnapshotAssertion) -> None:
         AIMessage("Good to know.", id="2"),
         HumanMessage("Satay tonight?", id="3"),
     ]
-    assert as_text(reply_prompt(messages, the_block(a_mind()), CONTEXT)) == snapshot
+    assert as_text(reply_prompt(messages, [{"turn": 1, "reply": "2"}], the_block(a_mind()), CONTEXT)) == snapshot
 
 
 def test_the_talkers_first_prompt(snapshot: SnapshotAssertion) -> None:
-    assert as_text(reply_prompt([HumanMessage("Hello")], the_block(empty_mind()), MirrorContext())) == snapshot
+    assert as_text(reply_prompt([HumanMessage("Hello")], [], the_block(empty_mind()), MirrorContext())) == snapshot
 
 
 def test_the_talkers_block_of_thoughts(snapshot: SnapshotAssertion) -> None:

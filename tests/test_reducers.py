@@ -134,8 +134,8 @@ def test_a_cancelled_components_usage_is_never_counted_down() -> None:
 
 
 messages = st.one_of(
-    st.builds(HumanMessage, words, id=st.sampled_from("abcdef")),
-    st.builds(AIMessage, words, id=st.sampled_from("abcdef")),
+    st.builds(HumanMessage, words, id=st.sampled_from("abc")),
+    st.builds(AIMessage, words, id=st.sampled_from("def")),
     st.builds(
         HumanMessage,
         st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": words}), max_size=2),

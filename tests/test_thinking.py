@@ -199,11 +199,12 @@ async def test_it_composes_as_a_subgraph_and_streams_only_the_reply(endpoint: En
     assert "".join(said) == "I hear you."
 
 
-async def test_replies_of_other_graphs_count_as_turns(endpoint: Endpoint) -> None:
+async def test_replies_of_other_agents_are_no_turns_and_are_thought_about(endpoint: Endpoint) -> None:
     history = [HumanMessage("a"), AIMessage("b"), HumanMessage("c"), AIMessage("d"), HumanMessage("e")]
     state = await build_mirror().compile().ainvoke({"messages": history}, context=context())
-    assert state["messages"][-1].response_metadata["mirror"]["turn"] == 3
-    assert '"a"' in asked(endpoint.calls, "goals")[0]
+    assert state["messages"][-1].response_metadata["mirror"]["turn"] == 1
+    prompt = asked(endpoint.calls, "goals")[0]
+    assert all(f'"{words}"' in prompt for words in "abcd")
 
 
 async def test_a_scripted_mind_needs_no_network() -> None:
