@@ -67,7 +67,7 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     told = await tell_story(state, exchanges, thoughts, committed["constraints"], context)
     if told.text is None:
         return {**committed, "usage": spent(state, "synthesis", turn, told.tokens)}
-    narrative: Narrative = {"turn": turn, "text": told.text}
+    narrative: Narrative = {"turn": turn, "text": told.text, "reply": state["branch"][-1]["reply"]}
     return {**committed, "narrative": narrative, "usage": spent(state, "synthesis", turn, told.tokens)}
 
 
@@ -147,7 +147,13 @@ def go_on(
 ) -> list[Passage]:
     """Append this pass to the monologue; past `tokens` its oldest passages leave, in steps."""
     messages = [message.id or "" for message in state["messages"] if is_users(message)]
-    passage: Passage = {"turn": turn, "exchanges": exchanges, "thoughts": thoughts, "messages": messages}
+    passage: Passage = {
+        "turn": turn,
+        "exchanges": exchanges,
+        "thoughts": thoughts,
+        "reply": state["branch"][-1]["reply"],
+        "messages": messages,
+    }
     monologue = [*state["monologue"], passage]
     for old in range(len(monologue) - IDENTIFIED_PASSAGES):
         monologue[old] = {**monologue[old], "messages": []}

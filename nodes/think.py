@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from mirror_graph.nodes.asking import ask, choices
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
-from mirror_graph.state.branch import current_branch, last_turn, on_branch, read_turn
+from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, last_turn, on_branch, read_turn
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.tokens import cut_to_sentence
 from mirror_graph.state.usage import spent
@@ -58,9 +58,10 @@ def pending_state(state: _Pass) -> _Pass:
     A mind that has read more than the pass knows of is left alone: the pass is late, and has nothing to add.
     """
     branch = current_branch(state["messages"], state["branch"])
-    if state["turn"] > last_turn(branch):
+    if not branch or state["turn"] > last_turn(branch):
         return cast(_Pass, {**state, "branch": branch, "messages": []})
-    state = on_branch(state, branch)
+    if not is_on_branch(state, branch):
+        branch, state = after_other_branch(branch, state["turn"]), on_branch(state, branch)
     messages = pending_exchanges(state["messages"], read_turn(state), branch)
     return cast(_Pass, {**state, "branch": branch, "messages": messages})
 

@@ -4,14 +4,14 @@ An edit, a regenerated reply, a fork or a cleared chat leaves replies behind tha
 conversation. A mind that has read such a reply must not shape the next one.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TypeVar, cast
 
 from langchain_core.messages import AIMessage, AnyMessage
 
 from mirror_graph.state.mind import MindState, MirrorState
 from mirror_graph.state.reducers import BRANCH_LIMIT, NOTHING_READ
-from mirror_graph.state.values import AnsweredTurn, Narrative, SafetyConstraint
+from mirror_graph.state.values import AnsweredTurn, Narrative, Passage, SafetyConstraint
 
 _Thread = TypeVar("_Thread", bound=MirrorState)
 
@@ -59,8 +59,9 @@ def last_turn(branch: Sequence[AnsweredTurn]) -> int:
 def position_of(read: AnsweredTurn, branch: Sequence[AnsweredTurn]) -> int | None:
     """Return how many turns of `branch` have been read, or None if `read` is a turn of another branch."""
     for position, answered in enumerate(branch):
-        if answered["turn"] == read["turn"] and read["reply"] in (answered["reply"], ""):
-            return position + 1  # a mind of schema 1 names no reply
+        same_turn = not read["reply"] and answered["turn"] == read["turn"]  # a mind of schema 1 names no reply
+        if answered["reply"] == read["reply"] or same_turn:
+            return position + 1
     if read["turn"] == 0:
         return 0
     # A full record has lost its beginning, so an earlier turn may be one of those that it lost.
@@ -96,23 +97,23 @@ def rewind(
     """Return `mind` as it was when it had read only turns of `branch`.
 
     `narratives` are its kept versions, oldest first; without a fitting one the narrative is empty, and the thoughts
-    of that moment stand in for it. A constraint that only an abandoned message stated is superseded; a message is
-    abandoned if the mind has read it and it is not among `messages`. If the user states the constraint again, it
-    holds again.
+    of that moment stand in for it. A constraint that was stated only in words which are not among `messages` any more
+    is superseded. If the user states it again, it holds again.
     """
-    turns = {answered["turn"]: answered for answered in branch}
-    monologue = [passage for passage in mind["monologue"] if passage["turn"] in turns]
-    versions = [version for version in narratives if version["turn"] in turns]
-    read_turns = [passage["turn"] for passage in monologue] + [version["turn"] for version in versions]
-    read = turns[max(read_turns)] if read_turns else NOTHING_READ
-    abandoned = _abandoned_messages(mind, turns, messages)
+    monologue = [passage for passage in mind["monologue"] if _end_of(passage, branch)]
+    versions = [version for version in narratives if _end_of(version, branch)]
+    ends = [_end_of(passage, branch) for passage in monologue] + [_end_of(version, branch) for version in versions]
+    read = max((end for end in ends if end), key=lambda answered: answered["turn"], default=NOTHING_READ)
+    given_up = [passage for passage in mind["monologue"] if not _end_of(passage, branch)]
+    abandoned = {message for passage in given_up for message in passage.get("messages", [])}
+    texts = {message.id or "": message.text for message in messages}
     return {
         **mind,
         "narrative": versions[-1] if versions else {"turn": 0, "text": ""},
         "thoughts": monologue[-1]["thoughts"] if monologue else [],
         "monologue": monologue,
         "constraints": [
-            _superseded(entry) if _is_withdrawn(entry, read["turn"], turns, abandoned) else entry
+            _superseded(entry) if _is_withdrawn(entry, read["turn"], abandoned, texts) else entry
             for entry in mind["constraints"]
         ],
         "turn": read["turn"],
@@ -120,27 +121,41 @@ def rewind(
     }
 
 
-def _abandoned_messages(mind: MindState, turns: Container[int], messages: Sequence[AnyMessage]) -> set[str]:
-    """Return the ids of the user's messages that the mind has read and that are no longer part of the conversation."""
-    read = {
-        message
-        for passage in mind["monologue"]
-        if passage["turn"] not in turns
-        for message in passage.get("messages", [])
-    }
-    return read - {message.id or "" for message in messages}
+def _is_withdrawn(entry: SafetyConstraint, read: int, abandoned: Container[str], texts: Mapping[str, str]) -> bool:
+    """Say whether the only message that stated a constraint is no longer part of the conversation.
 
-
-def _is_withdrawn(entry: SafetyConstraint, read: int, turns: Container[int], abandoned: Container[str]) -> bool:
-    """Say whether the only message that stated a constraint is no longer part of the conversation."""
-    if entry["status"] == "superseded" or entry["source"]["message"] not in abandoned:
+    `abandoned` are the ids of the messages that the mind has read on the abandoned branch, and `texts` the words of
+    the messages that the conversation holds, by id: an edited message keeps its id, but not its words.
+    """
+    message = entry["source"]["message"]
+    if entry["status"] == "superseded" or message not in abandoned:
         return False  # stated in a message that stands, in another conversation, or edited by the user themselves
-    return entry["since"] > read and entry["since"] not in turns  # else an earlier message stated it too
+    if entry["source"]["quote"] in texts.get(message, ""):
+        return False  # only the reply to it was given up
+    return entry["since"] > read  # else an earlier message stated it too
+
+
+def _end_of(piece: Passage | Narrative, branch: Sequence[AnsweredTurn]) -> AnsweredTurn | None:
+    """Return the turn of `branch` up to which a piece of a mind has read, or None if it read another branch."""
+    for answered in branch:
+        # What an earlier release wrote names no reply.
+        if piece.get("reply") == answered["reply"] or ("reply" not in piece and piece["turn"] == answered["turn"]):
+            return answered
+    return None
 
 
 def _superseded(entry: SafetyConstraint) -> SafetyConstraint:
     source = {**entry["source"], "at": entry["source"]["at"] + 0.001}  # later than itself, so that it stays superseded
     return cast(SafetyConstraint, {**entry, "status": "superseded", "source": source})
+
+
+def after_other_branch(branch: Sequence[AnsweredTurn], turn: int) -> list[AnsweredTurn]:
+    """Return `branch` with its last turn numbered after `turn`, the last that the mind read on another branch.
+
+    What is made of the turn is then newer than all that was made of the abandoned branch, wherever the two merge.
+    """
+    last = branch[-1]
+    return [*branch[:-1], {**last, "turn": max(last["turn"], turn + 1)}]
 
 
 def on_branch(state: _Thread, branch: Sequence[AnsweredTurn], narratives: Sequence[Narrative] = ()) -> _Thread:

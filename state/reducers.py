@@ -59,7 +59,11 @@ def later(left: int, right: int) -> int:
 def newest_narrative(left: Narrative, right: Narrative) -> Narrative:
     """Keep the narrative of the newer turn, cut to 3,000 tokens (paper, output limit)."""
     check_value("narrative", right)
-    return max(_bounded_narrative(left), _bounded_narrative(right), key=lambda it: (it["turn"], it["text"]))
+    return max(_bounded_narrative(left), _bounded_narrative(right), key=_narrative_order)
+
+
+def _narrative_order(narrative: Narrative) -> tuple[int, str, str]:
+    return narrative["turn"], narrative.get("reply", ""), narrative["text"]
 
 
 def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
@@ -155,7 +159,7 @@ def passage_tokens(passage: Passage) -> int:
 
 def _bounded_narrative(narrative: Narrative) -> Narrative:
     text = cut_to_sentence(clean(narrative.get("text", "")), NARRATIVE_LIMIT)
-    return {"turn": narrative.get("turn", 0), "text": text}
+    return {**narrative, "turn": narrative.get("turn", 0), "text": text}
 
 
 def _bounded_thought(thought: Thought) -> Thought:

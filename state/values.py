@@ -56,20 +56,23 @@ class Thought(TypedDict):
 class Passage(TypedDict):
     """A piece of the monologue: what was said since the last one, and what was thought about it.
 
-    `messages` are the ids of the user's messages in it; only the newest passages have them.
+    `reply` is the id of its last reply. `messages` are the ids of the user's messages in it; only the newest passages
+    have them.
     """
 
     turn: int
     exchanges: list[Exchange]
     thoughts: list[Thought]
+    reply: NotRequired[str]
     messages: NotRequired[list[str]]
 
 
 class Narrative(TypedDict):
-    """The first-person account a reply starts from, rebuilt from everything up to `turn`."""
+    """The first-person account a reply starts from, rebuilt from everything up to `turn`, whose reply is `reply`."""
 
     turn: int
     text: str
+    reply: NotRequired[str]
 
 
 Kind = Literal[

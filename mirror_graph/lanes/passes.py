@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from langsmith.run_helpers import tracing_context
 
 from mirror_graph.lanes.base import Pass, mind_in
 from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative
-from mirror_graph.state.branch import current_branch, is_on_branch, rewind
+from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, rewind
 from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.mind import PassState
 from mirror_graph.state.reducers import count_usage
@@ -28,7 +29,8 @@ async def make(work: Pass, minds: "Minds", spend: Callable[[int], None]) -> None
 
     A pass that is cancelled or fails commits what its calls took and nothing else.
     """
-    mind = before = await _load_for(work, minds)
+    work, before = await _load_for(work, minds)
+    mind = before
     meter = Meter(before, work.turn, spend)
     try:
         mind = await minds.think(before, work, meter)
@@ -38,13 +40,14 @@ async def make(work: Pass, minds: "Minds", spend: Callable[[int], None]) -> None
             await _to_its_end(minds.commit(work, counted))
 
 
-async def _load_for(work: Pass, minds: "Minds") -> MindState:
+async def _load_for(work: Pass, minds: "Minds") -> tuple[Pass, MindState]:
     """Load the mind that a pass goes on from: the newest, taken back to the branch that the pass is about."""
     mind = await minds.load(work.thread_id)
     branch = current_branch(work.messages, work.branch)
-    if is_on_branch(mind, branch) or mind["turn"] > work.turn:
-        return mind  # a mind that is ahead of a late pass stays as it is
-    return rewind(mind, branch, work.messages, await minds.narratives(work.thread_id))
+    if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
+        return work, mind  # a mind that is ahead of a late pass stays as it is
+    earlier = rewind(mind, branch, work.messages, await minds.narratives(work.thread_id))
+    return replace(work, branch=after_other_branch(branch, mind["turn"])), earlier
 
 
 class Meter(AsyncCallbackHandler):

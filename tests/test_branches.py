@@ -1,0 +1,227 @@
+"""A conversation is what the user sees: edits, forks, removals and resent transcripts, on the graphs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, RemoveMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.store.memory import InMemoryStore
+
+from mirror_graph.graphs import build_mirror, build_talker
+from mirror_graph.graphs.thinker import thinker
+from mirror_graph.lanes.store import StoreLane
+from mirror_graph.models.scripted import register_script
+from mirror_graph.state import MirrorContext
+from mirror_graph.state.reducers import message_tokens
+from mirror_graph.state.window import HARD_WINDOW
+
+DANGERS = ("peanuts", "shrimp", "sesame", "kiwi", "latex", "walnuts", "mustard", "celery", "eggs", "soy", "wheat")
+WINDOWS = (500, 20_000)
+OPERATIONS = (
+    "say",
+    "edit",
+    "fork",
+    "regenerate",
+    "remove",
+    "clear",
+    "resend",
+    "resend without ids",
+    "resend with marks",
+)
+
+
+class Script:
+    """A model that answers each prompt with a numbered reply, and keeps the prompts of the talker."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Sequence[BaseMessage]] = []
+        self.name = f"branches-{uuid4()}"
+        register_script(self.name, self.answer)
+
+    def answer(self, messages: Sequence[BaseMessage]) -> str:
+        if "You are a kind companion" not in messages[0].text:
+            return "I think about it."
+        self.prompts.append(messages)
+        return f"Reply {len(self.prompts)} to you. " + "More of it. " * 20
+
+
+@dataclass
+class Chat:
+    """A thread of a graph, and the conversation as its user sees it."""
+
+    graph: Any
+    context: MirrorContext
+    script: Script
+    thread_id: str = field(default_factory=lambda: str(uuid4()))
+    shown: list[AnyMessage] = field(default_factory=list)
+    tidied: set[str] = field(default_factory=set)
+    count: int = 0
+
+    def message(self, danger: int | None) -> HumanMessage:
+        self.count += 1
+        fact = "" if danger is None else f" I'm allergic to {DANGERS[danger]}."
+        return HumanMessage(f"Message {self.count}.{fact}", id=str(uuid4()))
+
+    async def send(self, messages: list[Any], config: dict[str, Any] | None = None) -> AIMessage:
+        config = config or {"configurable": {"thread_id": self.thread_id}}
+        state = await self.graph.ainvoke({"messages": messages}, config, context=self.context)
+        return state["messages"][-1]
+
+    async def play(self, operation: str, danger: int | None, place: int) -> None:
+        """Carry out one operation, and check what the talker was shown."""
+        news = self.message(danger)
+        answered = [message for message in self.shown if isinstance(message, HumanMessage)]
+        before = list(self.shown)
+        config = None
+        held = await self._held()
+        named = [message for message in answered if message.id in held]
+        if operation == "edit" and named:
+            edited = named[place % len(named)]
+            news = HumanMessage(news.content, id=edited.id)
+            before = before[: before.index(edited)]
+            sent: list[Any] = [news]
+        elif operation == "fork" and answered:
+            states = [state async for state in self.graph.aget_state_history(self._config)]
+            ends = [state for state in states if not state.next and state.values.get("messages")]
+            chosen = ends[place % len(ends)]
+            config = chosen.config
+            last = chosen.values["messages"][-1].id
+            before = before[: [message.id for message in before].index(last) + 1] if self._has(last) else None
+            if before is None:  # a state of a branch that was abandoned before: not what this law is about
+                return
+            sent = [news]
+        elif operation == "regenerate" and answered:
+            news = answered[-1]
+            before = before[: before.index(news)]
+            sent = [RemoveMessage(id=self.shown[-1].id or "")]
+        elif operation == "remove" and len(self.shown) >= 4:
+            gone = [message for message in before[:2] if message.id in held]
+            before = [message for message in before if message not in gone]
+            sent = [*(RemoveMessage(id=message.id or "") for message in gone), news]
+        elif operation == "clear":
+            before = []
+            sent = [RemoveMessage(id=REMOVE_ALL_MESSAGES), news]
+        elif operation == "resend":
+            sent = [*(_copy(message) for message in before), news]
+        elif operation == "resend with marks":
+            sent = [*before, news]
+        elif operation == "resend without ids":
+            sent = [_copy(message, keep_id=False) for message in (*before, news)]
+        else:
+            sent = [news]
+        if operation in ("remove", "clear"):  # to tidy up a chat takes back nothing that was stated in it
+            self.tidied |= _dangers_in([message for message in self.shown if message not in before])
+        reply = await self.send(sent, config)
+        self.shown = [*before, news, reply]
+        self.check(reply)
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        return {"configurable": {"thread_id": self.thread_id}}
+
+    def _has(self, message_id: str | None) -> bool:
+        return any(message.id == message_id for message in self.shown)
+
+    async def _held(self) -> set[str | None]:
+        state = await self.graph.aget_state(self._config)
+        return {message.id for message in state.values.get("messages", [])}
+
+    def check(self, reply: AIMessage) -> None:
+        prompt = self.script.prompts[-1]
+        mark = reply.response_metadata["mirror"]
+        assert mark["lag"] >= 0
+        marks = [
+            message.response_metadata["mirror"]["turn"] for message in self.shown if isinstance(message, AIMessage)
+        ]
+        assert marks == sorted(set(marks))  # along the conversation as it stands, turns only grow
+        words = "\n".join(message.text for message in prompt[1:])
+        assert _dangers_in(self.shown) <= _dangers_in(prompt)
+        assert _dangers_in(prompt) <= _dangers_in(self.shown) | self.tidied  # nothing that was edited away
+        places = [words.index(f"{_name(message)}.") for message in self.shown[:-1] if f"{_name(message)}." in words]
+        assert places == sorted(places)
+        quotes = words.count("They said:")  # the ledger quotes sentences, never a message's first one
+        for message in self.shown[:-1]:
+            assert words.count(f"{_name(message)}.") <= 1, quotes
+        assert sum(map(message_tokens, prompt[1:-1])) <= HARD_WINDOW * self.context.window_tokens
+
+
+def _dangers_in(messages: Sequence[BaseMessage]) -> set[str]:
+    words = "\n".join(message.text for message in messages if not isinstance(message, AIMessage))
+    return {danger for danger in DANGERS if f"allergic to {danger}" in words}
+
+
+def _name(message: AnyMessage) -> str:
+    return message.text.partition(".")[0]
+
+
+def _copy(message: AnyMessage, *, keep_id: bool = True) -> AnyMessage:
+    kind = AIMessage if isinstance(message, AIMessage) else HumanMessage
+    return kind(message.content, id=message.id if keep_id else None)
+
+
+plays = st.lists(
+    st.tuples(
+        st.sampled_from(OPERATIONS),
+        st.none() | st.integers(0, len(DANGERS) - 1),
+        st.integers(0, 9),
+        st.booleans(),
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+@settings(max_examples=60)
+@given(plays, st.sampled_from(WINDOWS), st.sampled_from(["parallel", "off"]))
+def test_whatever_is_in_the_conversation_was_scanned_before_the_answer(
+    play: list[tuple[str, int | None, int, bool]], window: int, thinking: Any
+) -> None:
+    async def converse() -> None:
+        script = Script()
+        context = _context(script, window, thinking)
+        lane = StoreLane(thinker)
+        graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+        chat = Chat(graph, context, script)
+        for operation, danger, place, pause in play:
+            await chat.play(operation, danger, place)
+            if pause:
+                await _settle(lane, chat.thread_id)
+        await _settle(lane, chat.thread_id)
+
+    asyncio.run(converse())
+
+
+@settings(max_examples=40)
+@given(plays, st.sampled_from(WINDOWS))
+def test_a_graph_that_thinks_in_its_own_run_scans_everything_too(
+    play: list[tuple[str, int | None, int, bool]], window: int
+) -> None:
+    async def converse() -> None:
+        script = Script()
+        graph = build_mirror().compile(checkpointer=InMemorySaver())
+        chat = Chat(graph, _context(script, window, "joint"), script)
+        for operation, danger, place, _ in play:
+            await chat.play(operation, danger, place)
+
+    asyncio.run(converse())
+
+
+def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
+    return MirrorContext(
+        talker_model=f"scripted:{script.name}",
+        thinking=thinking,
+        window_tokens=window,
+        think_after=0,
+        relevance="talker",
+    )
+
+
+async def _settle(lane: StoreLane, thread_id: str) -> None:
+    for inner in lane._lanes.values():
+        await inner.settle(thread_id)
