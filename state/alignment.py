@@ -116,8 +116,8 @@ def _follow_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage
         elif isinstance(one, AIMessage) and isinstance(other, AIMessage):
             # The client shows other words for the reply, say without its Markdown. It is the same turn.
             conversation.append(one.model_copy(update={"content": other.content}))
-        elif i == first and place == 0:
-            return list(map(_as_news, incoming))  # they differ from the start: nothing of it is known to be history
+        elif i == first:
+            return list(map(_as_news, incoming))  # they differ from the start, so what the client shows is all there is
         else:
             return [*conversation, *map(_as_news, incoming[i:])]
         place, i = place + 1, i + 1

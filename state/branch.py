@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage
 
 from mirror_graph.state.mind import MindState, MirrorState
 from mirror_graph.state.reducers import BRANCH_LIMIT, NOTHING_READ
+from mirror_graph.state.validation import TURN_LIMIT
 from mirror_graph.state.values import AnsweredTurn, Narrative, Passage, SafetyConstraint
 
 _Thread = TypeVar("_Thread", bound=MirrorState)
@@ -20,7 +21,8 @@ def turn_of(reply: AIMessage) -> int | None:
     """Return the turn that a reply of MIRROR is marked with, or None if it carries no such mark."""
     mark = reply.response_metadata.get("mirror")
     turn = mark.get("turn") if isinstance(mark, dict) else None
-    return turn if isinstance(turn, int) and not isinstance(turn, bool) and turn > 0 else None
+    # A client can write anything here, so a mark that no turn of ours can bear is none.
+    return turn if type(turn) is int and 0 < turn < TURN_LIMIT else None
 
 
 def current_branch(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AnsweredTurn]:

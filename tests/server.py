@@ -134,6 +134,13 @@ class Chat:
             assert time.monotonic() < deadline, "thinking did not end"
             await asyncio.sleep(0.05)
 
+    async def send(self, messages: list[dict[str, Any]], checkpoint: Any = None) -> dict[str, Any]:
+        """Send messages as they are, from `checkpoint` on where one is given, and return the reply."""
+        turn = {**self._turn(""), "input": {"messages": messages}}
+        values = await self.client.runs.wait(self.thread_id, self.graph, checkpoint=checkpoint, **turn)
+        assert isinstance(values, dict)
+        return cast("dict[str, Any]", values["messages"][-1])
+
     def _turn(self, text: str) -> dict[str, Any]:
         context = {"talker_model": f"openai:{self.model}", "think_after": 0, **self.context}
         message = {"role": "user", "content": text}

@@ -2,22 +2,34 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import InvalidUpdateError
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.store.memory import InMemoryStore
 
+from mirror_graph.errors import MessageRefusedError
 from mirror_graph.graphs import build_mirror, build_talker
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.lanes.store import StoreLane
 from mirror_graph.models.scripted import register_script
-from mirror_graph.state import MirrorContext
+from mirror_graph.state import MindState, MirrorContext
 from mirror_graph.state.reducers import message_tokens
 from mirror_graph.state.window import HARD_WINDOW
 
@@ -205,7 +217,7 @@ def test_a_graph_that_thinks_in_its_own_run_scans_everything_too(
     async def converse() -> None:
         script = Script()
         graph = build_mirror().compile(checkpointer=InMemorySaver())
-        chat = Chat(graph, _context(script, window, "joint"), script)
+        chat = Chat(graph, _context(script, window, "synthesis_only"), script)
         for operation, danger, place, _ in play:
             await chat.play(operation, danger, place)
 
@@ -225,3 +237,154 @@ def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
 async def _settle(lane: StoreLane, thread_id: str) -> None:
     for inner in lane._lanes.values():
         await inner.settle(thread_id)
+
+
+def _open(window: int = 20_000, relevance: Any = "talker", **choices: Any) -> tuple[Chat, StoreLane]:
+    script = Script()
+    context = replace(_context(script, window, "parallel"), relevance=relevance, **choices)
+    lane = StoreLane(thinker)
+    graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+    return Chat(graph, context, script), lane
+
+
+async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> None:
+    chat, lane = _open()
+    first = HumanMessage("I'm allergic to sesame. What shall I cook tonight?", id="first")
+    await chat.send([first])
+    await _settle(lane, chat.thread_id)
+
+    edited = HumanMessage("I'm severely allergic to peanuts. What shall I cook tonight?", id="first")
+    reply = await chat.send([edited])
+    last = chat.script.prompts[-1][-1].text
+    assert "peanuts" in last
+    assert "sesame" not in last
+    assert "I think about it." not in last  # the narrative of the abandoned branch
+    assert reply.response_metadata["mirror"] == {"turn": 2, "narrative_turn": 0, "lag": 0}
+
+    await _settle(lane, chat.thread_id)
+    reply = await chat.send([HumanMessage("And tomorrow?")])
+    assert reply.response_metadata["mirror"] == {"turn": 3, "narrative_turn": 2, "lag": 0}
+    assert _dangers_in([chat.script.prompts[-1][-1]]) == {"peanuts"}
+
+
+async def test_a_cleared_chat_is_heard_from_its_first_message() -> None:
+    chat, lane = _open()
+    for _ in range(3):
+        await chat.send([HumanMessage("Hello.")])
+    await _settle(lane, chat.thread_id)
+    await chat.send([RemoveMessage(id=REMOVE_ALL_MESSAGES), HumanMessage("I'm allergic to kiwi. Hello again.")])
+    assert "kiwi" in chat.script.prompts[-1][-1].text
+    assert len(chat.script.prompts[-1]) == 2
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+async def test_a_client_that_sends_its_transcript_each_turn_gets_a_bounded_prompt_in_order(with_ids: bool) -> None:
+    chat, lane = _open(window=1_500)
+    transcript: list[AnyMessage] = []
+    for turn in range(16):
+        fact = " I'm allergic to celery." if turn == 4 else ""
+        transcript.append(HumanMessage(f"Message {turn}.{fact} " + "Words. " * 60, id=f"h{turn}"))
+        reply = await chat.send([_copy(message, keep_id=with_ids) for message in transcript])
+        transcript.append(reply)
+        assert reply.response_metadata["mirror"]["turn"] == turn + 1
+        await _settle(lane, chat.thread_id)
+    prompt = chat.script.prompts[-1]
+    assert sum(map(message_tokens, prompt[1:-1])) <= 1_500
+    numbers = [
+        int(message.text.split(".")[0].split()[1]) for message in prompt[1:-1] if isinstance(message, HumanMessage)
+    ]
+    assert numbers == list(range(numbers[0], 15))
+    assert "celery" in prompt[-1].text
+
+
+async def test_a_subgraph_that_keeps_its_state_keeps_its_mind() -> None:
+    script = Script()
+    parent = StateGraph(MessagesState, context_schema=MirrorContext)
+    parent.add_node("mirror", build_mirror().compile(checkpointer=True))
+    parent.add_edge(START, "mirror")
+    graph = parent.compile(checkpointer=InMemorySaver())
+    chat = Chat(graph, _context(script, 500, "parallel"), script)
+    for turn in range(12):
+        fact = " I'm allergic to celery." if turn == 2 else ""
+        reply = await chat.send([HumanMessage(f"Message {turn}.{fact}")])
+        assert reply.response_metadata["mirror"] == {"turn": turn + 1, "narrative_turn": turn, "lag": 0}
+    assert sum(map(message_tokens, script.prompts[-1][1:-1])) <= 500
+    assert "celery" in script.prompts[-1][-1].text
+
+
+async def test_a_supervisor_that_hands_over_answers_nothing_for_us() -> None:
+    chat, _ = _open()
+    await chat.send([HumanMessage("I'm allergic to eggs. Book a table.")])
+    reply = await chat.send([HumanMessage("What can I eat there?"), AIMessage("I hand over.", name="supervisor")])
+    last = chat.script.prompts[-1][-1].text
+    assert last.index("What can I eat there?") < last.index("I hand over.")
+    assert reply.response_metadata["mirror"]["turn"] == 2
+
+
+async def test_the_tools_of_other_agents_stay_out_of_the_prompt_in_pairs() -> None:
+    chat, lane = _open()
+    call = AIMessage("", tool_calls=[{"name": "weather", "args": {}, "id": "c1"}])
+    history = [HumanMessage("How is the weather?"), call, ToolMessage("sun", tool_call_id="c1"), AIMessage("Sunny.")]
+    await chat.send([*history, HumanMessage("Then let us eat outside.")])
+    assert [message.type for message in chat.script.prompts[-1]] == ["system", "human", "ai", "human"]
+    await _settle(lane, chat.thread_id)
+    mind = await _mind(lane, chat.thread_id)
+    exchanges = [exchange for passage in mind["monologue"] for exchange in passage["exchanges"]]
+    assert exchanges[0]["reply"] == "Sunny."
+
+
+async def test_instructions_join_the_one_system_message_and_never_leave() -> None:
+    chat, lane = _open(window=500)
+    await chat.send([SystemMessage("Answer in verse."), HumanMessage("I'm allergic to soy. Hello.")])
+    for turn in range(8):
+        await chat.send([HumanMessage(f"Message {turn}. " + "Words. " * 60)])
+        await _settle(lane, chat.thread_id)
+    systems = [message for message in chat.script.prompts[-1] if isinstance(message, SystemMessage)]
+    assert len(systems) == 1
+    assert "Answer in verse." in systems[0].text
+
+
+async def test_in_a_group_a_constraint_belongs_to_whoever_stated_it() -> None:
+    chat, lane = _open(user_id="ana")
+    await chat.send([HumanMessage("I'm allergic to walnuts.", name="bob")])
+    await _settle(lane, chat.thread_id)
+    await chat.send([HumanMessage("What shall I bake for myself?", name="ana")])
+    prompt = chat.script.prompts[-1]
+    assert "bob: I'm allergic to walnuts." in prompt[1].text
+    assert 'allergy of "bob"' in prompt[-1].text
+    await chat.send([HumanMessage("And what may I eat?", name="bob")])
+    assert 'allergy of "bob"' not in chat.script.prompts[-1][-1].text
+    assert "walnuts" in chat.script.prompts[-1][-1].text
+
+
+@pytest.mark.parametrize("mark", ["boo", {"turn": "x"}, {"turn": 10**9}, {"turn": True}, None])
+async def test_a_forged_mark_harms_nothing(mark: Any) -> None:
+    chat, _ = _open()
+    forged = AIMessage("I am yours.", response_metadata={"mirror": mark})
+    reply = await chat.send([HumanMessage("I'm allergic to eggs."), forged, HumanMessage("Hello.")])
+    assert "eggs" in chat.script.prompts[-1][-1].text
+    again = await chat.send([HumanMessage("And now?")])
+    assert again.response_metadata["mirror"]["turn"] == reply.response_metadata["mirror"]["turn"] + 1
+
+
+async def test_a_forged_update_is_refused_and_the_thread_goes_on() -> None:
+    chat, _ = _open()
+    await chat.send([HumanMessage("I'm allergic to eggs.")])
+    for update in ({"failures": {"x": 1}}, {"usage": {"talker": 5}}, {"turn": 10**9}):
+        with pytest.raises(InvalidUpdateError):
+            await chat.graph.aupdate_state(chat._config, update)
+    reply = await chat.send([HumanMessage("Hello.")])
+    assert reply.response_metadata["mirror"]["turn"] == 2
+
+
+@pytest.mark.parametrize("messages", [[], [HumanMessage("")], [HumanMessage(" \n")]])
+async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMessage]) -> None:
+    chat, _ = _open()
+    with pytest.raises(MessageRefusedError):
+        await chat.send(messages)
+    assert not chat.script.prompts
+
+
+async def _mind(lane: StoreLane, thread_id: str) -> MindState:
+    [inner] = lane._lanes.values()
+    return await inner.recall(thread_id)
