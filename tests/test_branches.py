@@ -72,6 +72,7 @@ class Chat:
     script: Script
     thread_id: str = field(default_factory=lambda: str(uuid4()))
     shown: list[AnyMessage] = field(default_factory=list)
+    shown_at: dict[str | None, list[AnyMessage]] = field(default_factory=dict)
     tidied: set[str] = field(default_factory=set)
     count: int = 0
 
@@ -104,9 +105,7 @@ class Chat:
             chosen = ends[place % len(ends)]
             config = chosen.config
             last = chosen.values["messages"][-1].id
-            before = before[: [message.id for message in before].index(last) + 1] if self._has(last) else None
-            if before is None:  # a state of a branch that was abandoned before: not what this law is about
-                return
+            before = self.shown_at[last]
             sent = [news]
         elif operation == "regenerate" and answered:
             news = answered[-1]
@@ -130,15 +129,12 @@ class Chat:
         if operation in ("remove", "clear"):  # to tidy up a chat takes back nothing that was stated in it
             self.tidied |= _dangers_in([message for message in self.shown if message not in before])
         reply = await self.send(sent, config)
-        self.shown = [*before, news, reply]
+        self.shown = self.shown_at[reply.id] = [*before, news, reply]
         self.check(reply)
 
     @property
     def _config(self) -> dict[str, Any]:
         return {"configurable": {"thread_id": self.thread_id}}
-
-    def _has(self, message_id: str | None) -> bool:
-        return any(message.id == message_id for message in self.shown)
 
     async def _held(self) -> set[str | None]:
         state = await self.graph.aget_state(self._config)
