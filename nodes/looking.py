@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 
 from mirror_graph.ledger.relevance import touched
 from mirror_graph.ledger.telling import beside_telling, told_in
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import resembling
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
-from mirror_graph.state.window import is_users
+from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import is_users, unanswered
 
 SHORT = 8
 """Words under which a message is read together with the one before it: "shall I book it?"."""
@@ -33,16 +34,16 @@ class Seen(NamedTuple):
 async def look(
     entries: Sequence[SafetyConstraint],
     messages: Sequence[AnyMessage],
-    waiting: Sequence[HumanMessage],
     context: MirrorContext,
     turn: int,
+    branch: Sequence[AnsweredTurn] = (),
 ) -> Seen:
     """Say which of `entries` the user's last words touch."""
     if not entries:
         return Seen(frozenset())
     if context.relevance == "talker":
         return Seen(None)
-    words = asked(messages, waiting)
+    words = asked(messages, branch)
     told = frozenset(told_in(entries, words))
     if context.relevance == "check":
         checked = await check(entries, words, context, turn)
@@ -56,9 +57,9 @@ async def look(
     return Seen(met, failures={"embeddings": alike.failure}, told=told - met)
 
 
-def asked(messages: Sequence[AnyMessage], waiting: Sequence[HumanMessage]) -> str:
+def asked(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -> str:
     """Return the words that are to be answered, with the message before them where they are few."""
-    said = [message.text for message in waiting]
+    said = [message.text for message in unanswered(messages, branch)]
     if len(" ".join(said).split()) < SHORT:
         earlier = [message.text for message in messages if is_users(message)]
         said = earlier[-len(said) - 1 :]

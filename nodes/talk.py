@@ -82,7 +82,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
         raise MessageRefusedError("no message of the user's waits for a reply: send one", tokens=0, limit=limit)
 
     entries, away = await to_heed(thread, messages, turn, runtime)
-    seen = await look(entries, messages, waiting, context, turn)
+    seen = await look(entries, messages, context, turn, branch)
     directive = context.directive or render("directive")
     mark = secrets.token_hex(4)
     inner = mind_block(thread, entries, seen.touched, directive, mark, seen.told)
