@@ -20,9 +20,9 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
 
-from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.errors import MessageRefusedError, MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.models import chat_model, is_transient, is_whole
+from mirror_graph.models import REASONED_ABOVE, ending, is_transient, is_whole, visible_model
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
@@ -30,6 +30,7 @@ from mirror_graph.nodes.known import to_heed
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import is_all_tags, render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.content import is_said, keep_newest_media
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -43,9 +44,11 @@ REPLY_TOKENS = 4_096
 async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
     """Answer the user's words from the window and the mind, streaming from the first token.
 
-    Raises `ReplyError` where no whole reply came; nothing is then saved but the user's own message.
+    Raises `ReplyError` where no whole reply came; nothing is then saved but the user's own message. Raises
+    `MessageRefusedError` where there is nothing to answer.
     """
     context = choices(runtime)
+    check_words(unanswered(state["messages"]))
     turn = last_turn(state["messages"]) + 1
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
@@ -58,7 +61,12 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     whole = await _stream(reply_prompt(messages, inner, context), context, turn)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
-    mirror = {"turn": turn, "narrative_turn": stood_on, "lag": turn - 1 - state["turn"]}
+    mirror = {
+        "turn": turn,
+        "narrative_turn": stood_on,
+        "lag": turn - 1 - state["turn"],
+        "finish_reason": ending(whole),
+    }
     reply = AIMessage(
         unechoed(whole.text),
         id=whole.id,
@@ -104,8 +112,10 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
     """Stream one reply to its end.
 
     Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
+    A reply that is nothing but reasoning is an empty one.
     """
-    model = chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
+    prompt = keep_newest_media(prompt)
+    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
     pieces: list[AIMessageChunk] = []
     try:
         async with asyncio.timeout(context.talker_timeout) as patience:
@@ -124,14 +134,40 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
         ) from error
     whole = _joined(pieces)
     if not whole.text.strip():
-        raise ReplyError("the model gave an empty reply", transient=True)
+        raise _empty_reply(whole)
     if not is_whole(whole):
         raise ReplyError("the stream ended before the reply did", partial=whole.text)
     return whole
 
 
 def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
-    return add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
+    """Join the pieces of a reply, without those that turned out to be reasoning."""
+    whole = add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
+    marked = [place for place, piece in enumerate(pieces) if REASONED_ABOVE in piece.additional_kwargs]
+    if not marked:
+        return whole
+    reply = add_ai_message_chunks(AIMessageChunk(content=""), *pieces[marked[-1] :])
+    return whole.model_copy(update={"content": reply.content})
+
+
+def _empty_reply(whole: AIMessageChunk) -> ReplyError:
+    """Say why there is no reply. Only a model that ended of itself may do better at once."""
+    end = ending(whole)
+    if end == "content_filter":
+        return ReplyError("the provider's content filter held the reply back")
+    if end == "length":
+        return ReplyError(f"the model used up its {REPLY_TOKENS:,} tokens before the reply began")
+    return ReplyError("the model gave an empty reply", transient=True)
+
+
+def check_words(words: Sequence[HumanMessage]) -> None:
+    """Raise `MessageRefusedError` where there is nothing to answer."""
+    if not any(is_said(message) for message in words):
+        raise MessageRefusedError(
+            "there is nothing to answer: expected a user's message after the last reply, with words or a picture in it",
+            tokens=0,
+            limit=0,
+        )
 
 
 def _spoken(message: AnyMessage) -> AnyMessage:

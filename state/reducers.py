@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
 from langgraph.graph.message import add_messages
 
+from mirror_graph.state.content import block_tokens, blocks_of, bounded_blocks
 from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import CUT, count_tokens, cut, cut_to_sentence
+from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
 from mirror_graph.state.values import (
     ComponentUsage,
     Failure,
@@ -75,7 +76,8 @@ def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage
 def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
 
-    A single message is cut to 32,000 tokens. The window's own trimming (which waits until a message
+    A single message is cut to 32,000 tokens; what cannot be cut, such as too large a picture, is refused with
+    `MessageRefusedError`. The window's own trimming (which waits until a message
     has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
     replies, what the provider noted about the call goes with the next write: the caller has read it by then.
     """
@@ -104,7 +106,7 @@ def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list
 
 def message_tokens(message: BaseMessage) -> int:
     """Count the tokens of a message's content."""
-    return sum(count_tokens(_text_of(block)) for block in _blocks(message))
+    return sum(map(block_tokens, blocks_of(message)))
 
 
 def passage_tokens(passage: Passage) -> int:
@@ -132,34 +134,7 @@ def _without_call(message: AnyMessage) -> AnyMessage:
 def _bounded_message(message: BaseMessage) -> BaseMessage:
     if isinstance(message.content, str):
         return message.model_copy(update={"content": cut(clean(message.content), MESSAGE_LIMIT)})
-    kept: list[str | dict[str, Any]] = []
-    room = MESSAGE_LIMIT
-    for block in _blocks(message):
-        block = _cleaned_block(block, room)
-        if count_tokens(_text_of(block)) > room:
-            block = {"type": "text", "text": CUT.strip()}
-        room = max(0, room - count_tokens(_text_of(block)))
-        kept.append(block)
-    return message.model_copy(update={"content": kept})
-
-
-def _cleaned_block(block: str | dict[str, Any], room: int) -> str | dict[str, Any]:
-    if isinstance(block, str):
-        return cut(clean(block), room)
-    if isinstance(block.get("text"), str):
-        return {**block, "text": cut(clean(block["text"]), room)}
-    return block
-
-
-def _blocks(message: BaseMessage) -> list[str | dict[str, Any]]:
-    return [message.content] if isinstance(message.content, str) else message.content
-
-
-def _text_of(block: str | dict[str, Any]) -> str:
-    if isinstance(block, str):
-        return block
-    text = block.get("text")
-    return text if isinstance(text, str) else str(block)
+    return message.model_copy(update={"content": bounded_blocks(message.content, MESSAGE_LIMIT)})
 
 
 def _join(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 
+from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import message_tokens, trim
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.values import Exchange
@@ -37,11 +38,11 @@ def exchanges_since(messages: Sequence[AnyMessage], turn: int) -> list[Exchange]
     now = 0
     for message in messages:
         if isinstance(message, HumanMessage):
-            said.append(message.text)
+            said.append(readable(message))
         elif isinstance(message, AIMessage):
             now = turn_of(message) or now + 1
             if now > turn:
-                exchanges.append({"turn": now, "user": "\n\n".join(said), "reply": message.text})
+                exchanges.append({"turn": now, "user": "\n\n".join(said), "reply": readable(message)})
             said = []
     return exchanges
 

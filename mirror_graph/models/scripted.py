@@ -20,8 +20,8 @@ from mirror_graph.models.demo_script import demo
 Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
 
-Making = Callable[[float, int], BaseChatModel]
-"""Make a model of this temperature, whose answers have at most so many tokens."""
+Making = Callable[[float | None, int], BaseChatModel]
+"""Make a model of this temperature (None: its own), whose answers have at most so many tokens."""
 
 
 CALLS = 100
@@ -124,7 +124,7 @@ def register_script(name: str, script: Script) -> ScriptedModel:
     return model
 
 
-def registered_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+def registered_model(name: str, temperature: float | None, max_tokens: int) -> BaseChatModel:
     """Return the live model behind `scripted:NAME`."""
     model = _registered(name)
     return model if isinstance(model, BaseChatModel) else model(temperature, max_tokens)
