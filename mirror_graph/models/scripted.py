@@ -40,7 +40,7 @@ class ScriptedModel(BaseChatModel):
     """
 
     script: Script = Field(exclude=True)
-    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True)
+    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True, repr=False)
 
     @property
     def _llm_type(self) -> str:
