@@ -10,7 +10,9 @@ class ConfigurationError(MirrorError, ValueError):
 
 
 class MessageRefusedError(MirrorError):
-    """A message was not taken: it is no text, is empty, or does not fit. A host has stored nothing of it.
+    """A message was not taken: it is no text, is empty, or does not fit.
+
+    A host has stored nothing of it; a graph forgets it with the next message.
 
     `tokens` is its size and `limit` the largest one; both are 0 where its size is not what is wrong.
     """

@@ -20,7 +20,7 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
 
-from mirror_graph.errors import MessageRefusedError, MirrorError, ReplyError
+from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import REASONED_ABOVE, ending, is_transient, is_whole, visible_model
 from mirror_graph.nodes.asking import call_config, choices, described
@@ -30,7 +30,7 @@ from mirror_graph.nodes.known import to_heed
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import is_all_tags, render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
-from mirror_graph.state.content import is_said, keep_newest_media
+from mirror_graph.state.content import check_said, is_refused, keep_newest_media
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -45,10 +45,10 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     """Answer the user's words from the window and the mind, streaming from the first token.
 
     Raises `ReplyError` where no whole reply came; nothing is then saved but the user's own message. Raises
-    `MessageRefusedError` where there is nothing to answer.
+    `MessageRefusedError` where there is nothing to answer, or a picture is too large.
     """
     context = choices(runtime)
-    check_words(unanswered(state["messages"]))
+    check_said(unanswered(state["messages"]))
     turn = last_turn(state["messages"]) + 1
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
@@ -160,16 +160,6 @@ def _empty_reply(whole: AIMessageChunk) -> ReplyError:
     return ReplyError("the model gave an empty reply", transient=True)
 
 
-def check_words(words: Sequence[HumanMessage]) -> None:
-    """Raise `MessageRefusedError` where there is nothing to answer."""
-    if not any(is_said(message) for message in words):
-        raise MessageRefusedError(
-            "there is nothing to answer: expected a user's message after the last reply, with words or a picture in it",
-            tokens=0,
-            limit=0,
-        )
-
-
 def _spoken(message: AnyMessage) -> AnyMessage:
     """Return a message of the window as the provider gets it: its words, and nothing we noted about it."""
     if isinstance(message, AIMessage):
@@ -207,6 +197,9 @@ def unfenced(text: str) -> str:
 
 
 def _repeats(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
-    """Name the messages that the user said again word for word, after a reply to them failed."""
-    said = unanswered(messages)
-    return [RemoveMessage(id=earlier.id or "") for earlier, again in pairwise(said) if earlier.content == again.content]
+    """Name the messages that the user said again word for word, after a reply to them failed, and the refused ones."""
+    return [
+        RemoveMessage(id=earlier.id or "")
+        for earlier, again in pairwise(unanswered(messages))
+        if earlier.content == again.content or is_refused(earlier)
+    ]

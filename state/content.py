@@ -20,6 +20,9 @@ MEDIA_BYTES = 7_000_000
 CALL_MEDIA_BYTES = 20_000_000
 """The most characters of base64 in one message, and in one call of the talker (Gemini's limit for a request)."""
 
+REFUSED = "mirror_refused"
+"""In the `additional_kwargs` of a message: why it is not answered. A reducer that raised would close the thread."""
+
 _KINDS = ("image", "audio", "video", "file", "document")
 
 
@@ -61,20 +64,45 @@ def is_said(message: BaseMessage) -> bool:
     return bool(message.text.strip()) or any(map(media_kind, blocks_of(message)))
 
 
-def bounded_blocks(blocks: list[Block], limit: int) -> list[Block]:
-    """Return the blocks of a message cleaned and cut to `limit` tokens together.
+def bounded_message(message: BaseMessage, limit: int) -> BaseMessage:
+    """Return a message cleaned and cut to `limit` tokens.
 
-    Raises `MessageRefusedError` for media that do not fit: half a picture is none.
+    Half a picture is none: media that do not fit become the word for them, and the message is marked as refused.
     """
-    _check_media(blocks, limit)
-    kept: list[Block] = []
+    noted = {key: value for key, value in message.additional_kwargs.items() if key != REFUSED}
+    if isinstance(message.content, str):
+        text = cut(clean(message.content), limit)
+        return message.model_copy(update={"content": text, "additional_kwargs": noted})
+    blocks = blocks_of(message)
+    problem = _media_problem(blocks, limit)
+    if problem is not None:
+        noted[REFUSED] = problem
+        blocks = [_named(block) for block in blocks]
     room = limit - sum(block_tokens(block) for block in blocks if media_kind(block))
+    bounded: list[Block] = []
     for block in blocks:
         if not media_kind(block):
             block = _cut_block(block, room)
             room = max(0, room - block_tokens(block))
-        kept.append(block)
-    return kept
+        bounded.append(block)
+    return message.model_copy(update={"content": bounded, "additional_kwargs": noted})
+
+
+def is_refused(message: BaseMessage) -> bool:
+    """Say whether a message came with media that do not fit."""
+    return REFUSED in message.additional_kwargs
+
+
+def check_said(messages: Sequence[BaseMessage]) -> None:
+    """Raise `MessageRefusedError` if the messages leave nothing to answer, or the last of them came with too much."""
+    if messages and is_refused(messages[-1]):
+        raise MessageRefusedError(**messages[-1].additional_kwargs[REFUSED])
+    if not any(map(is_said, messages)):
+        raise MessageRefusedError(
+            "there is nothing to answer: expected a user's message after the last reply, with words or a picture in it",
+            tokens=0,
+            limit=0,
+        )
 
 
 def keep_newest_media(prompt: list[BaseMessage]) -> list[BaseMessage]:
@@ -90,28 +118,32 @@ def keep_newest_media(prompt: list[BaseMessage]) -> list[BaseMessage]:
     return lightened
 
 
-def _check_media(blocks: Sequence[Block], limit: int) -> None:
+def _media_problem(blocks: Sequence[Block], limit: int) -> dict[str, str | int] | None:
+    """Say what is wrong with the media of a message: one too large, all of them too large, or too many."""
     media = [block for block in blocks if media_kind(block)]
     sizes = [_data_size(block) for block in media]
-    if max(sizes, default=0) > MEDIA_BYTES:
-        raise _refused(f"the {media_kind(media[sizes.index(max(sizes))])}", max(sizes), MEDIA_BYTES)
+    largest = max(sizes, default=0)
+    if largest > MEDIA_BYTES:
+        return _too_large(f"the {media_kind(media[sizes.index(largest)])}", largest, MEDIA_BYTES)
     if sum(sizes) > CALL_MEDIA_BYTES:
-        raise _refused(f"the {len(media)} pictures or files", sum(sizes), CALL_MEDIA_BYTES)
-    if len(media) * MEDIA_TOKENS > limit:
-        raise MessageRefusedError(
-            f"the message has {len(media)} pictures or files: at most {limit // MEDIA_TOKENS} fit one message",
-            tokens=len(media) * MEDIA_TOKENS,
-            limit=limit,
-        )
+        return _too_large(f"the {len(media)} pictures or files", sum(sizes), CALL_MEDIA_BYTES)
+    if len(media) * MEDIA_TOKENS <= limit:
+        return None
+    problem = f"the message has {len(media)} pictures or files: at most {limit // MEDIA_TOKENS} fit one message"
+    return {"problem": problem, "tokens": len(media) * MEDIA_TOKENS, "limit": limit}
 
 
-def _refused(what: str, size: int, most: int) -> MessageRefusedError:
-    return MessageRefusedError(
+def _too_large(what: str, size: int, most: int) -> dict[str, str | int]:
+    problem = (
         f"{what} in the message: {size / 1e6:.1f} MB of base64, at most {most / 1e6:.0f} MB fit: "
-        "scale it down, or send its address",
-        tokens=size // BYTES_PER_TOKEN,
-        limit=most // BYTES_PER_TOKEN,
+        "scale it down, or send its address"
     )
+    return {"problem": problem, "tokens": size // BYTES_PER_TOKEN, "limit": most // BYTES_PER_TOKEN}
+
+
+def _named(block: Block) -> Block:
+    kind = media_kind(block)
+    return {"type": "text", "text": f"[{kind}]"} if kind else block
 
 
 def _data_size(value: Any) -> int:

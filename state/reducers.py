@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
 from langgraph.graph.message import add_messages
 
-from mirror_graph.state.content import block_tokens, blocks_of, bounded_blocks
+from mirror_graph.state.content import block_tokens, blocks_of, bounded_message
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
 from mirror_graph.state.values import (
@@ -76,14 +76,13 @@ def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage
 def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
 
-    A single message is cut to 32,000 tokens; what cannot be cut, such as too large a picture, is refused with
-    `MessageRefusedError`. The window's own trimming (which waits until a message
-    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
+    A single message is cut to 32,000 tokens; one with media that do not fit is marked as refused. The window's own
+    trimming (which waits until a message has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
     replies, what the provider noted about the call goes with the next write: the caller has read it by then.
     """
     written = convert_to_messages(right if isinstance(right, list) else [right])
     earlier = [_without_call(it) for it in left]
-    merged = cast("list[AnyMessage]", add_messages(earlier, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
+    merged = cast("list[AnyMessage]", add_messages(earlier, [bounded_message(it, MESSAGE_LIMIT) for it in written]))  # type: ignore[arg-type]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
 
 
@@ -129,12 +128,6 @@ def _without_call(message: AnyMessage) -> AnyMessage:
     if not isinstance(message, AIMessage) or "mirror" not in noted or (len(noted) == 1 and not message.usage_metadata):
         return message
     return message.model_copy(update={"response_metadata": {"mirror": noted["mirror"]}, "usage_metadata": None})
-
-
-def _bounded_message(message: BaseMessage) -> BaseMessage:
-    if isinstance(message.content, str):
-        return message.model_copy(update={"content": cut(clean(message.content), MESSAGE_LIMIT)})
-    return message.model_copy(update={"content": bounded_blocks(message.content, MESSAGE_LIMIT)})
 
 
 def _join(

@@ -66,8 +66,9 @@ class Mirror:
         if not isinstance(thread, str):
             raise ConfigurationError(f"a conversation is named {thread!r}: expected a text")
         owner = user_id if user_id is not None else self._context.user_id
+        context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
-        return Conversation(self._engine, thread_id, replace(self._context, user_id=owner))
+        return Conversation(self._engine, thread_id, context)
 
     def user(self, user_id: str) -> User:
         """Return what follows a user into every conversation, to list, edit, export or erase.

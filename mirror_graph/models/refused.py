@@ -20,8 +20,7 @@ SETTINGS = {
 
 _ABOUT_THIS_CALL = re.compile(r"context|prompt|input tokens|too (?:long|large)|at most|exceed", re.IGNORECASE)
 
-_QUOTED = r"[\"'`]{}[\"'`]"
-_MENTION = {"stream": _QUOTED.format("stream")}  # a word that an error may hold for other reasons
+_MENTION = {"stream": r"[\"'`]stream[\"'`]"}  # a word that an error may hold for other reasons
 
 _refused: dict[tuple[str, str], frozenset[str]] = {}
 
@@ -70,9 +69,7 @@ def is_about_this_call(error: openai.APIStatusError) -> bool:
 
 def setting_error(error: openai.APIStatusError, model: str) -> ConfigurationError | None:
     """Return the error for a refused parameter that cannot be left out and that a setting of ours decides on."""
-    if error.status_code not in {400, 422}:
+    advice = SETTINGS.get(error.param or "")
+    if advice is None or error.status_code not in {400, 422}:
         return None
-    for name, advice in SETTINGS.items():
-        if error.param == name or (error.param is None and re.search(_QUOTED.format(name), error.message)):
-            return ConfigurationError(f"openai:{model}: the endpoint does not take {name!r} as it was sent: {advice}")
-    return None
+    return ConfigurationError(f"openai:{model}: the endpoint does not take {error.param!r} as it was sent: {advice}")
