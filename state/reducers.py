@@ -77,8 +77,9 @@ def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
 
     A single message is cut to 32,000 tokens; one with media that do not fit is marked as refused. The window's own
-    trimming (which waits until a message has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
-    replies, what the provider noted about the call goes with the next write: the caller has read it by then.
+    trimming (which waits until a message has been thought about) is the talker's; here the oldest leave only past
+    256,000 tokens. Of our earlier replies, what the provider noted about the call goes with the next write: the
+    caller has read it by then.
     """
     written = convert_to_messages(right if isinstance(right, list) else [right])
     earlier = [_without_call(it) for it in left]

@@ -121,5 +121,5 @@ async def test_a_graph_asks_no_model_where_nothing_is_said(endpoint: Endpoint, m
     with pytest.raises(MessageRefusedError, match="nothing to answer"):
         await graph.ainvoke({"messages": messages}, config, context=CONTEXT)
     assert endpoint.calls == []
-    state = await graph.ainvoke({"messages": [("user", "hello")]}, config, context=CONTEXT)
+    state = await graph.ainvoke({"messages": [HumanMessage("hello")]}, config, context=CONTEXT)
     assert state["messages"][-1].response_metadata["mirror"]["turn"] == 1

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
@@ -41,7 +41,7 @@ async def test_a_reply_says_why_it_ended(
     state = (
         await build_mirror()
         .compile(checkpointer=InMemorySaver())
-        .ainvoke({"messages": [("user", "hello")]}, {"configurable": {"thread_id": "t"}}, context=CONTEXT)
+        .ainvoke({"messages": [HumanMessage("hello")]}, {"configurable": {"thread_id": "t"}}, context=CONTEXT)
     )
     assert state["messages"][-1].response_metadata["mirror"]["finish_reason"] == reason
 

@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_openai import ChatOpenAI
+from openai.resources.chat import AsyncChat
 from pydantic import BaseModel, SecretStr
 
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
@@ -136,7 +137,7 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "the client posts another way": lambda patch: patch.setattr(openai.AsyncOpenAI, "post", lambda self, request: None),
     "the client's completions cannot be replaced": lambda patch: patch.setattr(
-        openai.resources.chat.AsyncChat, "completions", property(lambda self: None)
+        AsyncChat, "completions", property(lambda self: None)
     ),
     "LangChain makes the payload another way": lambda patch: patch.setattr(
         CompatibleChatOpenAI, "_get_request_payload", lambda self, prompt: {}
