@@ -14,11 +14,16 @@ from mirror_graph.errors import CallError, ConfigurationError, MirrorError, Refu
 from mirror_graph.models import chat_model, ending, is_transient, without_reasoning
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.tokens import whole_sentences
-from mirror_graph.state.usage import used
+from mirror_graph.state.usage import plus, used
 
 log = logging.getLogger(__name__)
 
 PRIVATE = ["nostream", "langsmith:nostream"]
+
+REASONING_TOKENS = 8_192
+"""What a model that reasons before it answers gets on top of its bound, which providers count its reasoning in."""
+
+_reasoning_models: set[str] = set()
 
 _Result = TypeVar("_Result")
 
@@ -47,11 +52,25 @@ def private_config(component: str, turn: int) -> RunnableConfig:
 
 def inner_model(component: str, context: MirrorContext, max_tokens: int) -> BaseChatModel:
     """Return the model that `component` thinks with. Raises `CallError` if there is none of that name."""
-    name = context.synthesis_model if component == "synthesis" else context.thinker_model
+    name = _model_name(component, context)
+    room = REASONING_TOKENS if name in _reasoning_models else 0
     try:
-        return chat_model(name or context.talker_model, temperature=context.temperature, max_tokens=max_tokens)
+        return chat_model(name, temperature=context.temperature, max_tokens=max_tokens + room)
     except MirrorError as error:
         raise _unusable(component, error) from error
+
+
+def needs_room(
+    component: str, context: MirrorContext, max_tokens: int, model: BaseChatModel, message: AIMessage
+) -> bool:
+    """Say whether `model` used up its bound before its answer began and is to be asked again with room to reason.
+
+    From then on every call of that name has the room.
+    """
+    if ending(message) != "length" or message.tool_calls or without_reasoning(message.text).strip():
+        return False
+    _reasoning_models.add(_model_name(component, context))
+    return inner_model(component, context, max_tokens) is not model
 
 
 async def ask(component: str, prompt: list[BaseMessage], context: MirrorContext, turn: int, max_tokens: int) -> Answer:
@@ -63,6 +82,9 @@ async def ask(component: str, prompt: list[BaseMessage], context: MirrorContext,
     model = inner_model(component, context, max_tokens)
     message = await bounded(component, model.ainvoke(prompt, private_config(component, turn)), context)
     check_refusal(component, message)
+    if needs_room(component, context, max_tokens, model, message):
+        answer = await ask(component, prompt, context, turn, max_tokens)
+        return Answer(answer.text, plus(used(message), answer.tokens))
     text = without_reasoning(message.text).strip()
     cut = ending(message) == "length"
     if not text:
@@ -93,6 +115,11 @@ async def bounded(component: str, call: Awaitable[_Result], context: MirrorConte
         ) from error
     except Exception as error:
         raise CallError(component, described(error), transient=is_transient(error), cause=error) from error
+
+
+def _model_name(component: str, context: MirrorContext) -> str:
+    name = context.synthesis_model if component == "synthesis" else context.thinker_model
+    return name or context.talker_model
 
 
 def _unusable(component: str, error: MirrorError) -> CallError:

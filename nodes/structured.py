@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from mirror_graph.errors import CallError, MirrorError
 from mirror_graph.models import closes_reasoning, ending, spoken, without_reasoning
-from mirror_graph.nodes.asking import bounded, check_refusal, inner_model, private_config
+from mirror_graph.nodes.asking import bounded, check_refusal, inner_model, needs_room, private_config
 from mirror_graph.nodes.json_in_text import last_object
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.tokens import whole_sentences
@@ -77,6 +77,9 @@ async def ask_structured(
             _works[id(model)] = model, METHODS[first_supported]
         tokens = plus(tokens, used(message))
         check_refusal(component, message)
+        if needs_room(component, context, max_tokens, model, message):
+            answer = await ask_structured(component, prompt, schema, context, turn, max_tokens, plain)
+            return Typed(answer.value, plus(tokens, answer.tokens))
         value = read(message, schema) or _plainly(message, plain)
         if value is not None:
             return Typed(value, tokens)

@@ -14,13 +14,21 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import chat_model, register_model, visible_model
 from mirror_graph.models.reasoning import ReasoningFilter, without_reasoning
-from tests.voices import Voices, asked
+from mirror_graph.nodes import asking
+from tests.voices import Voices, asked, voice_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_reasoning_models", set())
+
+
 SECRET = "XYZZY"
 
 FRAGMENTS = st.sampled_from(
@@ -181,20 +189,49 @@ async def test_a_reply_that_is_only_reasoning_is_an_empty_one(
     assert len(asked(endpoint.calls, "talker")) == 3
 
 
-async def test_reasoning_that_uses_up_the_bound_is_not_paid_for_again(endpoint: Endpoint, voices: Voices) -> None:
-    endless = Answer("<think>I never come to the point.", finish_reason="length")
-    voices.said |= {"talker": endless, "goals": endless}
+async def test_a_reply_whose_reasoning_uses_up_the_bound_is_not_paid_for_again(
+    endpoint: Endpoint, voices: Voices, quick_retries: None
+) -> None:
+    voices.said["talker"] = Answer("<think>I never come to the point.", finish_reason="length")
     async with open_mirror(context=CONTEXT) as mirror:
-        conversation = mirror.conversation("t")
         with pytest.raises(ReplyError, match="used up its 4,096 tokens"):
-            await conversation.say("hello")
-        assert len(endpoint.calls) == 1
-        voices.said["talker"] = "I hear you."
-        await conversation.say("hello")
-        await conversation.settle()
-        mind = await conversation.mind()
-    assert mind.failures["goals"]["count"] == 1
-    assert len(asked(endpoint.calls, "goals")) == 1
+            await mirror.conversation("t").say("hello")
+    assert len(endpoint.calls) == 1
+
+
+@pytest.mark.parametrize("thinking", ["parallel", "joint"])
+async def test_thinkers_that_reason_get_room_for_it(endpoint: Endpoint, voices: Voices, thinking: Any) -> None:
+    def reasoned(call: Call) -> Answer | str:
+        short = call.model == "reasons" and call.body["max_tokens"] < 8_000
+        return Answer("", finish_reason="length") if short else voices(call)
+
+    endpoint.answer = reasoned
+    context = MirrorContext("openai:test", "openai:reasons", "openai:reasons", thinking=thinking, think_after=0)
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in (1, 2):
+            await conversation.say(f"hello {turn}")
+            assert await conversation.settle(timeout=10)
+            mind = await conversation.mind()
+            assert (mind.failures, mind.thoughts.keys()) == ({}, {"goals", "reasoning", "memory"})
+    thinkers = 2 if thinking == "joint" else 4
+    short = [call for call in endpoint.calls if call.model == "reasons" and call.body["max_tokens"] < 8_000]
+    assert 1 <= len(short) <= thinkers, "once a thinker, and in the first pass alone"
+    assert len(endpoint.calls) == 2 + 2 * thinkers + len(short)
+
+
+async def test_a_thinker_that_reasons_without_end_is_asked_twice(
+    endpoint: Endpoint, voices: Voices, quick_retries: None
+) -> None:
+    voices.said["goals"] = Answer("<think>I never come to the point.", finish_reason="length")
+    context = MirrorContext("openai:test", "openai:reasons without end", "openai:test", think_after=0)
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("t")
+        for turn in (1, 2):
+            await conversation.say(f"hello {turn}")
+            await conversation.settle()
+        assert (await conversation.mind()).failures["goals"]["count"] == 2
+    assert [call.body["max_tokens"] for call in endpoint.calls if voice_of(call) == "goals"] == [400, 8_592, 8_592]
 
 
 async def test_a_model_that_begins_within_its_reasoning_is_held_back_once_it_is_known(
