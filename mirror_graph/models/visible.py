@@ -116,6 +116,8 @@ def _visible_piece(chunk: ChatGenerationChunk, reasoning: ReasoningFilter) -> Ch
         noted[REASONED_ABOVE] = True
     content = visible.content
     refusal = refusal_text(message) if isinstance(message, AIMessage) else ""
+    if content == message.content and noted == message.additional_kwargs and not refusal:
+        return chunk
     if refusal:
         content = content + refusal if isinstance(content, str) else [*content, {"type": "text", "text": refusal}]
     piece = message.model_copy(update={"content": content, "additional_kwargs": noted})
