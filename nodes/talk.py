@@ -30,7 +30,7 @@ from mirror_graph.nodes.known import to_heed
 from mirror_graph.nodes.looking import look
 from mirror_graph.prompts import is_all_tags, render, unechoed
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
-from mirror_graph.state.content import check_said, is_refused, keep_newest_media
+from mirror_graph.state.content import check_answerable, is_refused, keep_newest_media
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.window import last_turn, leaving, unanswered
@@ -48,7 +48,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     `MessageRefusedError` where there is nothing to answer, or a picture is too large.
     """
     context = choices(runtime)
-    check_said(unanswered(state["messages"]))
+    check_answerable(unanswered(state["messages"]))
     turn = last_turn(state["messages"]) + 1
     stood_on = narrative_turn(state)
     repeats = _repeats(state["messages"])
@@ -197,7 +197,7 @@ def unfenced(text: str) -> str:
 
 
 def _repeats(messages: Sequence[AnyMessage]) -> list[RemoveMessage]:
-    """Name the messages that the user said again word for word, after a reply to them failed, and the refused ones."""
+    """Name the messages that the user repeated word for word after a reply to them failed, and the refused ones."""
     return [
         RemoveMessage(id=earlier.id or "")
         for earlier, again in pairwise(unanswered(messages))

@@ -59,8 +59,8 @@ def readable(message: BaseMessage) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def is_said(message: BaseMessage) -> bool:
-    """Say whether a message holds anything to answer: a word or a picture."""
+def has_content(message: BaseMessage) -> bool:
+    """Return whether a message has anything to answer: a word or a picture."""
     return bool(message.text.strip()) or any(map(media_kind, blocks_of(message)))
 
 
@@ -93,11 +93,11 @@ def is_refused(message: BaseMessage) -> bool:
     return REFUSED in message.additional_kwargs
 
 
-def check_said(messages: Sequence[BaseMessage]) -> None:
+def check_answerable(messages: Sequence[BaseMessage]) -> None:
     """Raise `MessageRefusedError` if the messages leave nothing to answer, or the last of them came with too much."""
     if messages and is_refused(messages[-1]):
         raise MessageRefusedError(**messages[-1].additional_kwargs[REFUSED])
-    if not any(map(is_said, messages)):
+    if not any(map(has_content, messages)):
         raise MessageRefusedError(
             "there is nothing to answer: expected a user's message after the last reply, with words or a picture in it",
             tokens=0,

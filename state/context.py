@@ -141,7 +141,7 @@ class MirrorContext:
 
 
 def check_user_id(user_id: object) -> None:
-    """Raise `ConfigurationError` for what identifies no user: two users of it would share what they said."""
+    """Raise `ConfigurationError` for what identifies no user: two users of it would share their facts."""
     if not isinstance(user_id, str) or not user_id.strip() or not is_unicode(user_id):
         raise ConfigurationError(
             f"user_id is {user_id!r}: expected a text that identifies one user, such as 'ana', or None for no user"

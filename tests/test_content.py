@@ -57,7 +57,7 @@ def test_a_photo_is_stored_whole(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("blocks", "told"),
+    ("blocks", "problem"),
     [
         ([picture(MEDIA_BYTES)], r"the image in the message: 7\.0 MB .* scale it down"),
         ([picture(MEDIA_BYTES - 1_000)] * 3, r"the 3 pictures or files in the message: 21\.0 MB"),
@@ -65,11 +65,11 @@ def test_a_photo_is_stored_whole(size: int) -> None:
     ],
 )
 async def test_media_that_do_not_fit_are_refused_and_forgotten(
-    endpoint: Endpoint, blocks: list[Any], told: str
+    endpoint: Endpoint, blocks: list[Any], problem: str
 ) -> None:
     graph = build_mirror().compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
-    with pytest.raises(MessageRefusedError, match=told) as refused:
+    with pytest.raises(MessageRefusedError, match=problem) as refused:
         await graph.ainvoke({"messages": [HumanMessage([TEXT, *blocks])]}, config, context=CONTEXT)
     assert refused.value.tokens > refused.value.limit
     [stored] = (await graph.aget_state(config)).values["messages"]
@@ -106,8 +106,8 @@ async def test_the_talker_sees_the_photo_and_the_thinkers_the_word(endpoint: End
 def test_a_call_holds_the_newest_media_that_fit() -> None:
     large = CALL_MEDIA_BYTES // 3
     prompt = [HumanMessage([TEXT, picture(large)], id=str(place)) for place in range(4)]
-    kept = [isinstance(message.content, list) for message in keep_newest_media([*prompt])]
-    assert kept == [False, False, True, True]
+    sent = [isinstance(message.content, list) for message in keep_newest_media([*prompt])]
+    assert sent == [False, False, True, True]
     assert keep_newest_media([*prompt])[0].text == "What is this?\n[image]"
     assert keep_newest_media([prompt[0]]) == [prompt[0]]
 
@@ -115,7 +115,7 @@ def test_a_call_holds_the_newest_media_that_fit() -> None:
 @pytest.mark.parametrize(
     "messages", [[], [("user", "")], [("user", " \n ")], [HumanMessage([{"type": "text", "text": " "}])]]
 )
-async def test_a_graph_asks_no_model_where_nothing_is_said(endpoint: Endpoint, messages: Any) -> None:
+async def test_a_graph_asks_no_model_where_there_is_nothing_to_answer(endpoint: Endpoint, messages: Any) -> None:
     graph = build_mirror().compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
     with pytest.raises(MessageRefusedError, match="nothing to answer"):

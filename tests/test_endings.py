@@ -1,4 +1,4 @@
-"""Why a reply ended is said, a refusal is one, and what was cut at its bound ends with a sentence."""
+"""A reply gives the reason why it ended, a refusal is one, and what was cut at its bound ends with a sentence."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A model's reasoning reaches neither a reader nor a mind, whatever pieces it comes in; what is said all does."""
+"""A model's reasoning reaches neither a reader nor a mind, whatever pieces it comes in; the whole answer does."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -114,7 +114,7 @@ def test_what_stands_between_the_tags_is_never_shown(before: str, reasoned: str,
         ("<thinker>one</thinker>", "<thinker>one</thinker>"),
     ],
 )
-def test_tags_are_told_from_words(text: str, shown: str) -> None:
+def test_tags_are_distinguished_from_words(text: str, shown: str) -> None:
     assert without_reasoning(text) == shown
     assert in_pieces(text, [1]) == shown
 
@@ -170,11 +170,11 @@ async def test_a_graphs_stream_shows_no_reasoning(
 
 
 async def test_a_question_about_the_tag_is_answered_in_full(endpoint: Endpoint, voices: Voices) -> None:
-    said = "It opens with `<think>`:\n\n```\n<think>\nhm\n</think>\n```\n\nand ends there."
-    voices.said["talker"] = Answer(said, letters=4)
+    answer = "It opens with `<think>`:\n\n```\n<think>\nhm\n</think>\n```\n\nand ends there."
+    voices.said["talker"] = Answer(answer, letters=4)
     async with open_mirror(context=CONTEXT) as mirror:
         stream = mirror.conversation("t").stream("What does <think> mean?")
-        assert "".join([piece async for piece in stream]) == said == stream.reply.text
+        assert "".join([piece async for piece in stream]) == answer == stream.reply.text
 
 
 async def test_a_reply_that_is_only_reasoning_is_an_empty_one(

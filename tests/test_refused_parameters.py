@@ -140,14 +140,16 @@ async def test_a_parameter_is_not_forgotten_because_a_failing_call_named_it(endp
 
 
 @pytest.mark.parametrize(
-    ("param", "told"),
+    ("param", "advice"),
     [("temperature", "set temperature to .* None"), ("model", "set talker_model, thinker_model or synthesis_model")],
 )
-async def test_a_parameter_that_cannot_be_left_out_says_what_to_set(endpoint: Endpoint, param: str, told: str) -> None:
+async def test_a_parameter_that_cannot_be_left_out_says_what_to_set(
+    endpoint: Endpoint, param: str, advice: str
+) -> None:
     endpoint.answer = lambda call: Answer(status=400, error=f"'{param}' is wrong", error_param=param)
     async with open_mirror(context=MirrorContext(talker_model="openai:odd")) as mirror:
         conversation = mirror.conversation("t")
-        with pytest.raises(ConfigurationError, match=f"openai:odd.*'{param}'.*{told}"):
+        with pytest.raises(ConfigurationError, match=f"openai:odd.*'{param}'.*{advice}"):
             await conversation.say("hello")
         assert [message.text for message in await conversation.messages()] == ["hello"]
 

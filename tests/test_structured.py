@@ -57,7 +57,7 @@ def test_of_several_fitting_objects_the_last_counts(thoughts: list[str], between
         '{"thought": "draft"}\nNo, better:\n{"thought": "Peanuts."}',
         '{"answer": {"thought": "Peanuts."}}',
         '[{"thought": "Peanuts."}]',
-        'He said "hi {" and 5" pipes: {"thought": "Peanuts."}',
+        'She wrote "hi {" and 5" pipes: {"thought": "Peanuts."}',
         '{"thought": "Peanuts."} {"about": "something else"}',
         '{"thought": "<think>hm</think>Peanuts."}',
         '<think>never closed: {"thought": "Peanuts."}',
@@ -85,8 +85,8 @@ def test_a_draft_is_no_answer(answer: str, metadata: dict[str, str]) -> None:
 
 
 def test_the_objects_of_an_answer_are_no_answers_of_their_own() -> None:
-    told = {"quote": "I am allergic", "about": "peanuts", "kind": "allergy", "severity": "serious", "whose": "user"}
-    answer = read(AIMessage(json.dumps({"thought": "Peanuts.", "told": [told]})), Memory)
+    claim = {"quote": "I am allergic", "about": "peanuts", "kind": "allergy", "severity": "serious", "whose": "user"}
+    answer = read(AIMessage(json.dumps({"thought": "Peanuts.", "told": [claim]})), Memory)
     assert answer is not None
     assert (answer.thought, [entry.about for entry in answer.told]) == ("Peanuts.", ["peanuts"])
 

@@ -22,7 +22,7 @@ class CompatibleChatOpenAI(ChatOpenAI):
     """Makes a call again at once without the parameter that an endpoint refuses, and remembers it for the model.
 
     A refusal to answer (OpenAI's field `refusal`) arrives in `additional_kwargs`, streamed or not. A typed answer is
-    never streamed: nobody can read half of one.
+    never streamed, because half of one cannot be read.
 
     Raises `ConfigurationError` if the refused parameter cannot be left out and a setting decides on it.
     """

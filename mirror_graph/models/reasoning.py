@@ -1,4 +1,4 @@
-"""Keeps a model's reasoning out of what it says, in a whole text or in a stream of pieces.
+"""Takes a model's reasoning out of its answer, in a whole text or in a stream of pieces.
 
 Some models write their reasoning into the answer, between tags such as `<think>` and `</think>`. What counts:
 

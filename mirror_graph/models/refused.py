@@ -37,15 +37,15 @@ def remember_refused(endpoint: str, model: str, parameters: frozenset[str]) -> N
 
 def leave_out(payload: dict[str, Any], parameters: frozenset[str]) -> dict[str, Any]:
     """Return `payload` without `parameters`; one that has another name gets that, unless it is refused too."""
-    kept = dict(payload)
-    extra = dict(kept.pop("extra_body", None) or {})
+    remaining = dict(payload)
+    extra = dict(remaining.pop("extra_body", None) or {})
     for name in sorted(parameters):
-        value = kept.pop(name, None)
+        value = remaining.pop(name, None)
         value = extra.pop(name, value)
         other = OTHER_NAME.get(name)
         if value is not None and other and other not in parameters:
-            kept[other] = value
-    return {**kept, "extra_body": extra} if extra else kept
+            remaining[other] = value
+    return {**remaining, "extra_body": extra} if extra else remaining
 
 
 def refused_parameter(error: openai.APIStatusError, sent: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""A chat model around another one, which lets through what is said and keeps back what is reasoned."""
+"""A chat model around another one, which lets the answer through and holds the reasoning back."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -21,9 +21,9 @@ Content = str | list[str | dict[str, Any]]
 
 
 class VisibleModel(BaseChatModel):
-    """Streams what `model` says, in the same run, without its reasoning: no callback and no stream gets to see it.
+    """Streams the answer of `model` in the same run, without its reasoning: no callback and no stream gets to see it.
 
-    A refusal that the provider keeps apart from the answer is what the model says. A model whose prompt template
+    A refusal in a field of its own is part of the answer. A model whose prompt template
     opens the reasoning is known by its first answer; from then on its answers are held back until the reasoning ends.
     """
 
