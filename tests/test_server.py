@@ -58,7 +58,12 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
     reply = await chat.say("What shall we cook?")
 
     assert reply["content"] == "I hear you."
-    assert reply["response_metadata"]["mirror"] == {"turn": 2, "narrative_turn": 1, "lag": 0}
+    assert reply["response_metadata"]["mirror"] == {
+        "turn": 2,
+        "narrative_turn": 1,
+        "lag": 0,
+        "finish_reason": "stop",
+    }
     first, second = asked(chat.calls, "talker")
     assert NARRATIVE not in first
     assert NARRATIVE in second
