@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
-from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.ledger.hearing import Heard, listen, scanned
 from mirror_graph.ledger.merging import heeded
-from mirror_graph.ledger.sharing import share, shared, with_users_word
+from mirror_graph.ledger.retracting import denied
+from mirror_graph.ledger.sharing import UserLists, load_lists, share, with_users_word
 from mirror_graph.nodes.asking import choices
 from mirror_graph.state import MindState, MirrorContext, SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -24,18 +25,33 @@ async def to_heed(
 ) -> tuple[list[SafetyConstraint], str]:
     """Return the dangers a reply is to heed, the gravest first: the ledger, and what was told since the last pass.
 
-    The user's own edits outrank what they said before, and not what they say now. Where the user's store is away,
-    it is the thread's own ledger, and the error's class.
+    The user's own edits outrank what they said before, and not what they say now. What the user plainly denied since
+    the last pass is left out, until a pass has thought about it. Where the user's store is away, it is the thread's
+    own ledger, and the error's class; where only items of it cannot be read, it is the rest, and `"UnreadableItem"`.
     """
     heard = listen(messages, state["turn"])
     new = {message.id for message in unanswered(messages)}
     before, now = (scanned([it for it in heard if (it.message in new) is said]) for said in (False, True))
     ledger, away = heeded(state["constraints"], before), ""
     try:
-        ledger = await _with_users_word(ledger, runtime)
+        lists = await _users_lists(runtime)
+        if lists is not None:
+            ledger = with_users_word(ledger, lists.told, lists.edited)
+            away = "UnreadableItem" if lists.unreadable else ""
     except Exception as error:
         away = type(error).__name__
-    return active(heeded(ledger, now)), away
+    constraints = active(heeded(ledger, now))
+    over = _denied_since(constraints, heard)
+    return [constraint for constraint in constraints if constraint["id"] not in over], away
+
+
+def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[Heard]) -> set[str]:
+    """Return the ids of the constraints that these messages plainly deny and do not state again later."""
+    over: set[str] = set()
+    for message in heard:
+        over -= {constraint["id"] for constraint in scanned([message])}
+        over |= set(denied(constraints, message.text))
+    return over
 
 
 async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
@@ -48,10 +64,14 @@ async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorConte
 
 
 async def _with_users_word(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else with_users_word(ledger, lists.told, lists.edited)
+
+
+async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
+    """Return what the user's store holds, or None for a run without a user or a store."""
     user_id = whose(runtime)
-    if user_id is None or runtime.store is None:
-        return ledger
-    return with_users_word(ledger, *await shared(runtime.store, user_id))
+    return None if user_id is None or runtime.store is None else await load_lists(runtime.store, user_id)
 
 
 def whose(runtime: Runtime[MirrorContext]) -> str | None:
