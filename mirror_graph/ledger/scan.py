@@ -35,7 +35,7 @@ _SHORT_QUESTION = 40
 _BESIDE = 12
 _NEAR = 120
 _FAR = 400
-_CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
+CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
 
 Span = tuple[int, int]
 
@@ -220,7 +220,7 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     """Weigh the words around a claim: "it could kill me" may be the next sentence."""
     start, end = claim.span
     near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
-    if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
+    if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
         return "life-threatening"
     intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
     return claim.rule.intense if intense else claim.rule.severity
