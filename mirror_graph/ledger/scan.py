@@ -76,14 +76,18 @@ def scan(text: str) -> list[SafetyConstraint]:
     the length of `text`, and what was found in a text is remembered, so that scanning it again costs nothing.
     """
     remembered = _remembered.get(text)
-    if remembered is not None:
-        return remembered
+    return _remembered.put(text, scan_afresh(text)) if remembered is None else remembered
+
+
+def scan_afresh(text: str) -> list[SafetyConstraint]:
+    """Do as `scan` does without remembering anything: what a first scan costs."""
     slices = _slices(text)
     while True:
         try:
             next(slices)
         except StopIteration as end:
-            return _remembered.put(text, end.value)
+            found: list[SafetyConstraint] = end.value
+            return found
 
 
 async def scan_in_slices(text: str) -> list[SafetyConstraint]:
