@@ -1,6 +1,6 @@
 """The minds of a database: loaded, thought further, and committed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AnyMessage
@@ -11,7 +11,7 @@ from mirror_graph.graphs import build_thinker
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.base import mind_in
 from mirror_graph.lanes.passes import Meter, think
-from mirror_graph.state import MindState, empty_mind
+from mirror_graph.state import MindState
 from mirror_graph.state.window import last_turn, turn_of
 from mirror_graph.storage import Storage
 
@@ -23,17 +23,14 @@ class StoredMinds:
         builder = build_thinker()
         self._storage = storage
         self._thinker = builder.compile(name="thinker")
-        self._stored = builder.compile(checkpointer=storage.saver)
+        self._stored = builder.compile(checkpointer=storage.minds)
 
     async def load(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread.
 
         Raises `StorageError` for one that a later release has written.
         """
-        found = await self._storage.saver.aget_tuple(_config(mind_thread(thread_id)))
-        if found is None:
-            return empty_mind()
-        return mind_in(found.checkpoint["channel_values"])
+        return mind_in(await self._storage.values(mind_thread(thread_id)))
 
     async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
@@ -44,13 +41,19 @@ class StoredMinds:
         """Merge `mind` into the stored one under the thread's lock, in one write.
 
         The channels are joins, so that whatever another host has committed since `load` stays where it is
-        newer. A thread that has been forgotten in the meantime stays forgotten.
+        newer. A thread that has been forgotten in the meantime stays forgotten. Of a pass about a reply that the
+        thread no longer holds, only what its calls took is stored.
         """
         thread_id = mind_thread(work.thread_id)
         async with self._storage.lock(thread_id):
-            if await _goes_on(work, self._storage):
-                await self._stored.aupdate_state(_config(thread_id), cast("dict[str, Any]", mind), as_node="commit")
+            messages = await _messages(work.thread_id, self._storage)
+            values = cast("dict[str, Any]", mind)
+            if _is_current(work, messages):
+                await self._stored.aupdate_state(_config(thread_id), values, as_node="commit")
                 await self._storage.keep(thread_id, mind["narrative"])
+                await self._storage.prune(thread_id)
+            elif {message.id for message in work.messages} & {message.id for message in messages}:
+                await self._stored.aupdate_state(_config(thread_id), {"usage": mind["usage"]}, as_node="commit")
                 await self._storage.prune(thread_id)
 
 
@@ -71,18 +74,22 @@ class _StoreOf(BaseStore):
         if not any(isinstance(op, PutOp) for op in asked):
             return await self._storage.store.abatch(asked)
         async with self._storage.lock(mind_thread(self._work.thread_id)):
-            if await _goes_on(self._work, self._storage):
+            if _is_current(self._work, await _messages(self._work.thread_id, self._storage)):
                 return await self._storage.store.abatch(asked)
         return [None] * len(asked)
 
 
-async def _goes_on(work: Pass, storage: Storage) -> bool:
-    """Say whether the thread is still the one that `work` is about: neither forgotten nor begun anew since."""
-    found = await storage.saver.aget_tuple(_config(work.thread_id))
-    stored: list[AnyMessage] = found.checkpoint["channel_values"].get("messages", []) if found else []
-    replies = {turn_of(message): message.id for message in stored if isinstance(message, AIMessage)}
-    last = work.messages[-1].id
-    return last_turn(stored) >= work.turn and replies.get(work.turn, last) == last
+async def _messages(thread_id: str, storage: Storage) -> list[AnyMessage]:
+    messages: list[AnyMessage] = (await storage.values(thread_id)).get("messages", [])
+    return messages
+
+
+def _is_current(work: Pass, messages: Sequence[AnyMessage]) -> bool:
+    """Say whether the thread still holds the last reply that `work` is about: it was not forgotten since."""
+    # Not the last message: a message without a reply may stand behind it.
+    last_reply = next((message.id for message in reversed(work.messages) if isinstance(message, AIMessage)), None)
+    replies = {turn_of(message): message.id for message in messages if isinstance(message, AIMessage)}
+    return last_turn(messages) >= work.turn and replies.get(work.turn, last_reply) == last_reply
 
 
 def _config(thread_id: str) -> RunnableConfig:
