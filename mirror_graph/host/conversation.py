@@ -135,7 +135,7 @@ class Conversation:
             send(piece)
 
         try:
-            async with self._engine.storage.lock(self.thread_id):
+            async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if not await self._was_answered(message, pass_on):
                     await self._answer(message, pass_on)
         except StorageError as error:

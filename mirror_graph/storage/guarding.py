@@ -26,7 +26,7 @@ class Guard:
 
     def __init__(self, errors: tuple[type[Exception], ...]) -> None:
         # ValueError: a column that is no longer UTF-8 or JSON, or a connection that was closed.
-        self._errors = (*errors, ValueError)
+        self._errors: tuple[type[Exception], ...] = (*errors, ValueError)
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:

@@ -19,7 +19,6 @@ from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 SETUP = """
-PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS mirror_leases (
     thread_id TEXT PRIMARY KEY,
     holder TEXT NOT NULL,
@@ -76,23 +75,24 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
     try:
         # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
         sqlite3.connect(file).close()
-        connection = await aiosqlite.connect(file, isolation_level=None)
     except (sqlite3.Error, OSError) as error:
         raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(connection.close)
+        connection, other = [await stack.enter_async_context(_connected(file)) for _ in range(2)]
         saver = AsyncSqliteSaver(connection, serde=CompressedSerializer())
+        store = AsyncSqliteStore(connection)
+        stack.push_async_callback(end_background_task, store)
+        store.lock = saver.lock  # its transactions must not take in the saver's statements
         try:
-            await connection.execute("PRAGMA busy_timeout = 10000")
+            for each in (connection, other):
+                await each.execute("PRAGMA busy_timeout = 10000")
+                await each.execute("PRAGMA synchronous = NORMAL")
             await saver.setup()
+            await store.setup()
             await connection.executescript(SETUP)
         except sqlite3.Error as error:
             raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
-        store = AsyncSqliteStore(connection)
-        stack.push_async_callback(end_background_task, store)
-        store.lock = saver.lock  # one connection, one writer: two of them would find the file locked
-        await store.setup()
-        records = SqliteRecords(saver, file)
+        records = SqliteRecords(other, file)
         leases = Leases(records)
         stack.push_async_callback(leases.close)
         yield Storage(saver, store, records, leases, errors=(sqlite3.Error,))
@@ -105,15 +105,19 @@ def _placed(path: str) -> Path:
     return file
 
 
-class SqliteRecords:
-    """Records as tables of the same file, written between the saver's own statements.
+def _connected(file: Path) -> aiosqlite.Connection:
+    """Connect so that each statement is a transaction by itself.
 
-    The connection commits each statement by itself, so that a transaction never stays open while the event loop is
-    busy: until it ended, nothing else could write to the file, and no lease be renewed.
+    A longer one would stay open while the event loop is busy, and until it ends nothing else can write to the file.
     """
+    return aiosqlite.connect(file, isolation_level=None)
 
-    def __init__(self, saver: AsyncSqliteSaver, file: Path) -> None:
-        self._saver = saver
+
+class SqliteRecords:
+    """Records as tables of the same file, over a connection apart from the saver's, where each statement waits."""
+
+    def __init__(self, connection: aiosqlite.Connection, file: Path) -> None:
+        self._connection = connection
         self._file = file
 
     async def acquire_lease(self, thread_id: str, holder: str) -> bool:
@@ -164,11 +168,11 @@ class SqliteRecords:
 
     async def _write(self, statement: str, given: dict[str, Any]) -> int:
         """Run a statement, a transaction by itself; return how many rows it touched."""
-        async with self._saver.lock, self._saver.conn.execute(statement, given) as cursor:
+        async with self._connection.execute(statement, given) as cursor:
             return cursor.rowcount
 
     async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
-        async with self._saver.lock, self._saver.conn.execute(statement, given) as cursor:
+        async with self._connection.execute(statement, given) as cursor:
             return list(await cursor.fetchall())
 
 
