@@ -172,8 +172,8 @@ class SqliteRecords:
             return cursor.rowcount
 
     async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
-        async with self._connection.execute(statement, given) as cursor:
-            return list(await cursor.fetchall())
+        # In one step: an open cursor would keep every write on the connection from waiting for the file.
+        return list(await self._connection.execute_fetchall(statement, given))
 
 
 def _renewed(holder: str, thread_ids: Sequence[str]) -> dict[str, Any]:
