@@ -121,7 +121,7 @@ async def talk_on(conversation: Conversation, stop: asyncio.Event, failed: Count
     """Say numbered messages until `stop`, each again for as long as it fails; return how many were answered."""
     turn = 0
     while not stop.is_set():
-        while not await is_answered(conversation, f"message {turn}", failed):
+        while not await is_answered(conversation, f"message {turn}", failed):  # noqa: ASYNC110  # a user tries again
             await asyncio.sleep(0.1)
         turn += 1
     return turn
