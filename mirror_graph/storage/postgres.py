@@ -1,5 +1,6 @@
 """Threads in PostgreSQL, shared by hosts of any number."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -90,6 +91,8 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         raise ConfigurationError(f"cannot reach the database: {error}") from error
     async with pool:
         saver = AsyncPostgresSaver(pool, serde=CompressedSerializer())
+        # The saver's own lock is for a single connection; with a pool it would make all turns wait for each other.
+        saver.lock = asyncio.Semaphore(POOL_SIZE)  # type: ignore[assignment]  # entered and left like a lock
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [SETUP_LOCK])
             await saver.setup()
