@@ -58,10 +58,10 @@ def _sections(
     for entry in entries:
         if entry["id"] in touched:
             by_template["inner_touched"].append(entry)
-        elif entry["id"] in told:
-            by_template["inner_told"].append(entry)
         elif entry["id"] in introduced:
             by_template["inner_introduced"].append(entry)
+        elif entry["id"] in told:
+            by_template["inner_told"].append(entry)
         elif entry["id"] in unknown:
             by_template["inner_ledger"].append(entry)
         elif entry["id"] in in_domain:

@@ -28,7 +28,8 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
 from mirror_graph.relevance.relations import relations
 from mirror_graph.relevance.spelling import split, stem
-from mirror_graph.relevance.match import ENOUGH, evidence, touched
+from mirror_graph.relevance.levels import levels, relevant
+from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.models import register_script
 from mirror_graph.nodes import looking
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
@@ -84,7 +85,7 @@ EPILEPSY = told("medical", "Ich habe Epilepsie.", about="Epilepsie")
     ],
 )
 def test_a_request_touches_what_it_brings_near(entry: SafetyConstraint, request_: str) -> None:
-    assert touched([entry], request_) == ["it"]
+    assert relevant([entry], request_) == ["it"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_request_touches_what_it_brings_near(entry: SafetyConstraint, request_
 )
 def test_an_everyday_request_touches_nothing(request_: str) -> None:
     entries = [PEANUTS, WASPS, LIFTS, HEIGHTS, DOGS, SHELLING, SINKING, KNEE, BACK, EPILEPSY]
-    assert touched(entries, request_) == []
+    assert relevant(entries, request_) == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_an_everyday_request_touches_nothing(request_: str) -> None:
     ],
 )
 def test_a_risky_request_leaves_another_danger_alone(entry: SafetyConstraint, request_: str) -> None:
-    assert touched([entry], request_) == []
+    assert relevant([entry], request_) == []
 
 
 def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
@@ -131,14 +132,14 @@ def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
 
 
 def test_to_tell_of_a_danger_does_not_touch_it() -> None:
-    seen = [bool(touched(heard, words)) for heard, words, _ in introductions()]
+    seen = [bool(relevant(heard, words)) for heard, words, _ in introductions()]
     assert len(seen) >= 60
     assert sum(seen) <= 0.05 * len(seen)  # in two sentences, of which one tells the danger again
 
 
 def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
-    alone = [touched(heard, request_) for heard, _, request_ in introductions()]
-    assert [touched(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
+    alone = [relevant(heard, request_) for heard, _, request_ in introductions()]
+    assert [relevant(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
     assert sum(map(bool, alone)) >= 60
 
 
@@ -189,13 +190,13 @@ async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
 
 def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
     entries = [{**entry, "id": str(number)} for number, entry in enumerate([KNEE, PEANUTS, HEIGHTS, DOGS])]
-    assert touched(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
+    assert relevant(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
 
 
 def test_of_what_matters_less_it_takes_two() -> None:
     blind = told("physical", "I am blind.")
-    assert touched([blind], "Shall we have dinner in the dark?") == []
-    assert touched([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
+    assert relevant([blind], "Shall we have dinner in the dark?") == []
+    assert relevant([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
 
 
 def test_an_activity_brings_all_that_comes_with_it() -> None:
@@ -206,7 +207,7 @@ def test_an_activity_brings_all_that_comes_with_it() -> None:
         "noise": told("physical", "I can't stand loud noise."),
     }
     request_ = "My cousin is cliff diving on Sunday, shall we jump too?"
-    assert touched([{**entry, "id": name} for name, entry in entries.items()], request_) == ["heights", "water", "knee"]
+    assert relevant([{**entry, "id": name} for name, entry in entries.items()], request_) == ["heights", "water", "knee"]
 
 
 @pytest.mark.parametrize(
@@ -226,20 +227,20 @@ def test_a_word_is_known_by_its_endings_and_no_other_word(word: str, others: tup
 
 
 def test_the_dangers_own_word_is_enough_where_nothing_is_known_of_it() -> None:
-    assert touched([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
+    assert relevant([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
 
 
 def test_an_anticipated_phrase_is_found_whole_and_not_in_part() -> None:
     entry = told("other", "Zblorks are my undoing.", "copper beech walk", "riverbank", about="zblorks")
-    assert touched([entry], "Shall we see the copper beeches on a walk?") == ["it"]
-    assert touched([entry], "Shall we sit on the riverbank?") == ["it"]
-    assert touched([entry], "Shall we polish the copper?") == []
+    assert relevant([entry], "Shall we see the copper beeches on a walk?") == ["it"]
+    assert relevant([entry], "Shall we sit on the riverbank?") == ["it"]
+    assert relevant([entry], "Shall we polish the copper?") == []
 
 
 def test_one_anticipated_word_alone_is_chance_where_the_danger_is_known() -> None:
     entry = told("allergy", "I'm allergic to peanuts.", "cafeteria", "vending machine", about="peanuts")
-    assert touched([entry], "Is the cafeteria open?") == []
-    assert touched([entry], "Is the vending machine in the cafeteria working?") == ["it"]
+    assert relevant([entry], "Is the cafeteria open?") == []
+    assert relevant([entry], "Is the vending machine in the cafeteria working?") == ["it"]
 
 
 ENTRIES = st.builds(
@@ -253,8 +254,8 @@ ENTRIES = st.builds(
 
 @given(st.lists(ENTRIES, max_size=5), st.text(max_size=300))
 def test_any_text_is_answered_the_same_way_twice(entries: list[SafetyConstraint], words: str) -> None:
-    found = touched(entries, words)
-    assert found == touched(entries, words)
+    found = relevant(entries, words)
+    assert found == relevant(entries, words)
     assert set(found) <= {entry["id"] for entry in entries}
 
 
@@ -274,18 +275,18 @@ def test_a_spelling_is_settled(text: str) -> None:
 def test_sixty_four_entries_and_a_long_message_take_milliseconds() -> None:
     entries = [told("physical", f"My knee {number} was operated on.", name=str(number)) for number in range(64)]
     message = "Shall we climb the tower by the lake tomorrow? " * 43
-    touched(entries, "warm")
+    relevant(entries, "warm")
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        assert len(touched(entries, message)) == 64
+        assert len(relevant(entries, message)) == 64
         times.append(time.perf_counter() - started)
     assert min(times) < 0.02
-    assert touched(entries[:1], message * 500) == ["0"]
+    assert relevant(entries[:1], message * 500) == ["0"]
 
 
 def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
-    assert touched([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
+    assert relevant([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
 
 
 def test_every_relation_leads_somewhere_and_is_told_once() -> None:

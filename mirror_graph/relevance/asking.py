@@ -86,11 +86,11 @@ _FACTS = re.compile(
     | was\ (?:bedeutet|heißt|heisst|ist\ (?:der|die|das)\ (?:hauptstadt|unterschied|geschichte|höhe|plural|symbol))\b
     | erklär | erklaer | erklar
     | (?:cu[aá]nto\ (?:mide|pesa|es)|qu[eé]\ (?:altura|significa|hora|año)|cu[aá]l\ es\ la\ (?:capital|diferencia|altura|historia)
-      |qui[eé]n|cu[aá]ndo|por\ qu[eé]\ (?:es|son)|explica)
-    | (?:quelle\ (?:est\ la\ (?:hauteur|capitale|diff[ée]rence|taille)|heure)|qui\ (?:a|est|[ée]tait)|quand|combien\ mesure
-      |que\ (?:signifie|veut\ dire)|pourquoi\ (?:le|la|les|est)|explique)
-    | (?:quanto\ (?:[èe]\ alt|misura|pesa|fa)|qual\ [èe]\ la\ (?:capitale|differenza|storia)|chi\ |quando\ |cosa\ significa|spiega)
-    | (?:qual\ (?:[ée]\ )?a\ (?:altura|capital|diferen[cç]a|hist[oó]ria)|quanto\ mede|quem\ |o\ que\ significa|explique)
+      |qui[eé]n\b|cu[aá]ndo\b|por\ qu[eé]\ (?:es|son)|explica\b)
+    | (?:quelle\ (?:est\ la\ (?:hauteur|capitale|diff[ée]rence|taille)|heure)|qui\ (?:a|est|[ée]tait)|quand\b|combien\ mesure
+      |que\ (?:signifie|veut\ dire)|pourquoi\ (?:le|la|les|est)|explique\b)
+    | (?:quanto\ (?:[èe]\ alt|misura|pesa|fa)|qual\ [èe]\ la\ (?:capitale|differenza|storia)|chi\ |quando\ |cosa\ significa|spiega\b)
+    | (?:qual\ (?:[ée]\ )?a\ (?:altura|capital|diferen[cç]a|hist[oó]ria)|quanto\ mede|quem\ |o\ que\ significa|explique\b)
     ) | (?:多高|多远|多大|是谁|什么意思|首都|历史|為什麼|为什么|是什么|几点|何時|何メートル|どのくらいの高さ|意味|首都は|歴史|誰が|なぜ)
     """,
     re.IGNORECASE | re.VERBOSE,

@@ -91,5 +91,4 @@ def _cannot_tell(constraint: SafetyConstraint, triggers: Triggers, reading: Read
     if triggers.is_known or triggers.phrases:
         return False
     # Of what is not known at least this is: an unknown allergy is not met in a film.
-    fields = OWN_FIELDS[constraint["kind"]]
-    return not reading.fields or not fields or bool(fields & reading.fields)
+    return reading.fields != {"media"} or can_touch(constraint["kind"], "shown")

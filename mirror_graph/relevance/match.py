@@ -71,8 +71,9 @@ _SHOWN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _NAMES_MEDIUM = re.compile(rf"\b(?:{_MEDIUM})\b|[影映剧劇说説ドラマ漫画アニメ纪]", re.IGNORECASE)
+_ABOUT = re.compile(r"\b(?:about|on|with|like|[uü]ber|sobre|acerca|sur|su|di)\b", re.IGNORECASE)
 _IN_PERSON = re.compile(
-    r"\b(?:eat|eating|drink|drinking|snacks?|popcorn|dinner|restaurant|cook|festival|drive-in|concert|theme\ park|tour|marathon|signing|party"
+    r"\b(?:eat|eating|drink|drinking|snacks?|popcorn|dinner|restaurant|cook|festival|drive-in|concert|theme\ park|tour|movie\ marathon|film\ marathon|signing|party"
     r"|essen|comer|manger|mangiare|beber|boire|bere)\b",
     re.IGNORECASE,
 )
@@ -105,6 +106,7 @@ class Reading(NamedTuple):
     shown: Names
     possible: Names
     stems: Names
+    shown_stems: Names
     beginnings: Names
     runs: str
     fields: Names
@@ -133,17 +135,16 @@ def weigh(constraint: SafetyConstraint, reading: Reading) -> float:
     """Count what speaks for it that a text touches a constraint."""
     triggers = triggers_of(constraint)
     met = reading.concepts
-    if reading.shown and can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.sight):
+    is_shown_enough = can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.sight)
+    if is_shown_enough and reading.shown:
         met = met | reading.shown
-    known = float(len(triggers.concepts & met))
-    if not known:
-        known = _little(triggers.also & met, reading) / 2
+    known = len(triggers.concepts & met) + _little(triggers.also & met, reading) / 2
     # What usually comes with a dish is no certainty, however much of it there is.
     if not triggers.concepts.isdisjoint(reading.possible):
         known += 0.5
     # Whoever has an illness speaks of it without asking for what burdens it; what one is allergic to is the danger itself.
     if not (triggers.is_known and constraint["kind"] in NAMED_BY_STATE):
-        known += 2 * _own_words(triggers, reading)
+        known += 2 * _own_words(triggers, reading, is_shown_enough)
     if not triggers.phrases:
         return known
     # Of what a small model anticipates one word in a request is chance: it takes two, unless nothing else is known.
@@ -187,14 +188,16 @@ def read(text: str) -> Reading:
     pictured = _brought(concepts[name] for name in depicted | titles)
     possible = frozenset[str]().union(*(concepts[name].may for name in named | depicted))
     fields = frozenset[str]().union(*(concepts[name].fields for name in in_person | titles))
-    telling = [word for word in words if word not in known.common]
-    stems = frozenset(map(stem, telling)) | frozenset(stem(without_umlaut(word)) for word in telling)
+    stems, shown_stems = _stems(words), _stems(split(shown))
+    if shown:
+        stems = _stems(split(text.replace(shown, " ", 1)))
     return Reading(
         in_person | (pictured & SENSED),
         pictured,
         possible,
         stems,
-        frozenset(word[:length] for word in stems for length in range(COMPOUND, len(word))),
+        shown_stems,
+        frozenset(word[:length] for word in stems | shown_stems for length in range(COMPOUND, len(word))),
         " ".join(word for word in words if is_unspaced(word)),
         fields | ({"media"} if shown or titles else set()),
         tuple(_brought(concepts[name] for name in names) for names in found.values()),
@@ -212,14 +215,23 @@ def _little(minor: Names, reading: Reading) -> int:
 
 def owns_words(triggers: Triggers, reading: Reading) -> bool:
     """Say whether a text speaks in the constraint's own words."""
-    return _own_words(triggers, reading) > 0
+    return _own_words(triggers, reading, is_shown_enough=False) > 0
 
 
 def _shown_part(text: str) -> str:
     """Return the part of a text that says what a film or a book is about, or `""`."""
     # The longer pattern is slow, and most texts name no film and no book.
     found = _SHOWN.search(text) if _NAMES_MEDIUM.search(text) else None
-    return found[0] if found and not _IN_PERSON.search(found[0]) else ""
+    if not found or _IN_PERSON.search(_ABOUT.split(found[0])[0]):
+        return ""
+    return found[0]
+
+
+def _stems(words: Iterable[str]) -> Names:
+    """Return the stems of the words that say something, with "ue" as it stands and as "ü"."""
+    common = relations().common
+    telling = [word for word in words if word not in common]
+    return frozenset(map(stem, telling)) | frozenset(stem(without_umlaut(word)) for word in telling)
 
 
 def _is_readable(words: list[str], names_something: bool) -> bool:
@@ -236,9 +248,13 @@ def _brought(concepts: Iterable[Concept]) -> Names:
     return frozenset[str]().union(*(concept.brings for concept in concepts if concept.met))
 
 
-def _own_words(triggers: Triggers, reading: Reading) -> int:
+def _own_words(triggers: Triggers, reading: Reading, is_shown_enough: bool) -> int:
     """Count the constraint's own words in a text, at the beginning of a compound too."""
-    found = len(triggers.words & reading.stems) or len(triggers.words & reading.beginnings)
+    stems = reading.stems | reading.shown_stems if is_shown_enough else reading.stems
+    found = len(triggers.words & stems)
+    if not found:
+        compounds = {word for word in triggers.words & reading.beginnings if len(word) >= COMPOUND}
+        found = sum(any(stem.startswith(word) for stem in stems) for word in compounds)
     if not reading.runs:
         return found
     return found + sum(_is_in(term, reading.runs) for term in triggers.terms)
