@@ -26,16 +26,16 @@ from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
 from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import split, stem
-from mirror_graph.relevance.levels import levels, relevant
-from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.models import register_script
 from mirror_graph.nodes import looking
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
 from mirror_graph.nodes.check import check, question
 from mirror_graph.nodes.looking import look
 from mirror_graph.nodes.resemble import EVERYDAY, resembling
+from mirror_graph.relevance.levels import relevant
+from mirror_graph.relevance.match import ENOUGH, evidence
+from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, SafetyConstraint
 
@@ -207,7 +207,11 @@ def test_an_activity_brings_all_that_comes_with_it() -> None:
         "noise": told("physical", "I can't stand loud noise."),
     }
     request_ = "My cousin is cliff diving on Sunday, shall we jump too?"
-    assert relevant([{**entry, "id": name} for name, entry in entries.items()], request_) == ["heights", "water", "knee"]
+    assert relevant([{**entry, "id": name} for name, entry in entries.items()], request_) == [
+        "heights",
+        "water",
+        "knee",
+    ]
 
 
 @pytest.mark.parametrize(
