@@ -6,6 +6,7 @@ import os
 import random
 import re
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
@@ -30,12 +31,13 @@ from mirror_graph.models import register_script
 from mirror_graph.nodes import looking
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
 from mirror_graph.nodes.check import check, question
-from mirror_graph.nodes.looking import look
+from mirror_graph.nodes.looking import asked, look
 from mirror_graph.nodes.resemble import EVERYDAY, resembling
-from mirror_graph.relevance.levels import relevant
-from mirror_graph.relevance.match import ENOUGH, evidence
+from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.levels import Level, levels, relevant
+from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import split, stem
+from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, SafetyConstraint
 
@@ -174,6 +176,23 @@ async def test_a_short_question_after_an_introduction_is_left_to_the_talker(ques
     assert (seen.touched, seen.told) == (frozenset(), {"it"})
 
 
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("I'm severely allergic to peanuts.", False),
+        ("Hi, I'm Ana from Lisbon, and I'm badly allergic to peanuts.", False),
+        ("I'm allergic to peanuts, but my friends booked a place. Ana and Ben come from Lisbon by bus.", True),
+        ("I'm badly allergic to peanuts. What is the capital of Peru?", False),
+    ],
+)
+async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> None:
+    heard = scanned([Heard(1, "m1", words)])
+    seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    assert seen.touched == frozenset()
+    assert seen.told
+    assert seen.introduced == (frozenset() if asks else seen.told)
+
+
 async def test_a_risky_question_after_an_introduction_touches() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1"), AIMessage("I see.")]
     seen = await look([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
@@ -293,10 +312,195 @@ def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
     assert relevant([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
 
 
+# ---- levels
+
+
+def constraint(kind: Kind, about: str, whose: str = "user") -> SafetyConstraint:
+    return {**told(kind, f"What I wrote in March about {about}.", about=about), "whose": whose}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_", "level"),
+    [
+        (constraint("allergy", "peanuts"), "Recommend a good curry", "in_domain"),
+        (constraint("allergy", "peanuts"), "a snack for a hike", "in_domain"),
+        (constraint("allergy", "peanuts"), "what should I get at the ballpark?", "in_domain"),
+        (constraint("allergy", "peanuts"), "Which pad thai shall I order?", "touched"),
+        (constraint("allergy", "peanuts"), "Suggest a peanut-free snack.", "in_domain"),
+        (constraint("allergy", "penicillin"), "What can I take for my cough?", "in_domain"),
+        (constraint("allergy", "penicillin"), "Which soup shall we cook?", "unrelated"),
+        (constraint("medication", "warfarin"), "Which cold medicine should I get?", "in_domain"),
+        (constraint("medical", "pregnant"), "What can I take against a headache?", "in_domain"),
+        (constraint("trauma", "the war"), "Which series shall I watch next?", "in_domain"),
+        (constraint("addiction", "alcoholic"), "Where shall we go on Friday night?", "in_domain"),
+        (constraint("physical", "knee"), "Plan a weekend trip to Rome for us.", "in_domain"),
+        (constraint("physical", "knee"), "How do I set up two-factor authentication?", "unrelated"),
+    ],
+)
+def test_an_open_request_in_its_own_field_bounds_what_is_recommended(
+    entry: SafetyConstraint, request_: str, level: str
+) -> None:
+    assert levels([entry], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_"),
+    [
+        (PEANUTS, "Write an essay about George Washington Carver and the peanut."),
+        (PEANUTS, "I get paid peanuts, how do I ask for a raise?"),
+        (PEANUTS, "Recommend a film about a peanut farm."),
+        (constraint("allergy", "shellfish"), "Translate 'the shrimp boat left the harbour' into French."),
+        (constraint("medical", "altitude sickness"), "How tall is Mount Everest?"),
+        (constraint("medical", "altitude sickness"), "Wie hoch ist der Mount Everest?"),
+        (constraint("allergy", "卵"), "東京タワーの高さは何メートルですか？"),
+        (KNEE, "Recommend a film about marathon runners."),
+        (PEANUTS, "I love hummus, old maps and satay."),
+    ],
+)
+def test_where_nothing_is_asked_for_nothing_is_touched(entry: SafetyConstraint, request_: str) -> None:
+    assert levels([entry], request_) == {"it": "unrelated"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Can I have the satay?",
+        "Should I try the pad thai?",
+        "What about pad thai?",
+        "I'm going to the satay place tonight.",
+        "Write me a recipe for satay.",
+    ],
+)
+def test_a_question_or_a_plan_is_a_request(request_: str) -> None:
+    assert relevant([PEANUTS], request_) == ["it"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "level"),
+    [
+        ("Recommend a film about spiders.", "touched"),
+        ("Should I watch Arachnophobia?", "touched"),
+        ("Write a story about a spider.", "in_domain"),
+    ],
+)
+def test_what_is_shown_touches_a_fear(request_: str, level: str) -> None:
+    assert levels([constraint("phobia", "spiders")], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("whose", "request_", "level"),
+    [
+        ("my husband", "I'm having lunch alone. Which bread shall I buy for myself?", "unrelated"),
+        ("my husband", "Should I have the ramen?", "unrelated"),
+        ("my husband", "Which bread shall we have tonight?", "touched"),
+        ("my husband", "Which bread would my partner like?", "touched"),
+        ("my husband", "Shall I bake bread for him?", "touched"),
+        ("my husband", "Which bread is the best in town?", "in_domain"),
+        ("my daughter", "Some bread for the kids?", "touched"),
+        ("Tom", "Shall I buy bread for Tom?", "touched"),
+        ("meine Tochter", "Welches Brot soll ich für die Kinder backen?", "touched"),
+        ("ma fille", "Quelle baguette pour ma fille ?", "touched"),
+        ("我的丈夫", "我们晚上吃面包好吗？", "touched"),
+        ("user", "I only want the bread recipe for my brother.", "unrelated"),
+        ("user", "Can my brother eat the bread?", "unrelated"),
+        ("user", "Can my brother and I eat the bread?", "touched"),
+    ],
+)
+def test_whose_a_constraint_is_decides(whose: str, request_: str, level: str) -> None:
+    assert levels([constraint("intolerance", "gluten", whose)], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_", "level"),
+    [
+        (constraint("allergy", "甲殻類"), "甲殻類の料理を作りたいです。", "touched"),
+        (constraint("allergy", "甲殻類"), "今夜はエビの天ぷらを食べたいです。", "touched"),
+        (constraint("allergy", "甲殻類"), "Shall we get the shrimp cocktail?", "touched"),
+        (constraint("allergy", "花生"), "我可以吃花生酱吗？", "touched"),
+        (constraint("allergy", "花生"), "东京现在几点？", "unrelated"),
+        (constraint("medical", "怀孕"), "我可以喝红酒吗？", "touched"),
+        (constraint("medical", "妊娠"), "ワインを飲んでもいいですか？", "touched"),
+        (constraint("allergy", "ถั่วลิสง"), "ฉันกินซอสถั่วลิสงได้ไหม", "touched"),
+        (constraint("allergy", "땅콩"), "땅콩을 먹어도 돼요?", "touched"),
+        (constraint("allergy", "peanuts"), "땅콩 소스 먹어도 돼요?", "unknown"),
+        (constraint("allergy", "орехи"), "Какой десерт взять?", "unknown"),
+        (constraint("allergy", "Quandongbeeren"), "Ist ein Gwilp besser als ein Zarf?", "unknown"),
+        (constraint("allergy", "Quandongbeeren"), "Ein Stück Quandongbeerenkuchen?", "touched"),
+        (constraint("allergy", "Walnuesse"), "Ist der Walnusskuchen gut?", "touched"),
+        (constraint("allergy", "Walnüsse"), "Ist die Walnuesstorte gut?", "touched"),
+        (constraint("phobia", "Hoehe"), "Sollen wir auf den Turm?", "touched"),
+    ],
+)
+def test_scripts_and_spellings_are_compared_or_left_to_the_talker(
+    entry: SafetyConstraint, request_: str, level: str
+) -> None:
+    assert levels([entry], request_) == {"it": level}
+
+
+def test_a_message_of_characters_is_not_short_for_want_of_spaces() -> None:
+    telling = HumanMessage("我对花生过敏。", id="m1")
+    question_ = HumanMessage("我们今天晚上去市中心的那家新餐厅吃饭怎么样？", id="m2")
+    assert asked([telling, AIMessage("好的。"), question_]) == question_.text
+    assert asked([telling, AIMessage("好的。"), HumanMessage("可以吗？", id="m2")]).startswith(telling.text)
+
+
+async def test_the_talker_is_bound_by_what_lies_in_its_field_and_decides_on_what_is_unknown() -> None:
+    entries = [{**PEANUTS, "id": "nuts"}, {**told("other", "Zblorks undo me.", about="zblorks"), "id": "zblorks"}]
+    said = [HumanMessage("Could you recommend a good curry for the two of us tonight?", id="m1")]
+    seen = await look(entries, said, MirrorContext(), 1)  # type: ignore[arg-type]  # spread
+    assert (seen.touched, seen.in_domain, seen.unknown) == (frozenset(), {"nuts"}, {"zblorks"})
+
+
+def test_what_touches_a_constraint_is_named() -> None:
+    assert what_touches(PEANUTS, "Shall we get the satay, without nuts, and a lemonade?") == ["satay"]
+
+
+HALVES = ("A", "B")
+PROBES = Path(__file__).parent / "probes" / "relevance"
+
+
+@pytest.mark.parametrize(
+    ("file", "half", "dangerous", "harmless"),
+    [
+        ("requests", "A", 0.95, 0.04),
+        ("requests", "B", 0.95, 0.04),
+        ("later", "A", 0.90, 0.06),
+        ("later", "B", 0.90, 0.06),
+    ],
+)
+def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
+    file: str, half: str, dangerous: float, harmless: float
+) -> None:
+    touched = {"dangerous": [0, 0], "harmless": [0, 0]}
+    for condition in tomllib.loads((PROBES / f"{file}.toml").read_text("utf-8"))["condition"]:
+        entry = told(condition["kind"], condition["says"], about=condition["about"])
+        for name, counts in touched.items():
+            for request_ in condition[name]:
+                if HALVES[_hash(request_) % 2] == half:
+                    counts[0] += bool(relevant([entry], request_))
+                    counts[1] += 1
+    assert touched["dangerous"][1] >= 60
+    assert touched["dangerous"][0] / touched["dangerous"][1] >= dangerous
+    assert touched["harmless"][0] / touched["harmless"][1] <= harmless
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_an_intent_and_a_level(text: str) -> None:
+    assert levels([PEANUTS], text)["it"] in get_args(Level)
+    assert set(asked_part(text).words) <= set(text)
+
+
+@given(st.text(max_size=60))
+def test_characters_are_counted_and_words_are_found_again(text: str) -> None:
+    assert count_words(text) >= len(split(text))
+
+
 def test_every_relation_leads_somewhere_and_is_told_once() -> None:
     known = relations()
     for concept in known.concepts.values():
-        assert concept.brings | concept.minds | concept.also <= known.concepts.keys()
+        assert concept.brings | concept.minds | concept.also | concept.may <= known.concepts.keys()
+        assert concept.kinds <= set(get_args(Kind))
+        assert concept.fields | concept.own <= FIELDS
     fields = [
         file.read_text("utf-8") for file in files("mirror_graph.relevance.relations").iterdir() if ".toml" in str(file)
     ]
@@ -510,6 +714,8 @@ def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -
     with pytest.raises(ConfigurationError, match="--embeddings"):
         measure(str(cases), "scripted:nobody", "embeddings", 12, 1, None)
 
+
+FIELDS = {"food", "drink", "drug", "medicine", "media", "outing", "product", "habit"}
 
 DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
 

@@ -3,12 +3,17 @@
 import re
 from typing import Literal, NamedTuple
 
+from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.wording import pattern
 
 Intent = Literal["request", "statement", "facts", "writing", "introduction"]
 
 _SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\u061f\n]*[.!?\u3002\uff01\uff1f\u061f\n]*")
 _QUESTION = re.compile("[?\uff1f\u061f]")
+
+
+CONSUMED = frozenset({"drink", "drug", "habit", "medicine"})
+"""Fields in which to ask what a thing is, is half of asking for it."""
 
 
 class Asked(NamedTuple):
@@ -40,6 +45,8 @@ def intent_of(sentence: str) -> Intent:
         return "writing"
     advice = pattern("request").search(sentence)
     if not advice and pattern("facts").search(sentence):
+        return "facts"
+    if not advice and pattern("explanation").search(sentence) and CONSUMED.isdisjoint(read(sentence).fields):
         return "facts"
     if advice or _QUESTION.search(sentence):
         return "request"
