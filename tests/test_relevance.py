@@ -349,6 +349,8 @@ def test_an_open_request_in_its_own_field_bounds_what_is_recommended(
         (PEANUTS, "Write an essay about George Washington Carver and the peanut."),
         (PEANUTS, "I get paid peanuts, how do I ask for a raise?"),
         (PEANUTS, "Recommend a film about a peanut farm."),
+        (constraint("allergy", "shellfish"), "Translate this recipe: shrimp with rice."),
+        (KNEE, "Write a story about a mountain guide."),
         (constraint("allergy", "shellfish"), "Translate 'the shrimp boat left the harbour' into French."),
         (constraint("medical", "altitude sickness"), "How tall is Mount Everest?"),
         (constraint("medical", "altitude sickness"), "Wie hoch ist der Mount Everest?"),
@@ -369,6 +371,7 @@ def test_where_nothing_is_asked_for_nothing_is_touched(entry: SafetyConstraint, 
         "What about pad thai?",
         "I'm going to the satay place tonight.",
         "Write me a recipe for satay.",
+        "I have an essay due, can I have satay while I write?",
     ],
 )
 def test_a_question_or_a_plan_is_a_request(request_: str) -> None:
@@ -404,6 +407,12 @@ def test_what_is_shown_touches_a_fear(request_: str, level: str) -> None:
         ("user", "I only want the bread recipe for my brother.", "unrelated"),
         ("user", "Can my brother eat the bread?", "unrelated"),
         ("user", "Can my brother and I eat the bread?", "touched"),
+        ("user", "Only the bread recipe for my brother, but can I have a bite?", "touched"),
+        ("user", "I don't have my pills with me, can I eat the bread?", "touched"),
+        ("user", "That bread is not for me, is it?", "touched"),
+        ("user", "面包只给我弟弟。", "unrelated"),
+        ("my husband", "Can I eat the bagels, are they good?", "unrelated"),
+        ("my husband", "¿Qué pan de trigo compro para la cena?", "in_domain"),
     ],
 )
 def test_whose_a_constraint_is_decides(whose: str, request_: str, level: str) -> None:
