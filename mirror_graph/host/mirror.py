@@ -10,12 +10,12 @@ from dataclasses import replace
 from os import PathLike
 from uuid import UUID, uuid5
 
+from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.engine import Engine
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
-from mirror_graph.ledger.relations import relations
 from mirror_graph.ledger.scan import warm_up
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
@@ -95,7 +95,7 @@ class Mirror:
 
 def _warm_up() -> None:
     """Read and compile what the first message would otherwise wait for, and every other conversation with it."""
-    relations()
+    relevance.warm_up()
     warm_up()
 
 
