@@ -135,7 +135,7 @@ def _is_of(entry: SafetyConstraint, case: Case) -> bool:
     """Say whether an entry is the user's own and stands on the words of the case's constraint."""
     words = case.constraint.strip().rstrip(".").casefold()
     quote = entry["source"]["quote"].rstrip(".").casefold()
-    return entry["whose"] == "user" and entry["about"].casefold() in words and (quote in words or words[:20] in quote)
+    return entry["subject"] == "user" and entry["about"].casefold() in words and (quote in words or words[:20] in quote)
 
 
 def _half(case: Case) -> str:

@@ -18,7 +18,7 @@ from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, tim
 from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from mirror_graph.benchmarks.weight import CYCLE, weigh_mirror
 from mirror_graph.models import chat_model
-from mirror_graph.prompts import VOICES
+from mirror_graph.prompts import TEMPLATES
 
 BARE, LEAN, MIRROR = "bare chat", "bare chat, lean", "mirror"
 WARM_UP = 3
@@ -80,8 +80,8 @@ async def _time_replies(provider: Provider, turns: int, message_tokens: int, see
     speech = Speech(seed)
     lean = chat_model(f"openai:{provider.name('talker', 'lean')}", temperature=0.7, max_tokens=4_096)
     bare = {
-        BARE: BareChat(openai_chat(provider.name("talker", "bare")), VOICES["talker"].template),
-        LEAN: BareChat(lean, VOICES["talker"].template),
+        BARE: BareChat(openai_chat(provider.name("talker", "bare")), TEMPLATES["talker"].template),
+        LEAN: BareChat(lean, TEMPLATES["talker"].template),
     }
     with TemporaryDirectory() as folder:
         async with open_mirror(Path(folder) / "mirror.db", context=MirrorContext(**provider.context())) as mirror:

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from textwrap import dedent
@@ -19,7 +19,7 @@ from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
 from mirror_graph.host import conversation as conversation_module
-from mirror_graph.lanes import Pass
+from mirror_graph.scheduling import ThinkingPass
 from tests.server import until
 from tests.voices import Voices, asked
 
@@ -30,7 +30,7 @@ def texts(messages: list[Any]) -> list[str]:
     return [message.text for message in messages]
 
 
-async def drained(pieces: AsyncIterator[str]) -> str:
+async def drained(pieces: AsyncIterable[str]) -> str:
     return "".join([piece async for piece in pieces])
 
 
@@ -74,7 +74,7 @@ async def test_the_calls_of_a_pass_about_a_reply_that_is_gone_count(endpoint: En
         before = await mirror._engine.minds.load(conversation.thread_id)
         message, reply = await conversation.messages()
         edited = AIMessage("another reply", id="other", response_metadata=reply.response_metadata)
-        work = Pass(conversation.thread_id, 1, [message, edited], CONTEXT, behind=1)
+        work = ThinkingPass(conversation.thread_id, 1, [message, edited], CONTEXT, behind=1)
         spent = {name: {**usage, "total": {**usage["total"], "calls": 7}} for name, usage in before["usage"].items()}
         after: Any = {**before, "usage": spent, "narrative": {"turn": 2, "text": "of the reply that is gone"}}
         await mirror._engine.minds.commit(work, after)

@@ -376,7 +376,7 @@ def about(text: str) -> dict[str, list[str]]:
 def test_what_a_user_states_is_found(language: str, text: str, kind: str, dangers: list[str]) -> None:
     found = [constraint for constraint in scan(text) if constraint["kind"] == kind]
     assert [constraint["about"] for constraint in found] == dangers
-    assert {constraint["whose"] for constraint in found} == {"user"}
+    assert {constraint["subject"] for constraint in found} == {"user"}
     assert {constraint["source"]["language"] for constraint in found} == {language}
 
 
@@ -392,7 +392,7 @@ def test_how_bad_it_is_is_read_off_the_words(text: str, severity: Severity) -> N
 
 @pytest.mark.parametrize(("text", "whose"), OTHERS)
 def test_it_is_known_whose_a_constraint_is(text: str, whose: str) -> None:
-    assert {constraint["whose"] for constraint in scan(text)} == {whose}
+    assert {constraint["subject"] for constraint in scan(text)} == {whose}
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -422,7 +422,7 @@ def test_what_is_found_is_provisional_and_quotes_its_sentence() -> None:
         kind="allergy",
         about="Brazil nuts",
         severity="serious",
-        whose="user",
+        subject="user",
         status="provisional",
         source={
             **constraint["source"],
@@ -431,7 +431,7 @@ def test_what_is_found_is_provisional_and_quotes_its_sentence() -> None:
             "quote": "I'm allergic to Brazil nuts.",
             "language": "en",
         },
-        since=0,
+        first_turn=0,
     )
 
 

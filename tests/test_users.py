@@ -19,7 +19,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.sharing import EDITED, TOLD, namespace, share
+from mirror_graph.ledger.user_constraints import EDITED, TOLD, namespace, publish
 from mirror_graph.state import SafetyConstraint
 from tests.voices import asked
 
@@ -90,7 +90,7 @@ async def test_a_corrected_entry_keeps_nothing_of_the_wrong_words(endpoint: Endp
         ({"about": "peanuts\nand more"}, "about is to be one line"),
         ({"about": "bees", "severity": "deadly"}, "unknown severity 'deadly': expected one of life-threatening"),
         ({"about": "bees", "kind": "sting"}, "unknown kind 'sting': expected one of allergy"),
-        ({"about": "bees", "whose": ""}, "whose is to be one line of 1 to 60"),
+        ({"about": "bees", "subject": ""}, "whose is to be one line of 1 to 60"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> None:
@@ -114,7 +114,7 @@ class SlowStore(InMemoryStore):
 async def test_what_two_conversations_tell_at_once_is_joined() -> None:
     store = SlowStore()
     mild, later = told("peanuts", turn=2), told("peanuts", turn=3)
-    await asyncio.gather(share(store, "ana", [later]), share(store, "ana", [mild]))
+    await asyncio.gather(publish(store, "ana", [later]), publish(store, "ana", [mild]))
     [entry] = await User(store, "ana").constraints()
     assert entry["source"]["turn"] == 3
 
@@ -219,7 +219,7 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         ana, store = mirror.user("ana"), mirror._engine.storage.store
         deadly = await ana.add("venom", severity="life-threatening")
         for turn in range(1, 71):  # one conversation after the other
-            await share(store, "ana", [told(f"food {turn}", turn)])
+            await publish(store, "ana", [told(f"food {turn}", turn)])
         kept = {entry["about"] for entry in await ana.constraints()}
         assert kept == {"venom", *(f"food {turn}" for turn in range(8, 71))}
         assert await ana.evicted() == 7
@@ -228,10 +228,10 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (TOLD, EDITED)]
         assert sum(map(len, stored)) == 64
 
-        await share(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
+        await publish(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
         assert await ana.evicted() == 8
         await ana.forget(deadly["id"])
-        await share(store, "ana", [told("food 3", 3)])
+        await publish(store, "ana", [told("food 3", 3)])
         assert abouts(await ana.constraints()) == sorted(kept - {"food 8", "venom"} | {"latex", "food 3"})
         await ana.forget()
         assert (await ana.constraints(), await ana.evicted()) == ([], 0)
@@ -254,8 +254,8 @@ def told(about: str, turn: int) -> SafetyConstraint:
         "kind": "dietary",
         "about": about,
         "severity": "preference",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "at": 1.0},
-        "since": turn,
+        "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "recorded_at": 1.0},
+        "first_turn": turn,
     }

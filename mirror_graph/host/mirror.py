@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.ledger.scan import warm_up
@@ -46,7 +46,7 @@ async def open_mirror(
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain)
     await asyncio.to_thread(_warm_up)
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
@@ -57,7 +57,7 @@ async def open_mirror(
 class Mirror:
     """Conversations on one database. Made by `open_mirror`."""
 
-    def __init__(self, engine: Engine, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
 

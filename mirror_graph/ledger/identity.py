@@ -4,7 +4,7 @@ import re
 from hashlib import sha256
 
 from mirror_graph.ledger.folding import fold_character
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 from mirror_graph.state.values import Kind
 
 _ARTICLES = frozenset(
@@ -21,7 +21,7 @@ def constraint_id(kind: Kind, about: str, whose: str) -> str:
 
 def normalised(about: str) -> str:
     """Return `about` as it is compared: no case, no accents, no leading article, no plural."""
-    words = re.findall(r"[^\W_]+", "".join(map(fold_character, clean(about))))
+    words = re.findall(r"[^\W_]+", "".join(map(fold_character, sanitize(about))))
     while len(words) > 1 and words[0] in _ARTICLES:
         words = words[1:]
     return " ".join(map(_singular, words))

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from mirror_graph.ledger.folding import Folded, fold
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
+from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.spelling import corrected
-from mirror_graph.ledger.voice import STEPS
 from mirror_graph.state.values import SafetyConstraint, Severity
 
 LIMIT = 16
@@ -207,16 +207,16 @@ def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstr
         "kind": claim.rule.kind,
         "about": about,
         "severity": _severity(sentence, claim),
-        "whose": claim.whose,
+        "subject": claim.whose,
         "status": "provisional",
         "source": {
             "message": "",
             "turn": 0,
             "quote": _quote(sentence, claim),
             "language": claim.language.code,
-            "at": 0.0,
+            "recorded_at": 0.0,
         },
-        "since": 0,
+        "first_turn": 0,
     }
 
 
@@ -303,7 +303,7 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match[str]) -> Iterator[_Claim]:
     said = _said(language, rule, match)
     if said and _is_meant(language, sentence.words, match.start(), said.end):
-        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
+        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("subject") else "user"
         yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
 
 
