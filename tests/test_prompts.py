@@ -101,7 +101,7 @@ def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) ->
 
 
 def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: SnapshotAssertion) -> None:
-    entries = [entry("bees", severity="life-threatening"), entry("dust", whose="my sister"), entry("zblorks")]
+    entries = [entry("bees", severity="life-threatening"), entry("dust", subject="my sister"), entry("zblorks")]
     mind: MindState = {**a_mind(), "constraints": entries}
     bees, dust, zblorks = (one["id"] for one in entries)
     written = context_block(
@@ -112,8 +112,8 @@ def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: Snaps
 
 
 def test_another_persons_danger_is_named_as_theirs(snapshot: SnapshotAssertion) -> None:
-    mind: MindState = {**a_mind(), "constraints": [entry("bees", whose="my sister")]}
-    assert the_block(mind, touched=(entry("bees", whose="my sister")["id"],)) == snapshot
+    mind: MindState = {**a_mind(), "constraints": [entry("bees", subject="my sister")]}
+    assert the_block(mind, touched=(entry("bees", subject="my sister")["id"],)) == snapshot
     assert "that person's" not in the_block(mind, touched=())
 
 
@@ -130,7 +130,7 @@ def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) 
 
 
 def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
-    assert restore_dangers("We talked.", [entry("peanuts"), entry("bees", whose="my sister")], 200) == snapshot
+    assert restore_dangers("We talked.", [entry("peanuts"), entry("bees", subject="my sister")], 200) == snapshot
 
 
 @given(

@@ -90,7 +90,7 @@ async def test_a_corrected_entry_keeps_nothing_of_the_wrong_words(endpoint: Endp
         ({"about": "peanuts\nand more"}, "about is to be one line"),
         ({"about": "bees", "severity": "deadly"}, "unknown severity 'deadly': expected one of life-threatening"),
         ({"about": "bees", "kind": "sting"}, "unknown kind 'sting': expected one of allergy"),
-        ({"about": "bees", "subject": ""}, "whose is to be one line of 1 to 60"),
+        ({"about": "bees", "subject": ""}, "subject is to be one line of 1 to 60"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> None:

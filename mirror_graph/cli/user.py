@@ -29,7 +29,7 @@ Severity = Literal["life-threatening", "serious", "preference"]
 Status = Literal["active", "retracted"]
 
 Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="The id that `list` shows.")]
-Whose = Annotated[str | None, typer.Option(metavar="WHOM", help="`user`, or the person it concerns.")]
+Subject = Annotated[str | None, typer.Option(metavar="WHOM", help="`user`, or the person it concerns.")]
 
 
 @app.callback()
@@ -64,7 +64,7 @@ def add(
     about: Annotated[str, typer.Argument(metavar="WORDS", help="The danger, in the user's own words.")],
     kind: Annotated[Kind, typer.Option(help="What it is.")] = "other",
     severity: Annotated[Severity, typer.Option(help="How bad it is.")] = "serious",
-    whose: Whose = None,
+    subject: Subject = None,
     database: Database = None,
 ) -> None:
     """Add a danger."""
@@ -74,7 +74,7 @@ def add(
         with_user(
             context.obj,
             database,
-            lambda user: user.add(about, kind=kind, severity=severity, whose=whose or "user"),
+            lambda user: user.add(about, kind=kind, severity=severity, subject=subject or "user"),
             creates=True,
         )
     )
@@ -87,7 +87,7 @@ def edit(
     about: Annotated[str | None, typer.Option(metavar="WORDS", help="The danger.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="What it is.")] = None,
     severity: Annotated[Severity | None, typer.Option(help="How bad it is.")] = None,
-    whose: Whose = None,
+    subject: Subject = None,
     status: Annotated[Status | None, typer.Option(help="Whether it holds.")] = None,
     database: Database = None,
 ) -> None:
@@ -95,10 +95,10 @@ def edit(
     from mirror_graph.cli.database import with_user
     from mirror_graph.host.user import Changes
 
-    given = {"about": about, "kind": kind, "severity": severity, "subject": whose, "status": status}
+    given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
     changes: Changes = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
     if not changes:
-        raise typer.BadParameter("say what changes: --about, --kind, --severity, --whose or --status")
+        raise typer.BadParameter("say what changes: --about, --kind, --severity, --subject or --status")
     _show(with_user(context.obj, database, lambda user: user.edit(entry, **changes)))
 
 

@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
     kind: Kind
     about: str
     severity: Severity
-    whose: str
+    subject: str
     status: Status
 
 
@@ -79,7 +79,7 @@ class User:
         return json.dumps(kept, ensure_ascii=False, indent=2)
 
     async def add(
-        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
+        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
     ) -> SafetyConstraint:
         """Add a constraint in the user's own words, one short line.
 
@@ -87,13 +87,13 @@ class User:
         kind that cannot be kept.
         """
         about = sanitize(about).strip()
-        _check({"about": about, "kind": kind, "severity": severity, "subject": whose})
+        _check({"about": about, "kind": kind, "severity": severity, "subject": subject})
         entry: SafetyConstraint = {
-            "id": constraint_id(kind, about, whose),
+            "id": constraint_id(kind, about, subject),
             "kind": kind,
             "about": about,
             "severity": severity,
-            "subject": whose,
+            "subject": subject,
             "status": "active",
             "source": {"message": "", "turn": 0, "quote": about, "language": "", "recorded_at": time.time()},
             "first_turn": 0,

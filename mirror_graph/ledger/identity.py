@@ -14,9 +14,9 @@ _ARTICLES = frozenset(
 )
 
 
-def constraint_id(kind: Kind, about: str, whose: str) -> str:
+def constraint_id(kind: Kind, about: str, subject: str) -> str:
     """Return the id that every telling of one constraint shares."""
-    return sha256("\n".join([kind, normalised(whose), normalised(about)]).encode()).hexdigest()[:10]
+    return sha256("\n".join([kind, normalised(subject), normalised(about)]).encode()).hexdigest()[:10]
 
 
 def normalised(about: str) -> str:

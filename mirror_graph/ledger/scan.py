@@ -303,7 +303,7 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match[str]) -> Iterator[_Claim]:
     said = _said(language, rule, match)
     if said and _is_meant(language, sentence.words, match.start(), said.end):
-        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("subject") else "user"
+        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
         yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
 
 
