@@ -373,6 +373,23 @@ async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpo
         assert [it["about"] for it in active(list((await conversation.mind()).constraints))] == ["peanuts"]
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_plain_denial_stops_the_warning_at_once(later: bool, endpoint: Endpoint, voices: Voices) -> None:
+    """In the reply to that very message, and in later ones until a pass has thought about it."""
+    async with open_mirror(context=context(think_after=60)) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm severely allergic to peanuts.")
+        await conversation.settle()
+        if later:
+            await conversation.say("That was wrong, I'm not allergic to peanuts.")
+            await conversation.say("Which peanut satay shall I order?")
+        else:
+            await conversation.say("That was wrong, I'm not allergic to peanuts. Which peanut satay shall I order?")
+        assert "first name this danger" not in asked(endpoint.calls, "talker")[-1]
+        await conversation.say("No, it is true: I'm allergic to peanuts. Which peanut satay shall I order?")
+        assert "first name this danger" in asked(endpoint.calls, "talker")[-1]
+
+
 async def test_a_first_message_with_fact_and_request_is_answered_knowing_both(endpoint: Endpoint) -> None:
     async with open_mirror(context=context()) as mirror:
         await mirror.conversation("t").say("I'm severely allergic to peanuts. Which peanut satay shall I order?")

@@ -50,7 +50,7 @@ def read(group: str, text: Any, number: int) -> Probe:
 
 
 def probes() -> Iterator[Probe]:
-    for file in sorted(Path(__file__).parent.joinpath("probes").glob("*.toml")):
+    for file in sorted(Path(__file__).parent.joinpath("probes", "poison").glob("*.toml")):
         tables = tomllib.loads(file.read_text(encoding="utf-8")).values()
         texts = [text for table in tables for text in table["said"]]
         yield from (read(file.stem, text, number) for number, text in enumerate(texts, 1))

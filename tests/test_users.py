@@ -10,6 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
@@ -19,8 +21,10 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.user_constraints import EDITED, TOLD, namespace, publish
+from mirror_graph.ledger.user_constraints import EDITED, TOLD, load_lists, namespace, publish, tombstone
+from mirror_graph.scheduling.base import mind_from
 from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.validation import is_constraint
 from tests.voices import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, relevance="talker")
@@ -259,3 +263,65 @@ def told(about: str, turn: int) -> SafetyConstraint:
         "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "recorded_at": 1.0},
         "first_turn": turn,
     }
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"junk": 1},
+        {},
+        {"about": "figs"},
+        {"id": "x", "kind": "allergy"},
+        {**dict.fromkeys(("id", "kind", "about", "severity", "subject", "status"), "x"), "source": {}, "first_turn": 0},
+    ],
+)
+async def test_an_item_that_is_no_constraint_costs_no_other_fact(junk: Any, endpoint: Endpoint) -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        first = mirror.conversation("first", user_id="ana")
+        await first.say("I'm allergic to peanuts.")
+        assert await first.settle(timeout=10)
+        store = mirror.user("ana")._store
+        await store.aput(namespace("ana", TOLD), "junk", junk, index=False)
+        await store.aput(namespace("ana", EDITED), "junk", junk, index=False)
+        second = mirror.conversation("second", user_id="ana")
+        await second.say("Satay tonight?")
+        assert '"peanuts"' in asked(endpoint.calls, "talker")[-1]
+        assert abouts(await mirror.user("ana").constraints()) == ["peanuts"]
+        assert (await load_lists(store, "ana")).unreadable == 2
+        assert (await second.mind()).failures["recall"]["error"] == "UnreadableItem"
+        assert await second.settle(timeout=10)
+        await mirror.user("ana").add("figs", kind="allergy")
+        assert abouts(await mirror.user("ana").constraints()) == ["figs", "peanuts"]
+
+
+constraints = st.builds(
+    lambda about, at: {
+        "id": "x",
+        "kind": "allergy",
+        "about": about,
+        "severity": "serious",
+        "subject": "user",
+        "status": "active",
+        "source": {"message": "", "turn": 1, "quote": about, "language": "", "recorded_at": at},
+        "first_turn": 1,
+    },
+    st.text(),
+    st.floats(0, 1e10),
+)
+
+
+@given(constraints, st.data())
+def test_only_what_has_all_keys_and_no_other_is_a_constraint(constraint: dict[str, Any], data: Any) -> None:
+    assert is_constraint(constraint)
+    key = data.draw(st.sampled_from(sorted(constraint)))
+    other = data.draw(st.one_of(st.none(), st.binary(), st.lists(st.integers()), st.floats(max_value=-1)))
+    assert not is_constraint({**constraint, key: other})
+    assert not is_constraint({name: value for name, value in constraint.items() if name != key})
+    assert not is_constraint({**constraint, "another": 1})
+    assert not is_constraint([constraint])
+
+
+def test_a_mind_is_read_without_what_is_no_constraint() -> None:
+    good = {**tombstone("x", 1.0), "about": "figs"}
+    mind = mind_from({"constraints": [good, {"junk": 1}, "boo", None]})
+    assert mind["constraints"] == [good]

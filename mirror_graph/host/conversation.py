@@ -129,7 +129,7 @@ class Conversation:
             await asyncio.wait({turn})
 
     async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
-        """Make one turn. Raises `StorageError` if the message has no stored reply after it, and only then."""
+        """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
 
         def pass_on(piece: str | Reply) -> None:
@@ -141,14 +141,15 @@ class Conversation:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if not await self._was_answered(message, pass_on):
                     await self._answer(message, pass_on)
-        except StorageError as error:
+        except (StorageError, asyncio.CancelledError) as error:
             if not is_given:
                 raise
-            # The reply was given, and may be stored although the database reported an error.
-            self._engine.unconfirmed[self.thread_id] = message
+            # The reply may be stored although the database reported an error, or although the turn was cut off.
+            if isinstance(error, StorageError):
+                self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: the turn ended with an error, but its reply is stored: %s", self.thread_id, error)
+            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 

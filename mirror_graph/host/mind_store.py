@@ -30,7 +30,7 @@ class CheckpointMindStore:
 
         Raises `StorageError` for one that a later release has written.
         """
-        return mind_from(await self._storage.values(mind_thread(thread_id)))
+        return mind_from(await self._storage.values(mind_thread(thread_id), f"the mind of thread {thread_id}"))
 
     async def narratives(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""

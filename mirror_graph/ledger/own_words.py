@@ -21,9 +21,11 @@ _PASSED_ON = re.compile(
             r"^(?:[^\n,]{1,40}(?:,[^\s,][^\n,]{0,200}){1,10}(?:\n|\Z)){2,40}",  # rows of a CSV file
             r"[\[{][ \t]*[\"'][\w -]{1,30}[\"'][ \t]*:[^\n]*",  # an object of a program
             # A mail's header, and the mail below it.
-            r"(?:^(?:from|to|cc|date|sent|subject|von|an|datum|betreff|de|para|asunto|assunto|objet|oggetto|da|a):[^\n]*\n){2,9}.*",
+            r"(?:^(?:from|to|cc|date|sent|subject|von|an|datum|betreff|de|para|asunto|assunto|objet|oggetto|da|a):"
+            r"[^\n]*\n){2,9}.*",
             # A key of a file of settings, where another one stands next to it.
-            r"^[ \t-]*(?:role|name|user|author|speaker|id|type):[^\n]*\n[ \t-]*(?:content|text|message|body|note|comment|value):[^\n]*",
+            r"^[ \t-]*(?:role|name|user|author|speaker|id|type):[^\n]*\n"
+            r"[ \t-]*(?:content|text|message|body|note|comment|value):[^\n]*",
         ]
     ),
     re.DOTALL | re.MULTILINE | re.IGNORECASE,
@@ -48,17 +50,26 @@ _CLAUSE = 80
 _SAID = re.compile(r"[^\n]*\S[^\n]*|[ \t]*\n\s*(?:[^\n]+\n?)*")
 
 _SPEAKER = re.compile(
-    r"^(?P<stamp>[ \t]*[*_#-]{0,3}[ \t]*[\[(]?\d{1,2}[:.]\d{2}[^\]\n)]{0,12}[\])]?[ \t,-]*)?[ \t#*_-]{0,6}"
+    r"^(?P<stamp>[ \t]*[*_#-]{0,3}[ \t]*[\[(]?(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}[ ,T]*)?\d{1,2}[:.]\d{2}"
+    r"[^\]\n)]{0,12}[\])]?[ \t,-]*)?[ \t#*_-]{0,6}"
     r"(?P<name>[^\W\d_][\w.'’-]{0,24}(?: [^\W\d_][\w.'’-]{0,24}){0,2})"
-    r"(?: ?[\[(][^\])\n]{1,24}[\])])?[*_]{0,3}[ \t]?[:：][*_]{0,3}(?:[ \t]+|\n)(?P<said>[^\n]*)$",
+    r"(?: ?[\[(][^\])\n]{1,24}[\])])?[*_]{0,3}[ \t]?(?::[*_]{0,3}(?:[ \t]+|\n)|：[ \t]*)(?P<said>[^\n]*)$",
     re.MULTILINE,
 )
 """A line of a transcript: perhaps a time, a speaker, a colon, what they said."""
 
+_GREETINGS = (
+    "dear|hi|hello|hey|liebe[rs]?|sehr geehrte[rs]?|hallo|querid[oa]|estimad[oa]|cher|chère|bonjour|prezad[oa]"
+    "|car[oa]|gentile"
+)
+_SIGNATURES = (
+    "yours|best|kind regards|regards|sincerely|cheers|warmly|many thanks|thanks|love|with|mit freundlichen|viele"
+    "|liebe grüße|beste|saludos|atentamente|cordialement|bien à vous|atenciosamente|abraços|cordiali saluti"
+    "|distinti saluti"
+)
 _LETTER = re.compile(
-    r"^(?:dear|hi|hello|hey|liebe[rs]?|sehr geehrte[rs]?|hallo|querid[oa]|estimad[oa]|cher|chère|bonjour|prezad[oa]|car[oa]|gentile) [^\n]{1,60},[ \t]*\n"
-    r"(?P<body>(?:[^\n]*\n){1,40}?)"
-    r"^(?:yours|best|kind regards|regards|sincerely|cheers|warmly|many thanks|thanks|love|with|mit freundlichen|viele|liebe grüße|beste|saludos|atentamente|cordialement|bien à vous|atenciosamente|abraços|cordiali saluti|distinti saluti)\b[^\n]{0,60}(?:\n[^\n]{1,40})?(?=\n\s*\S)",
+    rf"^(?:{_GREETINGS}) [^\n]{{1,60}},[ \t]*\n(?:[^\n]*\n){{1,40}}?"
+    rf"^(?:{_SIGNATURES})\b[^\n]{{0,60}}(?:\n[^\n]{{1,40}})?(?=\n\s*\S)",
     re.MULTILINE | re.IGNORECASE,
 )
 """A letter from its greeting to its signature, with words of somebody's below it."""
@@ -108,6 +119,8 @@ def _is_of_another(line: re.Match[str]) -> bool:
         return True
     if line["stamp"]:
         return True
+    if not any(letter.isupper() or letter.islower() for letter in name):
+        return len(name) <= 4  # a script without capitals: names are short
     return all(word[0].isupper() and not word.isupper() for word in name.split())
 
 

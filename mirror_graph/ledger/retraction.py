@@ -58,9 +58,9 @@ def plain_denials(message: str) -> list[str]:
 
     What the same message imagines, quotes or calls a joke is not meant.
     """
-    if not any(language.hint.search(message.casefold()) for language in _grammar().languages):
-        return []
     spoken = fold(own_words(message), message)
+    if not any(language.hint.search(spoken.text) for language in _grammar().languages):
+        return []
     sentences = [(found.start(), found.end()) for found in SENTENCE.finditer(spoken.text)]
     denials: list[str] = []
     for number, (start, end) in enumerate(sentences):
@@ -77,12 +77,12 @@ def is_retraction(sentence: str) -> bool:
     """Say whether `sentence` is a plain statement of the user's that something is over.
 
     Only whole sentences that are listed are: not a question, not for tonight, not what somebody else says, not a wish
-    and not a game; and none that states a danger as well.
+    and not a game; and none with words of dying in it.
     """
     if not any(True for _ in _statements(sentence)):
         return False
     said = _folded(sentence)
-    return not any(language.deadly.search(said) for language in lexicon().languages) and not scan(sentence)
+    return not any(language.deadly.search(said) for language in lexicon().languages)
 
 
 def find_retracted(sentence: str, entries: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
@@ -101,21 +101,27 @@ def find_retracted(sentence: str, entries: Sequence[SafetyConstraint]) -> Safety
 
 def _taken_back(sentence: str, entries: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return those of `entries` that one reading of `sentence` says are over, or the only one of the kind it names."""
-    conditions = _conditions(_folded(sentence))
-    spoken_of = [entry for entry in entries if _condition(entry["kind"]) in conditions]
-    for object_ in _statements(sentence):
+    said = _folded(sentence)
+    for object_, bare in _statements(sentence):
+        # "Not afraid of my allergy" speaks of a fear: what the name itself holds counts only where nothing else does.
+        outside = said.replace(object_, " ") if object_ else said
+        conditions = _conditions(outside, said)
+        spoken_of = [entry for entry in entries if _condition(entry["kind"]) in conditions]
         if object_ is not None:
             named = _named(object_, spoken_of)
             if named:
                 return named
-        if object_ is None or _is_generic(object_):
+        if bare:
             of_kind = [entry for entry in spoken_of if _condition(entry["kind"])]
             return of_kind if len(of_kind) == 1 else []
     return []
 
 
-def _statements(sentence: str) -> Iterator[str | None]:
-    """Yield what each plain reading of `sentence` says is over, or None for a condition without a name."""
+def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
+    """Yield what each plain reading of `sentence` says is over, and whether it is a condition without a name.
+
+    "My allergy is gone" is one. "I have no severe allergy" is none: it may speak of any.
+    """
     said = _folded(sentence)
     if "?" in said or "\uff1f" in said or len(said) > LONGEST:
         return
@@ -126,7 +132,9 @@ def _statements(sentence: str) -> Iterator[str | None]:
             match = pattern.match(said)
             if match:
                 groups = match.groupdict()
-                yield groups.get("object") or groups.get("about") or groups.get("itself")
+                about = groups.get("about") or groups.get("itself")
+                object_ = groups.get("object")
+                yield object_ or about, about is None and (object_ is None or _is_generic(object_))
 
 
 _LIKE: dict[str, str] = {"intolerance": "allergy"}
@@ -180,9 +188,14 @@ def _condition(kind: str) -> str:
     return name if name in _grammar().conditions else ""
 
 
-def _conditions(said: str) -> set[str]:
-    """Return the conditions a sentence may take back: those it names, or all where it only says one is overcome."""
-    named = {name for name, words in _grammar().conditions.items() if words.search(said)}
+def _conditions(outside: str, said: str) -> set[str]:
+    """Return the conditions a sentence may take back: those it names, or all where it only says one is overcome.
+
+    `outside` is what it says without the name of what is over.
+    """
+    named: set[str] = set()
+    for text in (outside, said):
+        named = named or {name for name, words in _grammar().conditions.items() if words.search(text)}
     if not named and _grammar().overcome.search(said):
         named = set(_grammar().conditions)
     return named | {""}
@@ -218,8 +231,8 @@ def _grammar() -> _Grammar:
 def _language(table: dict[str, Any]) -> _Language:
     words = {name: f"(?:{text})" for name, text in table["words"].items()}
     words |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
-    lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+)*+"
-    tail = f"(?:{_BETWEEN}*(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])}))*"
+    lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"
+    tail = f"(?:{_BETWEEN}{{0,3}}(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])})){{0,4}}"
     over: list[re.Pattern[str]] = []
     for source in table["over"]:
         filled = re.sub(r"\{([a-z_]+)\}", lambda name: words[name[1]], source)

@@ -61,10 +61,11 @@ class Storage:
                     await stack.enter_async_context(self._leases.hold(thread_id))
                 yield
 
-    async def values(self, thread_id: str) -> dict[str, Any]:
-        """Return the stored state of a thread, empty before its first checkpoint."""
+    async def values(self, thread_id: str, name: str = "") -> dict[str, Any]:
+        """Return the stored state of a thread, empty before its first checkpoint. Errors call it `name`."""
         config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-        found = await self.minds.aget_tuple(config)
+        with self._guard(f"{name or f'thread {thread_id}'} cannot be read"):
+            found = await self.saver.aget_tuple(config)
         return found.checkpoint["channel_values"] if found else {}
 
     async def keep(self, thread_id: str, narrative: Narrative) -> None:

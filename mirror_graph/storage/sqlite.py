@@ -71,8 +71,8 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
 
     Raises `ConfigurationError` where the file cannot be opened or is no database.
     """
-    file = _placed(path)
     try:
+        file = _placed(path)
         # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
         sqlite3.connect(file).close()
     except (sqlite3.Error, OSError) as error:
