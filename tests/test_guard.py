@@ -299,7 +299,7 @@ def test_however_a_reply_is_split_the_decision_and_the_note_are_the_same(reply: 
 @given(reply=REPLIES.filter(lambda text: bool(text.strip())), places=st.lists(st.integers(0, 500), max_size=8))
 def test_however_a_model_streams_the_whole_reply_is_the_same(guard: GuardMode, reply: str, places: list[int]) -> None:
     def text_of(pieces: list[str]) -> str:
-        model = PiecesModel(pieces=[AIMessageChunk(piece) for piece in pieces])
+        model = PiecesModel(pieces=[AIMessageChunk(content=piece) for piece in pieces])
         messages = [HumanMessage("Shall I order the satay?")]
         return "".join(chunk.text for chunk in guarded(model, scan(PEANUTS), guard=guard).stream(messages))
 
@@ -353,10 +353,10 @@ def test_the_request_is_read_with_the_one_before_if_it_is_short() -> None:
 def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
     usage = UsageMetadata(input_tokens=7, output_tokens=5, total_tokens=12)
     pieces = [
-        AIMessageChunk("Sure, "),
-        AIMessageChunk("have the "),
-        AIMessageChunk("satay!"),
-        AIMessageChunk("", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
+        AIMessageChunk(content="Sure, "),
+        AIMessageChunk(content="have the "),
+        AIMessageChunk(content="satay!"),
+        AIMessageChunk(content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
     ]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
@@ -399,7 +399,7 @@ CALL = {"name": "order", "args": '{"dish": "satay"}', "id": "call_1", "index": 0
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
-    pieces = [AIMessageChunk("", tool_call_chunks=[CALL])]
+    pieces = [AIMessageChunk(content="", tool_call_chunks=[CALL])]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
     for reply in (model.invoke("Shall I order the satay?"), add_ai_message_chunks(*model.stream("Order the satay"))):
@@ -408,8 +408,8 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
 
 
 def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
-    named = PiecesModel(pieces=[AIMessageChunk("Satay is great."), AIMessageChunk("", tool_call_chunks=[CALL])])
-    silent = PiecesModel(pieces=[AIMessageChunk("One moment."), AIMessageChunk("", tool_call_chunks=[CALL])])
+    named = PiecesModel(pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
+    silent = PiecesModel(pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
 
     assert "Please note" in guarded(named, scan(PEANUTS)).invoke("Order the satay").text
     assert guarded(silent, scan(PEANUTS)).invoke("Order the satay").text == "One moment."
@@ -641,7 +641,7 @@ def test_what_a_reader_sees_is_what_stood_in_the_pieces(monkeypatch: pytest.Monk
         read(self, piece)
 
     monkeypatch.setattr(ReplyReader, "feed", feed)
-    model = guarded(PiecesModel(pieces=[AIMessageChunk("a"), AIMessageChunk("b")]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content="a"), AIMessageChunk(content="b")]), scan(PEANUTS))
     order_of_events.extend(f"seen {chunk.text[:1]}" for chunk in model.stream("Shall I order the satay?"))
 
     # A piece is read once it has gone out, so reading delays none.
