@@ -356,7 +356,9 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
         AIMessageChunk(content="Sure, "),
         AIMessageChunk(content="have the "),
         AIMessageChunk(content="satay!"),
-        AIMessageChunk(content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
+        AIMessageChunk(
+            content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"
+        ),
     ]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
@@ -408,8 +410,12 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
 
 
 def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
-    named = PiecesModel(pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
-    silent = PiecesModel(pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
+    named = PiecesModel(
+        pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
+    silent = PiecesModel(
+        pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
 
     assert "Please note" in guarded(named, scan(PEANUTS)).invoke("Order the satay").text
     assert guarded(silent, scan(PEANUTS)).invoke("Order the satay").text == "One moment."
