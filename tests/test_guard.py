@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -397,7 +398,13 @@ async def test_all_four_ways_to_call_give_the_same_reply() -> None:
     assert "Please note" in texts.pop()
 
 
-CALL = {"name": "order", "args": '{"dish": "satay"}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
+CALL: ToolCallChunk = {
+    "name": "order",
+    "args": '{"dish": "satay"}',
+    "id": "call_1",
+    "index": 0,
+    "type": "tool_call_chunk",
+}
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
