@@ -15,7 +15,6 @@ from mirror_graph.graphs import build_mirror as build_mirror
 from mirror_graph.graphs import build_talker as build_talker
 from mirror_graph.graphs import build_thinker as build_thinker
 from mirror_graph.guard import Finding as Finding
-from mirror_graph.guard import GuardedModel as GuardedModel
 from mirror_graph.guard import Rule as Rule
 from mirror_graph.guard import Touch as Touch
 from mirror_graph.guard import TouchedBy as TouchedBy

@@ -375,7 +375,7 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
 
 def test_content_in_blocks_gets_the_note_as_a_block() -> None:
     block = {"type": "text", "text": "Have the satay!", "index": 0}
-    model = guarded(PiecesModel(pieces=[AIMessageChunk([block])]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content=[block])]), scan(PEANUTS))
 
     reply = model.invoke([HumanMessage("Shall I order the satay?")])
 

@@ -28,7 +28,6 @@ PUBLIC = [
     "FinishReason",
     "GuardMode",
     "Guarded",
-    "GuardedModel",
     "HostClosedError",
     "Kind",
     "MessageRefusedError",
