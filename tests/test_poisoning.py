@@ -13,8 +13,8 @@ import pytest
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.nodes.talker import escape_fence
 from mirror_graph.prompts import TEMPLATES, escape_brackets, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active

@@ -9,12 +9,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.calls.context_block import context_block
+from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.host.reply import LeadingTagFilter
 from mirror_graph.ledger.narrative_guard import restore_dangers
 from mirror_graph.ledger.notes import ledger_task, notes_task
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.nodes.synthesis import synthesis_prompt
-from mirror_graph.nodes.talker import reply_prompt
 from mirror_graph.nodes.thinker import thinker_prompt, thinker_task
 from mirror_graph.prompts import TEMPLATES, escape_brackets, fenced, quoted, render, strip_leading_tags
 from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
