@@ -166,7 +166,7 @@ def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script(mirror: Mirror) 
     assert [f"mind after turn {turn}," in ended.out for turn in range(1, 7)] == [True] * 6
     assert "scripted:demo: 6 turns, 30 calls" in ended.out
     assert "“paella” can contain shellfish" in ended.out
-    assert ended.out.count(f"added by the guard: “paella” touches entry {SHELLFISH}") == 1
+    assert ended.out.count(f"added by the guard: “paella” touches constraint {SHELLFISH}") == 1
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint", "synthesis_only", "monologue_only", "off"])

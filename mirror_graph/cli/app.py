@@ -100,7 +100,8 @@ def mind(
     show_failures(found)
     console.print(usage_table(found))
     if found.guarded:
-        console.print(f"The guard added to {found.guarded:,} repl{'ies' if found.guarded > 1 else 'y'}.", style="cyan")
+        replies = "1 reply" if found.guarded == 1 else f"{found.guarded:,} replies"
+        console.print(f"The guard added a note to {replies}.", style="cyan")
 
 
 @app.command()

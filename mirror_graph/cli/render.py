@@ -219,15 +219,15 @@ def show_failures(mind: "Mind") -> None:
 
 
 def show_guarded(guarded: "Iterable[Guarded]") -> None:
-    """Print below a reply what in it the guard wrote, and because of what."""
+    """Print below a reply which parts the guard added, and for which constraint."""
     for added in guarded:
         words = " and ".join(f"“{words}”" for words in added["words"]) or "the request"
-        line = f"^ the {added['place']} was added by the guard: {words} touches entry {added['constraint']}"
+        line = f"^ the {added['place']} was added by the guard: {words} touches constraint {added['constraint']}"
         console.print(Padding(Text(line, style="cyan"), (0, 0, 0, LABEL)))
 
 
 def guard_table(figures: "Mapping[str, Any]") -> Table:
-    """Tabulate how often the guard speaks."""
+    """Return a table of how often the guard adds a note."""
     table = Table("replies that people", box=None, header_style="dim", padding=(0, 2))
     for column in ("n", "notes", "share"):
         table.add_column(column, justify="right")
