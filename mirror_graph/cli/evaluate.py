@@ -1,4 +1,4 @@
-"""`mirror eval`: how good MIRROR's rules are, on data of your own."""
+"""`mirror eval`: evaluate MIRROR's rules on your own data."""
 
 import json
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="eval", help="Measure how good the rules are, on data of your own.", no_args_is_help=True)
+app = typer.Typer(name="eval", help="Evaluate MIRROR's rules on your own data.", no_args_is_help=True)
 
 
 @app.callback()
 def choose() -> None:
-    """Take a command even while there is only one."""
+    """Make `mirror eval` take a subcommand although it has only one."""
 
 
 @app.command()
 def guard(
-    ratings: Annotated[Path, typer.Option(help="Rated replies, as CSV.", exists=True, dir_okay=False)],
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.", dir_okay=False)] = None,
+    ratings: Annotated[Path, typer.Option(help="A CSV file of rated replies.", exists=True, dir_okay=False)],
+    as_json: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.", dir_okay=False)] = None,
 ) -> None:
-    """Count the guard's notes on replies that people rated, and on unrelated ones. No model is called."""
+    """Count how often the guard adds a note, on replies that people rated and on unrelated ones. No model is called."""
     from mirror_graph.cli.render import console, guard_table
     from mirror_graph.evals.guard import measure
 
