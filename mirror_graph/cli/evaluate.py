@@ -17,7 +17,9 @@ def choose() -> None:
 @app.command()
 def guard(
     ratings: Annotated[Path, typer.Option(help="A CSV file of rated replies.", exists=True, dir_okay=False)],
-    as_json: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.", dir_okay=False)] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures to this file.", dir_okay=False)
+    ] = None,
 ) -> None:
     """Count how often the guard adds a note, on replies that people rated and on unrelated ones. No model is called."""
     from mirror_graph.cli.render import console, guard_table
