@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -356,7 +357,9 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
         AIMessageChunk(content="Sure, "),
         AIMessageChunk(content="have the "),
         AIMessageChunk(content="satay!"),
-        AIMessageChunk(content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
+        AIMessageChunk(
+            content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"
+        ),
     ]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
@@ -372,7 +375,7 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
 
 def test_content_in_blocks_gets_the_note_as_a_block() -> None:
     block = {"type": "text", "text": "Have the satay!", "index": 0}
-    model = guarded(PiecesModel(pieces=[AIMessageChunk([block])]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content=[block])]), scan(PEANUTS))
 
     reply = model.invoke([HumanMessage("Shall I order the satay?")])
 
@@ -395,7 +398,13 @@ async def test_all_four_ways_to_call_give_the_same_reply() -> None:
     assert "Please note" in texts.pop()
 
 
-CALL = {"name": "order", "args": '{"dish": "satay"}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
+CALL: ToolCallChunk = {
+    "name": "order",
+    "args": '{"dish": "satay"}',
+    "id": "call_1",
+    "index": 0,
+    "type": "tool_call_chunk",
+}
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
@@ -408,8 +417,12 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
 
 
 def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
-    named = PiecesModel(pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
-    silent = PiecesModel(pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
+    named = PiecesModel(
+        pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
+    silent = PiecesModel(
+        pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
 
     assert "Please note" in guarded(named, scan(PEANUTS)).invoke("Order the satay").text
     assert guarded(silent, scan(PEANUTS)).invoke("Order the satay").text == "One moment."

@@ -92,10 +92,10 @@ def edit(
 ) -> None:
     """Change a constraint. Later conversations do not override the change."""
     from mirror_graph.cli.database import with_user
-    from mirror_graph.host.user import Changes
+    from mirror_graph.host import ConstraintChanges
 
     given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
-    changes: Changes = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
+    changes: ConstraintChanges = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
     if not changes:
         raise typer.BadParameter(
             "nothing to change: expected one or more of --about, --kind, --severity, --subject and --status"
@@ -134,8 +134,8 @@ def forget(
 ) -> None:
     """Erase one constraint in every conversation, or all of a user's constraints."""
     from mirror_graph.cli.database import with_user
+    from mirror_graph.errors import UnknownConstraintError
     from mirror_graph.host import User
-    from mirror_graph.host.user import UnknownConstraintError
 
     stored = {known["id"]: known for known in with_user(user_id, database, User.constraints)}
     if constraint is None:
