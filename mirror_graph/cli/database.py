@@ -52,7 +52,9 @@ def _with_thread(
     thread: str, database: str | None, user: str | None, use: Callable[[Conversation], Awaitable[_Result]]
 ) -> _Result:
     place = _place(database)
-    unknown = UnknownThreadError(f"no thread {thread!r}{f' of user {user!r}' if user else ''} in {place}")
+    unknown = UnknownThreadError(
+        f"no thread {thread!r}{f' of user {user!r}' if user else ''} in {place}: check the name, --user and --database"
+    )
 
     async def found(mirror: Mirror) -> _Result:
         conversation = mirror.conversation(thread, user_id=user)

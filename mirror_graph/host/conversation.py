@@ -152,7 +152,7 @@ class Conversation:
                 self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
+            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
@@ -258,21 +258,21 @@ def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessag
 def _accepted(text: object, window: int) -> str:
     """Return the cleaned text of a message that fits the window with room for the reply."""
     if not isinstance(text, str):
-        raise MessageRefusedError(f"the message is a {type(text).__name__}: expected a text", tokens=0, limit=0)
+        raise MessageRefusedError(f"the message is of type {type(text).__name__}: expected a string", tokens=0, limit=0)
     if not is_unicode(text):
         raise MessageRefusedError(
-            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
+            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
             tokens=0,
             limit=0,
         )
     words = sanitize(text)
     if not words.strip():
-        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=window // 2)
     tokens = count_tokens(words)
     if tokens > window // 2:
         raise MessageRefusedError(
-            f"the message has {tokens:,} tokens, at most {window // 2:,} fit half of the window: "
-            "shorten it or raise window_tokens",
+            f"the message has {tokens:,} tokens: expected at most {window // 2:,}, half of the window. "
+            "Shorten it or raise window_tokens",
             tokens=tokens,
             limit=window // 2,
         )

@@ -72,7 +72,7 @@ class Mirror:
         anything else.
         """
         if not isinstance(thread, str):
-            raise ConfigurationError(f"a conversation is named {thread!r}: expected a text")
+            raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")
         owner = user_id if user_id is not None else self._context.user_id
         context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))

@@ -80,7 +80,7 @@ class ReplyStream:
     def reply(self) -> Reply:
         """The whole reply. Raises `RuntimeError` before the last piece."""
         if self._reply is None:
-            raise RuntimeError("the reply is not through yet: iterate over its pieces first")
+            raise RuntimeError("the reply is not complete: iterate over all of its pieces first")
         return self._reply
 
     async def _texts(self) -> AsyncIterator[str]:

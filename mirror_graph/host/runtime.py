@@ -80,7 +80,7 @@ class HostRuntime:
         try:
             await self.storage.prune(thread_id)
         except Exception:
-            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
+            log.exception("could not prune thread %s; its next turn tries again", thread_id)
 
 
 def _start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> "asyncio.Task[None]":

@@ -96,8 +96,8 @@ def _openai_model(
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
-            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
-            "any value does, such as OPENAI_API_KEY=none"
+            f"openai:{model} needs OPENAI_API_KEY; if the endpoint in OPENAI_BASE_URL needs no key, "
+            "set any value, such as OPENAI_API_KEY=none"
         )
     from openai import Timeout
     from pydantic import SecretStr

@@ -57,7 +57,7 @@ def mind_thread(thread_id: str) -> str:
     try:
         return str(uuid5(UUID(thread_id), "mind"))
     except ValueError as error:
-        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error
+        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass a UUID, or use `open_mirror`") from error
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:
@@ -69,7 +69,7 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
     """
     if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
         raise StorageError(
-            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+            f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
     stored = migrate_mind(values)
     mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}

@@ -48,7 +48,7 @@ class StoreScheduler:
         store: BaseStore | None = get_store()
         if store is None:
             raise ConfigurationError(
-                "nowhere to keep a mind: compile the talker with a store, give `build_talker` a lane, "
+                "there is no store for the mind: compile the talker with a store, pass a scheduler to `build_talker`, "
                 "or use `build_mirror` or `open_mirror`"
             )
         if store not in self._lanes:

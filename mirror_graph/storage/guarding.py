@@ -95,7 +95,7 @@ class GuardedStore(BaseStore):
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do what is asked in one step."""
-        with self._guard("the facts about users cannot be read or written"):
+        with self._guard("the users' constraints cannot be read or written"):
             return await asyncio.shield(asyncio.ensure_future(self._store.abatch(list(ops))))
 
 

@@ -54,6 +54,6 @@ class RenewalThread:
                         is_failing = False
             except Exception as error:
                 if not is_failing:
-                    log.warning("the leases of this host could not be renewed, trying again: %s", error)
+                    log.warning("could not renew the leases of this host, trying again: %s", error)
                 is_failing = True
                 self._stopping.wait(RETRY_SECONDS)
