@@ -5,8 +5,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mirror_graph.ledger.assertion import (
-    LONGEST_ABOUT,
-    LONGEST_WHOSE,
+    ABOUT_LIMIT,
+    SUBJECT_LIMIT,
     believed_severity,
     is_asserted,
     is_in,
@@ -110,11 +110,11 @@ def _verified(told: Claim, heard: list[UserMessage], at: float) -> SafetyConstra
     if (
         source is None
         or not is_asserted(told.quote, source["quote"])
-        or not is_in(told.about, told.quote, LONGEST_ABOUT)
+        or not is_in(told.about, told.quote, ABOUT_LIMIT)
     ):
         return None
     of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
-    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], LONGEST_WHOSE)):
+    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], SUBJECT_LIMIT)):
         return None
     whose, about = "user" if of_the_user else told.whose.strip(), told.about.strip()
     return {

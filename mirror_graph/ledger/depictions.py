@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mirror_graph.relevance.spelling import split
+from mirror_graph.ledger.words import split
 
 TEXT_LIMIT = 8_000
 """Characters of a text that are read."""
@@ -132,7 +132,7 @@ def is_by_sight(sensitivities: Iterable[str]) -> bool:
 @cache
 def load_depictions() -> _Depictions:
     """Read the vocabulary once per process."""
-    fields = tomllib.loads(files("mirror_graph.relevance").joinpath("depictions.toml").read_text("utf-8"))
+    fields = tomllib.loads(files("mirror_graph.ledger").joinpath("depictions.toml").read_text("utf-8"))
     exact: defaultdict[str, list[_Phrase]] = defaultdict(list)
     beginnings: defaultdict[str, list[_Phrase]] = defaultdict(list)
     sequences: defaultdict[str, list[_Sequence]] = defaultdict(list)
