@@ -107,11 +107,7 @@ def verify_notes(
 def _verified(told: Claim, heard: list[UserMessage], at: float) -> SafetyConstraint | None:
     """Return the entry for `told` where its sentence is the user's, states it, and names what it is about."""
     source = find_source(told.quote, heard, at)
-    if (
-        source is None
-        or not is_asserted(told.quote, source["quote"])
-        or not is_in(told.about, told.quote, ABOUT_LIMIT)
-    ):
+    if source is None or not is_asserted(told.quote, source["quote"]) or not is_in(told.about, told.quote, ABOUT_LIMIT):
         return None
     of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
     if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], SUBJECT_LIMIT)):
