@@ -3,7 +3,7 @@
 from langgraph.runtime import Runtime
 
 from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.ledger.relevance import is_related
+from mirror_graph.relevance.match import is_related
 from mirror_graph.nodes.anticipate import ANTICIPATION, anticipate
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.think import pending_state

@@ -26,9 +26,9 @@ from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
 from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.ledger.relations import relations
-from mirror_graph.ledger.relations.spelling import split, stem
-from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
+from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.spelling import split, stem
+from mirror_graph.relevance.match import ENOUGH, evidence, touched
 from mirror_graph.models import register_script
 from mirror_graph.nodes import looking
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
@@ -293,7 +293,7 @@ def test_every_relation_leads_somewhere_and_is_told_once() -> None:
     for concept in known.concepts.values():
         assert concept.brings | concept.minds | concept.also <= known.concepts.keys()
     fields = [
-        file.read_text("utf-8") for file in files("mirror_graph.ledger.relations").iterdir() if ".toml" in str(file)
+        file.read_text("utf-8") for file in files("mirror_graph.relevance.relations").iterdir() if ".toml" in str(file)
     ]
     assert sum(len(re.findall(r"^\[", field, re.MULTILINE)) for field in fields) == len(known.concepts)
 
