@@ -15,11 +15,11 @@ from mirror_graph.benchmarks.curate.conversations import Control, write
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.relevance.levels import relevant
-from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.nodes.anticipate import anticipate
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import resembling
+from mirror_graph.relevance.levels import relevant
+from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.usage import NONE
 from mirror_graph.state.values import Kind, SafetyConstraint, Tokens

@@ -10,9 +10,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel
 
 from mirror_graph.errors import CallError
-from mirror_graph.relevance.levels import relevant
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.prompts import quoted, render
+from mirror_graph.relevance.levels import relevant
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import NONE

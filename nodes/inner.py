@@ -58,10 +58,10 @@ def _sections(
     for entry in entries:
         if entry["id"] in touched:
             by_template["inner_touched"].append(entry)
-        elif entry["id"] in told:
-            by_template["inner_told"].append(entry)
         elif entry["id"] in introduced:
             by_template["inner_introduced"].append(entry)
+        elif entry["id"] in told:
+            by_template["inner_told"].append(entry)
         elif entry["id"] in unknown:
             by_template["inner_ledger"].append(entry)
         elif entry["id"] in in_domain:
@@ -73,10 +73,17 @@ def _sections(
         if not listed:
             continue
         if template in ("inner_ledger", "inner_told", "inner_touched"):
-            sections.append(render(template, entries=_listed(listed), directive=directive))
+            section = render(template, entries=_listed(listed), directive=directive)
+            sections.append(_with_owners(section, listed))
         else:
             sections.append(render(template, entries=_listed(listed)))
     return sections
+
+
+def _with_owners(section: str, entries: list[SafetyConstraint]) -> str:
+    """Add whose the dangers are that are not the user's: the directive calls each of them "your"."""
+    persons = dict.fromkeys(quoted(entry["whose"]) for entry in entries if entry["whose"] != "user")
+    return f"{section}\n{render('inner_theirs', persons=', '.join(persons))}" if persons else section
 
 
 def _listed(entries: list[SafetyConstraint]) -> str:

@@ -26,8 +26,9 @@ class Seen(NamedTuple):
     """How relevant the constraints are, by id, with the tokens of a check, and failures by component.
 
     `touched` is None if the talker decides about all of them. `told` are mentioned in this message and not matched:
-    the message may hold a plan or a question about them, so the talker decides. `introduced` are mentioned in a message
-    that asks for nothing. `in_domain` bound what the talker may recommend. About `unknown` the relations cannot tell.
+    the message may hold a plan or a question about them, so the talker decides. `introduced` are those of them that
+    stand in a message that asks for nothing. `in_domain` bound what the talker may recommend. About `unknown` the
+    relations cannot tell.
     """
 
     touched: frozenset[str] | None
@@ -78,14 +79,12 @@ def asked(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -
     return "\n".join(words)
 
 
-def _seen(
-    entries: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]
-) -> Seen:
+def _seen(entries: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]) -> Seen:
     mentioned = frozenset(mentioned_in(entries, words)) - touched
     asks = asked_part(words).is_something
     return Seen(
         touched,
-        told=mentioned if asks else NOBODY,
+        told=mentioned,
         introduced=NOBODY if asks else mentioned,
         in_domain=_at(found, "in_domain") - touched - mentioned,
         unknown=_at(found, "unknown") - touched - mentioned,

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
-from mirror_graph.relevance.match import ENOUGH, Reading, Triggers, triggers_of, weigh
+from mirror_graph.relevance.match import ENOUGH, weigh
+from mirror_graph.relevance.reading import Reading, wanted_part
 from mirror_graph.relevance.relations import Concept, relations
 from mirror_graph.relevance.spelling import is_unspaced, split, stem
+from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
 
 OWN_WORDS = "own words"
@@ -31,7 +33,7 @@ def explained(constraint: SafetyConstraint, text: str) -> Touch:
     """Return the words and relations by which `text` may touch the constraint. There may be none."""
     triggers = triggers_of(constraint)
     known = relations()
-    spoken = known.without_idioms(split(text))
+    spoken = known.without_idioms(split(wanted_part(text)))
     found: dict[str, tuple[str, bool]] = {}
     for phrase, names in known.found(spoken):
         for name in sorted(names):

@@ -5,9 +5,11 @@ from typing import Literal
 
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.exposure import can_touch
-from mirror_graph.relevance.match import ENOUGH, Reading, Triggers, owns_words, read, triggers_of, weigh
+from mirror_graph.relevance.match import ENOUGH, owns_words, weigh
 from mirror_graph.relevance.mentions import without_mentions
+from mirror_graph.relevance.reading import Reading, read
 from mirror_graph.relevance.subject import Concern, concern_of_person, is_for_another_only
+from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import Kind, SafetyConstraint
 
 Level = Literal["touched", "in_domain", "unknown", "unrelated"]
@@ -56,9 +58,7 @@ def relevant(constraints: Sequence[SafetyConstraint], text: str) -> list[str]:
     return [constraint["id"] for constraint in constraints if found[constraint["id"]] == "touched"]
 
 
-def _level(
-    constraint: SafetyConstraint, reading: Reading, writing: Reading | None, concern: Concern
-) -> Level:
+def _level(constraint: SafetyConstraint, reading: Reading, writing: Reading | None, concern: Concern) -> Level:
     if concern == "no":
         return "unrelated"
     triggers = triggers_of(constraint)
@@ -80,7 +80,7 @@ def own_fields(kind: Kind, triggers: Triggers) -> frozenset[str]:
 
 
 def _is_reached_by(constraint: SafetyConstraint, triggers: Triggers, writing: Reading) -> bool:
-    by_sight = can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.sight)
+    by_sight = can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.by_sight)
     return by_sight and weigh(constraint, writing) >= ENOUGH
 
 
@@ -91,5 +91,4 @@ def _cannot_tell(constraint: SafetyConstraint, triggers: Triggers, reading: Read
     if triggers.is_known or triggers.phrases:
         return False
     # Of what is not known at least this is: an unknown allergy is not met in a film.
-    fields = OWN_FIELDS[constraint["kind"]]
-    return not reading.fields or not fields or bool(fields & reading.fields)
+    return reading.fields != {"media"} or can_touch(constraint["kind"], "shown")

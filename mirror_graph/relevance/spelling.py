@@ -9,7 +9,8 @@ from mirror_graph.ledger.folding import caseless
 # Chinese characters, kana and hangul, Thai, Lao, Burmese and Khmer: words of these stand without spaces between them,
 # or with endings that are written on to them.
 _UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
 _PLAIN_WORD = re.compile("[a-z0-9]+")

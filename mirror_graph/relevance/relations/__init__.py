@@ -4,8 +4,8 @@ A concept has `words` that speak of it, in several languages: phrases between co
 a word for any beginning. Phrases in scripts without spaces are found anywhere in a run of characters.
 
 A request that speaks of a concept also speaks of what it `brings`, and may speak of what stands under `may` (a curry
-may have nuts in it). A constraint that names a concept also `minds` others, each of them enough, and minds a little what
-stands under `also`, of which it takes two.
+may have nuts in it). A constraint that names a concept also `minds` others, each of them enough, and minds a little
+what stands under `also`, of which it takes two.
 
 A file says by which `kinds` of constraints its concepts can be named; with `met = false`, that no request speaks of
 them; with `shown = true`, that a request which speaks of them asks to watch or read; with `sight = true`, that seeing
