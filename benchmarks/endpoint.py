@@ -47,12 +47,15 @@ class Answer:
     `delay` passes from the call to the first byte, `pause` after each word of a stream. `cut_after` drops the
     connection: a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream
     with `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is
-    estimated if it is None.
+    estimated if it is None. `reasoning` comes before the text in a field of its own, as DeepSeek, vLLM and others send
+    it. With `letters`, a stream comes in pieces of so many characters, whatever words they split.
     """
 
     text: str = ""
     _: KW_ONLY
     plain: bool = False
+    reasoning: str = ""
+    letters: int | None = None
     refusal: str | None = None
     finish_reason: str | None = "stop"
     usage: Usage | tuple[int, int, int] | None = None
@@ -62,6 +65,7 @@ class Answer:
     status: int = 200
     error: str | None = None
     error_code: str | None = None
+    error_param: str | None = None
     retry_after: float | None = None
 
 
@@ -108,7 +112,8 @@ class Endpoint:
 
     `answer` is asked about every call and may be replaced at any time. It runs in the serving thread, so it must not
     block; if it raises, the call gets an error which clients do not retry, and the block ends with what was raised.
-    A call for a feature that is not in `supports` is refused as providers refuse it.
+    A call for a feature that is not in `supports` is refused as providers refuse it, and so is one with a parameter in
+    `refuses`, as OpenAI's reasoning models refuse `temperature` and `max_tokens`.
     """
 
     url: str
@@ -119,6 +124,7 @@ class Endpoint:
         *,
         port: int = 0,
         supports: frozenset[Feature] = EVERY_FEATURE,
+        refuses: frozenset[str] = frozenset(),
     ) -> None:
         self.answer = answer
         self.calls: list[Call] = []
@@ -126,6 +132,7 @@ class Endpoint:
         self.most_in_flight = 0
         self._port = port
         self._supports = supports
+        self.refuses = refuses
         self._cache = PrefixCache()
         self._failure: BaseException | None = None
 
@@ -157,7 +164,7 @@ class Endpoint:
         except ClientDisconnect:  # left in the middle of its request, so no one reads the reply
             return Response()
         self.calls.append(call)
-        answer = _refuse(call, self._supports) or self._ask(call)
+        answer = _refuse(call, self._supports, self.refuses) or self._ask(call)
         if answer.status != 200:
             pieces = [_write_error(answer)]
         elif call.stream:
@@ -297,7 +304,12 @@ class _Server(uvicorn.Server):
                 connection.transport.close()
 
 
-def _refuse(call: Call, supports: frozenset[Feature]) -> Answer | None:
+def _refuse(call: Call, supports: frozenset[Feature], refuses: frozenset[str]) -> Answer | None:
+    for name in sorted(refuses & call.body.keys()):
+        if name == "stream" and not call.stream:
+            continue
+        problem = f"Unsupported parameter: '{name}' is not supported with this model."
+        return Answer(status=400, error=problem, error_code="unsupported_parameter", error_param=name)
     kind = (call.body.get("response_format") or {"type": "text"})["type"]
     if kind != "text" and kind not in supports:
         problem = f"Invalid parameter: 'response_format' of type '{kind}' is not supported with this model."
@@ -311,11 +323,13 @@ def _refuse(call: Call, supports: frozenset[Feature]) -> Answer | None:
 def _write_error(answer: Answer) -> bytes:
     kind = "server_error" if answer.status >= 500 else "invalid_request_error"
     message = answer.error or f"The endpoint was told to answer {answer.status}."
-    return _dump({"error": {"message": message, "type": kind, "param": None, "code": answer.error_code}})
+    return _dump({"error": {"message": message, "type": kind, "param": answer.error_param, "code": answer.error_code}})
 
 
 def _write_completion(call: Call, answer: Answer, usage: Usage) -> bytes:
     message = _open_message(call, answer, _said(answer))
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
     return _dump({**_head(call, "chat.completion"), "choices": [choice], "usage": _write_usage(usage)})
 
@@ -328,8 +342,9 @@ def _write_stream(call: Call, answer: Answer, usage: Usage) -> list[bytes]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return _write_event({**head, "choices": [choice]})
 
-    words = re.findall(r"\S+\s*|\s+", _said(answer))
-    pieces = [write_chunk(_extend_message(call, answer, word)) for word in words] or [b""]
+    reasons = [write_chunk({"reasoning_content": word}) for word in _split(answer, answer.reasoning)]
+    words = [write_chunk(_extend_message(call, answer, word)) for word in _split(answer, _said(answer))]
+    pieces = [*reasons, *words] or [b""]
     pieces[0] = write_chunk(_open_message(call, answer, "")) + pieces[0]
     if answer.finish_reason is None:
         return [*pieces, b""]
@@ -337,6 +352,12 @@ def _write_stream(call: Call, answer: Answer, usage: Usage) -> list[bytes]:
     if wants_usage:
         end += _write_event({**head, "choices": [], "usage": _write_usage(usage)})
     return [*pieces, end + b"data: [DONE]\n\n"]
+
+
+def _split(answer: Answer, text: str) -> list[str]:
+    if answer.letters is not None:
+        return [text[start : start + answer.letters] for start in range(0, len(text), answer.letters)]
+    return re.findall(r"\S+\s*|\s+", text)
 
 
 def _head(call: Call, kind: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The fan-out that `mirror` and `thinker` share: thinkers side by side, then the synthesis."""
 
-from functools import partial
 from typing import Any
 
 from langgraph.graph import StateGraph
@@ -39,9 +38,11 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
     builder.add_node(
         SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=told, metadata={"component": SYNTHESIS}
     )
-    builder.add_conditional_edges(
-        start, partial(choose_thinkers, nobody=end), [*ALL_THINKERS, OWN, JOINT, ANTICIPATION, SYNTHESIS, end]
-    )
+
+    async def choose(state: PassState, runtime: Runtime[MirrorContext]) -> list[str | Send]:
+        return await choose_thinkers(state, runtime, nobody=end)
+
+    builder.add_conditional_edges(start, choose, [*ALL_THINKERS, OWN, JOINT, ANTICIPATION, SYNTHESIS, end])
     builder.add_edge(SYNTHESIS, end)
 
 

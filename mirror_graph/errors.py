@@ -10,7 +10,12 @@ class ConfigurationError(MirrorError, ValueError):
 
 
 class MessageRefusedError(MirrorError):
-    """A message was not taken: it is empty or does not fit the window. Nothing was stored."""
+    """A message was not taken: it is no text, is empty, or does not fit.
+
+    A host has stored nothing of it; a graph forgets it with the next message.
+
+    `tokens` is its size and `limit` the largest one; both are 0 where its size is not what is wrong.
+    """
 
     def __init__(self, problem: str, *, tokens: int, limit: int) -> None:
         super().__init__(problem)
@@ -33,6 +38,10 @@ class CallError(MirrorError):
         self.problem = problem
         self.transient = transient
         self.cause = cause
+
+
+class RefusalError(CallError):
+    """The model refused to answer, or its provider's filter held the answer back: asking again changes nothing."""
 
 
 class ReplyError(CallError):

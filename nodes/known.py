@@ -12,6 +12,7 @@ from mirror_graph.nodes.asking import choices
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
 from mirror_graph.state.branch import read_turn
 from mirror_graph.state.constraints import active
+from mirror_graph.state.context import check_user_id
 from mirror_graph.state.window import messages_after, unanswered
 
 
@@ -72,5 +73,6 @@ def whose(runtime: Runtime[MirrorContext]) -> str | None:
     """Return whose run it is: the signed-in user on a server, whatever the context says; else the context's."""
     server = runtime.server_info
     if server is not None and server.user is not None:
-        return str(server.user.identity)
+        check_user_id(server.user.identity)
+        return server.user.identity
     return choices(runtime).user_id

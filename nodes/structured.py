@@ -7,14 +7,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, ValidationError
 
-from mirror_graph.errors import CallError
-from mirror_graph.models import finish_reason
-from mirror_graph.nodes.asking import bounded, inner_model, private_config
+from mirror_graph.errors import CallError, MirrorError
+from mirror_graph.models import closes_reasoning, ending, spoken, without_reasoning
+from mirror_graph.nodes.asking import bounded, check_refusal, inner_model, needs_room, private_config
+from mirror_graph.nodes.json_in_text import last_object
 from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.tokens import whole_sentences
 from mirror_graph.state.usage import NONE, plus, used
 
 METHODS = ("json_schema", "function_calling", "json_mode", "text")
@@ -28,6 +30,8 @@ _works: dict[int, tuple[BaseChatModel, str]] = {}
 A method counts as refused where a later one was then answered: an endpoint also refuses what is too long, by any
 method. Unreadable answers do not count.
 """
+
+_BEGINS_JSON = re.compile(r"\{\s*[\"}]")
 
 
 class Typed(NamedTuple, Generic[_Schema]):
@@ -51,15 +55,15 @@ async def ask_structured(
     `plain` makes a value of an answer that is no JSON at all, where one can be made.
 
     Raises `CallError` where no method gives a readable answer, and at once for what another method would not
-    change: an answer cut at `max_tokens`, a refused key, a lost connection, a time-out.
+    change: an answer cut at `max_tokens`, a refused key, a lost connection, a time-out; `RefusalError` for a refusal.
     """
     model = inner_model(component, context, max_tokens)
     config = private_config(component, turn)
     tokens = NONE
     problem = CallError(component, "no answer that can be read")
-    floor = METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
-    refused = floor
-    for place, method in enumerate(METHODS[floor:], floor):
+    first_method = METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
+    first_supported = first_method
+    for place, method in enumerate(METHODS[first_method:], first_method):
         try:
             message = await bounded(component, _call(model, prompt, schema, method, config), context)
         except CallError as error:
@@ -67,35 +71,55 @@ async def ask_structured(
                 raise
             problem = error
             if getattr(error.cause, "status_code", None) is not None:
-                refused = place + 1
+                first_supported = place + 1
             continue
-        if refused > floor:
-            _works[id(model)] = model, METHODS[refused]
+        if first_supported > first_method:
+            _works[id(model)] = model, METHODS[first_supported]
         tokens = plus(tokens, used(message))
-        value = read(message, schema)
-        if value is None and plain is not None and message.text.strip() and "{" not in message.text:
-            value = plain(message.text.strip())
+        check_refusal(component, message)
+        if needs_room(component, context, max_tokens, model, message):
+            answer = await ask_structured(component, prompt, schema, context, turn, max_tokens, plain)
+            return Typed(answer.value, plus(tokens, answer.tokens))
+        value = read(message, schema) or _plainly(message, plain)
         if value is not None:
             return Typed(value, tokens)
-        if finish_reason(message) == "length":
+        if ending(message) == "length":
             raise CallError(component, "an answer that was cut at its bound")
     raise problem
 
 
 def read(message: AIMessage, schema: type[_Schema]) -> _Schema | None:
-    """Read a `schema` from a message's tool call or text, or None: a refusal and broken JSON are no answer."""
+    """Read a `schema` from a message's tool call or text, or None: a refusal and broken JSON are no answer.
+
+    Of several objects in the text the last that fits counts. An object in the model's reasoning is a draft; but where
+    the reasoning never closes and the answer was not cut, the model has put its answer there.
+    """
     for call in message.tool_calls:
         value = _validated(call["args"], schema)
         if value is not None:
             return value
-    found = re.search(r"\{.*\}", message.text, re.DOTALL)
-    return _validated(found.group(), schema) if found else None
+    texts = [without_reasoning(message.text)]
+    if ending(message) != "length" and not closes_reasoning(message.text):
+        texts.append(message.text)
+    for text in texts:
+        value = last_object(text, lambda found: _validated(found, schema))
+        if value is not None:
+            return value
+    return None
 
 
-def _validated(given: dict[str, Any] | str, schema: type[_Schema]) -> _Schema | None:
+def _plainly(message: AIMessage, plain: Callable[[str], _Schema] | None) -> _Schema | None:
+    """Make a value of an answer that does not try to be JSON."""
+    text = without_reasoning(message.text).strip()
+    if plain is None or not text or _BEGINS_JSON.search(text):
+        return None
+    return plain(whole_sentences(text) if ending(message) == "length" else text)
+
+
+def _validated(given: dict[str, Any], schema: type[_Schema]) -> _Schema | None:
     try:
-        return schema.model_validate_json(given) if isinstance(given, str) else schema.model_validate(given)
-    except ValidationError:
+        return schema.model_validate(spoken(given))
+    except (ValidationError, RecursionError):
         return None
 
 
@@ -105,11 +129,14 @@ async def _call(
     if method == "text":
         return await model.ainvoke(prompt, config)
     # The schema as a dictionary: of a class, the OpenAI client raises what it cannot read, and the words are lost.
-    asking = model.with_structured_output(_described(schema), method=method, include_raw=True)
-    # Its chain has another name than the node: LangGraph streams whatever a run of the node's name returns.
-    answer = await asking.ainvoke(prompt, {**config, "run_name": f"{config['run_name']} by {method}"})
-    raw: AIMessage = answer["raw"]  # type: ignore[index]  # include_raw makes it a dict
-    return raw
+    return await _asking(model.with_structured_output(_described(schema), method=method)).ainvoke(prompt, config)
+
+
+def _asking(structured: Runnable[Any, Any]) -> Runnable[Any, AIMessage]:
+    """Return the model with its way of asking, without the parsers behind it: one call is one run, and `read` reads."""
+    if not isinstance(structured, RunnableSequence):
+        raise NotImplementedError("a structured output that is no model with a parser behind it")
+    return structured.first
 
 
 @lru_cache
@@ -125,4 +152,6 @@ def _is_about_the_method(error: CallError) -> bool:
     status = getattr(error.cause, "status_code", None)
     if status is not None:
         return status in {400, 404, 415, 422, 501}
+    if isinstance(error.cause, MirrorError):
+        return False
     return not error.transient and isinstance(error.cause, ValueError | NotImplementedError | TypeError | KeyError)

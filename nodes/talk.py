@@ -21,9 +21,9 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from mirror_graph.errors import MessageRefusedError, MirrorError, ReplyError
+from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.models import chat_model, is_transient, is_whole
+from mirror_graph.models import REASONED_ABOVE, ending, is_transient, is_whole, visible_model
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.inner import mind_block
@@ -42,6 +42,7 @@ from mirror_graph.state.branch import (
     reply_ids,
 )
 from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.content import check_answerable, is_refused, keep_newest_media
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
 from mirror_graph.state.values import AnsweredTurn
@@ -65,22 +66,18 @@ REPLY_TOKENS = 4_096
 async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
     """Answer the user's words from the window and the mind, streaming from the first token.
 
-    Raises `MessageRefusedError` if nothing waits for a reply, and `ReplyError` if no whole reply came; nothing is then
-    saved but the user's own message.
+    Raises `MessageRefusedError` if there is nothing to answer or a picture is too large, and `ReplyError` if no whole
+    reply came; nothing is then saved but the user's own message.
     """
     context = choices(runtime)
     branch = current_branch(state["messages"], state["branch"])
+    check_answerable([*words_of_others(state["messages"], branch), *unanswered(state["messages"], branch)])
     standing: MirrorState = {**state, "branch": branch}
     thread = on_branch(standing, branch)
     turn = max(state["turns"], state["turn"], last_turn(branch)) + 1
     repeats = _repeats(unanswered(state["messages"], branch))
     repeated = {repeat.id for repeat in repeats}
     messages = [message for message in state["messages"] if message.id not in repeated]
-    waiting = unanswered(messages, branch)
-    if not any(map(_has_content, waiting)) and not words_of_others(messages, branch):
-        limit = context.window_tokens // 2
-        raise MessageRefusedError("no message of the user's waits for a reply: send one", tokens=0, limit=limit)
-
     entries, away = await to_heed(thread, messages, turn, runtime)
     seen = await look(entries, messages, context, turn, branch)
     directive = context.directive or render("directive")
@@ -103,12 +100,11 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     whole = await _stream(prompt, context, turn)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
-
     reply = AIMessage(
         unechoed(whole.text),
         id=whole.id,
         usage_metadata=whole.usage_metadata,
-        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn)},
+        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn, whole)},
     )
     if unthought is not None:
         unthought |= {reply.id}
@@ -129,9 +125,14 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
 
 
-def _mark_of(thread: MirrorState, branch: list[AnsweredTurn], turn: int) -> dict[str, int]:
-    """Return what a reply notes about itself: its turn, the narrative it stood on, and how far the mind is behind."""
-    return {"turn": turn, "narrative_turn": narrative_turn(thread), "lag": lag_of(thread, branch)}
+def _mark_of(thread: MirrorState, branch: list[AnsweredTurn], turn: int, whole: AIMessageChunk) -> dict[str, int | str]:
+    """Return what a reply notes about itself: its turn, its narrative's, how far the mind is behind, how it ended."""
+    return {
+        "turn": turn,
+        "narrative_turn": narrative_turn(thread),
+        "lag": lag_of(thread, branch),
+        "finish_reason": ending(whole),
+    }
 
 
 def _unthought_ids(
@@ -219,8 +220,10 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
     """Stream one reply to its end.
 
     Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
+    A reply that is nothing but reasoning is an empty one.
     """
-    model = chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
+    prompt = keep_newest_media(prompt)
+    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
     pieces: list[AIMessageChunk] = []
     try:
         async with asyncio.timeout(context.talker_timeout) as patience:
@@ -239,23 +242,35 @@ async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) 
         ) from error
     whole = _joined(pieces)
     if not whole.text.strip():
-        raise ReplyError("the model gave an empty reply", transient=True)
+        raise _empty_reply(whole)
     if not is_whole(whole):
         raise ReplyError("the stream ended before the reply did", partial=whole.text)
     return whole
 
 
 def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
-    return add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
+    """Join the pieces of a reply, without those that turned out to be reasoning."""
+    whole = add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
+    marked = [place for place, piece in enumerate(pieces) if REASONED_ABOVE in piece.additional_kwargs]
+    if not marked:
+        return whole
+    reply = add_ai_message_chunks(AIMessageChunk(content=""), *pieces[marked[-1] :])
+    return whole.model_copy(update={"content": reply.content})
+
+
+def _empty_reply(whole: AIMessageChunk) -> ReplyError:
+    """Say why there is no reply. Only a model that ended of itself may do better at once."""
+    end = ending(whole)
+    if end == "content_filter":
+        return ReplyError("the provider's content filter held the reply back")
+    if end == "length":
+        return ReplyError(f"the model used up its {REPLY_TOKENS:,} tokens before the reply began")
+    return ReplyError("the model gave an empty reply", transient=True)
 
 
 def _has_words(message: AnyMessage) -> bool:
     """Say whether a message has something for the talker: neither a tool's result nor a bare call to a tool."""
     return isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and bool(message.content))
-
-
-def _has_content(message: HumanMessage) -> bool:
-    return bool(message.text.strip()) or not isinstance(message.content, str)
 
 
 def _spoken(message: AnyMessage) -> AnyMessage:
@@ -310,6 +325,9 @@ def unfenced(text: str) -> str:
 
 
 def _repeats(waiting: Sequence[HumanMessage]) -> list[RemoveMessage]:
-    """Name the messages that the user said again word for word, after a reply to them failed."""
-    pairs = pairwise(waiting)
-    return [RemoveMessage(id=earlier.id or "") for earlier, again in pairs if earlier.content == again.content]
+    """Name the messages that the user repeated word for word after a reply to them failed, and the refused ones."""
+    return [
+        RemoveMessage(id=earlier.id or "")
+        for earlier, again in pairwise(waiting)
+        if earlier.content == again.content or is_refused(earlier)
+    ]

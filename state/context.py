@@ -4,13 +4,33 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.state.reducers import MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
+from mirror_graph.model_names import split_chat_name, split_embeddings_name
+from mirror_graph.state.reducers import MESSAGE_LIMIT, MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
+from mirror_graph.state.text import is_unicode
+from mirror_graph.state.tokens import count_tokens
 
 Relevance = Literal["talker", "anticipate", "check"]
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
 ALL_THINKERS = ("goals", "reasoning", "memory")
+THINKERS_LIMIT = 8
+THINKER_LIMIT = 1_000
+DIRECTIVE_LIMIT = 2_000
+"""Hard bounds: the number of thinkers, and in tokens the text of one and of the directive."""
+
+OTHER_COMPONENTS = {
+    "talker",
+    "synthesis",
+    "joint",
+    "anticipation",
+    "check",
+    "recall",
+    "schedule",
+    "ledger",
+    "embeddings",
+}
+"""What failures and usage are counted under besides the thinkers."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +40,8 @@ class MirrorContext:
     `thinking`: `parallel` (a call a thinker), `joint` (one call for all of them, as the paper),
     `synthesis_only` (the narrative straight from the exchange), `monologue_only` (thoughts, no narrative)
     or `off`. `thinkers`: names of thinkers that ship with the package, or `"name: what it thinks about"`
-    for one of your own. A model of `None` is the talker's. `instructions` is the host's own system text.
+    for one of your own, 8 at most. A model of `None` is the talker's. `temperature` of `None` is not sent, so that
+    the model uses its own. `instructions` is the host's own system text.
     `talker_timeout` bounds the wait for the next piece of a reply, `thinker_timeout` a whole inner call.
     Once a thread's thinking has taken `thread_tokens`, it stops, and replies go on from the last mind.
 
@@ -29,13 +50,13 @@ class MirrorContext:
     names an embeddings model that the matcher is to use beside it (`openai:NAME` or `PROVIDER:NAME`).
     `directive` replaces what the talker is told to do about an entry that is touched.
 
-    Raises `ConfigurationError` for a value out of its range.
+    Raises `ConfigurationError` for a value of the wrong type or out of its range, and for a name that names no model.
     """
 
     talker_model: str = "openai:gpt-4o-mini"
     thinker_model: str | None = None
     synthesis_model: str | None = None
-    temperature: float = 0.7
+    temperature: float | None = 0.7
     thinking: Thinking = "parallel"
     thinkers: tuple[str, ...] = ALL_THINKERS
     instructions: str = ""
@@ -53,7 +74,7 @@ class MirrorContext:
     user_id: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thinkers", tuple(self.thinkers))  # a server hands over a JSON list
+        self._check_models()
         if self.thinking not in get_args(Thinking):
             raise ConfigurationError(
                 f"unknown thinking {self.thinking!r}: expected one of {', '.join(get_args(Thinking))}"
@@ -69,10 +90,16 @@ class MirrorContext:
         self._check("thinker_timeout", 0.001, 3_600)
         self._check("think_after", 0, 3_600)
         self._check("max_lag", 1, 100)
-        self._check("temperature", 0, 2)
+        if self.temperature is not None:
+            self._check("temperature", 0, 2)
         if self.thread_tokens is not None:
             self._check("thread_tokens", 0, 10**12)
+        _check_text("instructions", self.instructions, MESSAGE_LIMIT)
+        if self.directive is not None:
+            _check_text("directive", self.directive, DIRECTIVE_LIMIT)
         self._check_thinkers()
+        if self.user_id is not None:
+            check_user_id(self.user_id)
 
     @property
     def thinker_names(self) -> tuple[str, ...]:
@@ -90,17 +117,53 @@ class MirrorContext:
             kind = "a whole number" if whole else "a number"
             raise ConfigurationError(f"{field} is {value!r}: expected {kind} from {least:,} to {most:,}")
 
+    def _check_models(self) -> None:
+        split_chat_name(self.talker_model)
+        for name in (self.thinker_model, self.synthesis_model):
+            if name is not None:
+                split_chat_name(name)
+        if self.embeddings != "":
+            split_embeddings_name(self.embeddings)
+
     def _check_thinkers(self) -> None:
+        if not isinstance(self.thinkers, tuple | list):
+            raise ConfigurationError(f"thinkers are {self.thinkers!r}: expected a list of names")
+        for thinker in self.thinkers:
+            _check_text("a thinker", thinker, THINKER_LIMIT)
+        object.__setattr__(self, "thinkers", tuple(self.thinkers))  # a server hands over a JSON list
         names = self.thinker_names
-        if not names or len(set(names)) < len(names):
-            raise ConfigurationError(f"thinkers are {self.thinkers!r}: expected one or more, each name once")
+        if not names or len(set(names)) < len(names) or len(names) > THINKERS_LIMIT:
+            raise ConfigurationError(
+                f"thinkers are {self.thinkers!r}: expected one or more, {THINKERS_LIMIT} at most, each name once"
+            )
         for thinker, name in zip(self.thinkers, names, strict=True):
-            if not name.isidentifier():
-                raise ConfigurationError(
-                    f"unknown thinker {thinker!r}: expected a name, or 'name: what it thinks about'"
-                )
-            if ":" not in thinker and name not in ALL_THINKERS:
-                raise ConfigurationError(
-                    f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, "
-                    f"or '{name}: what it thinks about'"
-                )
+            _check_thinker(thinker, name)
+
+
+def check_user_id(user_id: object) -> None:
+    """Raise `ConfigurationError` for what identifies no user: two users of it would share their facts."""
+    if not isinstance(user_id, str) or not user_id.strip() or not is_unicode(user_id):
+        raise ConfigurationError(
+            f"user_id is {user_id!r}: expected a text that identifies one user, such as 'ana', or None for no user"
+        )
+
+
+def _check_thinker(thinker: str, name: str) -> None:
+    _, colon, about = thinker.partition(":")
+    if not name.isidentifier() or (colon and not about.strip()):
+        raise ConfigurationError(f"unknown thinker {thinker!r}: expected a name, or 'name: what it thinks about'")
+    if name in OTHER_COMPONENTS:
+        raise ConfigurationError(f"a thinker cannot be named {name!r}: a part of MIRROR is; choose another name")
+    if not colon and name not in ALL_THINKERS:
+        raise ConfigurationError(
+            f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, or '{name}: what it thinks about'"
+        )
+
+
+def _check_text(field: str, value: object, limit: int) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{field} is {value!r}: expected a text")
+    if not is_unicode(value):
+        raise ConfigurationError(f"{field} holds half a character (a lone surrogate): expected valid Unicode")
+    if (tokens := count_tokens(value)) > limit:
+        raise ConfigurationError(f"{field} has {tokens:,} tokens: expected at most {limit:,}")

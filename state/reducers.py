@@ -17,11 +17,11 @@ from langchain_core.messages import (
     convert_to_messages,
     message_chunk_to_message,
 )
-from langgraph.errors import InvalidUpdateError
 
 from mirror_graph.state.alignment import align_messages
+from mirror_graph.state.content import block_tokens, blocks_of, bounded_message, refused_message
 from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import CUT, count_tokens, cut, cut_to_sentence
+from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
 from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import (
     AnsweredTurn,
@@ -101,18 +101,19 @@ def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage
 def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Take messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
 
-    What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens. The
-    window's own trimming (which waits until a message has been thought about) is the talker's; here the oldest leave
-    only past 256,000 tokens. Of our earlier replies, what the provider noted about the call goes with the next write:
-    the caller has read it by then. Raises `InvalidUpdateError` for what is no message.
+    What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens; one with
+    media that do not fit, and what is no message, is marked as refused. The window's own trimming (which waits until a
+    message has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
+    replies, what the provider noted about the call goes with the next write: the caller has read it by then.
     """
     try:
         written = convert_to_messages(right if isinstance(right, list) else [right])
-    except Exception as error:
-        raise InvalidUpdateError(f"messages: expected messages, got {type(right).__name__}: {error}") from error
+    except Exception:
+        # LangGraph keeps a pending write that a reducer refuses, and the thread could not be read any more.
+        written = [refused_message(f"the input's messages are no messages but {type(right).__name__}")]
     earlier = [_without_call(message) for message in left]
     whole = [message_chunk_to_message(it) if isinstance(it, BaseMessageChunk) else it for it in written]
-    bounded = [_bounded_message(message) for message in whole]
+    bounded = [bounded_message(message, MESSAGE_LIMIT) for message in whole]
     merged = [_with_id(message) for message in align_messages(earlier, cast("list[AnyMessage]", bounded))]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
 
@@ -148,7 +149,7 @@ def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list
 
 def message_tokens(message: BaseMessage) -> int:
     """Count the tokens of a message's content."""
-    return sum(count_tokens(_text_of(block)) for block in _blocks(message))
+    return sum(map(block_tokens, blocks_of(message)))
 
 
 def passage_tokens(passage: Passage) -> int:
@@ -175,39 +176,6 @@ def _without_call(message: AnyMessage) -> AnyMessage:
     if not isinstance(message, AIMessage) or "mirror" not in noted or (len(noted) == 1 and not message.usage_metadata):
         return message
     return message.model_copy(update={"response_metadata": {"mirror": noted["mirror"]}, "usage_metadata": None})
-
-
-def _bounded_message(message: BaseMessage) -> BaseMessage:
-    if isinstance(message.content, str):
-        return message.model_copy(update={"content": cut(clean(message.content), MESSAGE_LIMIT)})
-    kept: list[str | dict[str, Any]] = []
-    room = MESSAGE_LIMIT
-    for block in _blocks(message):
-        block = _cleaned_block(block, room)
-        if count_tokens(_text_of(block)) > room:
-            block = {"type": "text", "text": CUT.strip()}
-        room = max(0, room - count_tokens(_text_of(block)))
-        kept.append(block)
-    return message.model_copy(update={"content": kept})
-
-
-def _cleaned_block(block: str | dict[str, Any], room: int) -> str | dict[str, Any]:
-    if isinstance(block, str):
-        return cut(clean(block), room)
-    if isinstance(block.get("text"), str):
-        return {**block, "text": cut(clean(block["text"]), room)}
-    return block
-
-
-def _blocks(message: BaseMessage) -> list[str | dict[str, Any]]:
-    return [message.content] if isinstance(message.content, str) else message.content
-
-
-def _text_of(block: str | dict[str, Any]) -> str:
-    if isinstance(block, str):
-        return block
-    text = block.get("text")
-    return text if isinstance(text, str) else str(block)
 
 
 def _join(

@@ -13,3 +13,8 @@ def clean(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text))
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether `text` is whole: no surrogate stands alone in it."""
+    return _SURROGATE.search(text) is None

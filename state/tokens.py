@@ -36,13 +36,18 @@ def cut_to_sentence(text: str, tokens: int) -> str:
     if count_tokens(text) <= tokens:
         return text
     head = _head(text, tokens * BYTES_PER_TOKEN)
-    ends = [match.end() for match in _SENTENCE_END.finditer(head)]
-    if ends:
-        return head[: ends[-1]].rstrip()
+    if _SENTENCE_END.search(head):
+        return whole_sentences(head)
     broken = not (head[-1:].isspace() or text[len(head)].isspace())
     if broken and " " in head.strip():
         head = head.rsplit(maxsplit=1)[0]
     return head.rstrip()
+
+
+def whole_sentences(text: str) -> str:
+    """Return `text` up to the end of its last whole sentence, or all of it if it has none."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]].rstrip() if ends else text
 
 
 def _head(text: str, size: int) -> str:

@@ -6,6 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 
 from mirror_graph.state.alignment import is_outside_conversation
 from mirror_graph.state.branch import reply_ids
+from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import message_tokens, trim
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.values import AnsweredTurn, Exchange
@@ -65,8 +66,8 @@ def exchanges_of(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn])
     for message in messages:
         if is_users(message):
             words.append(named_text(message))
-        elif isinstance(message, AIMessage) and (message.text.strip() or message.id in turns):
-            exchanges.append({"turn": 0, "user": "\n\n".join(words), "reply": message.text})
+        elif isinstance(message, AIMessage) and (readable(message).strip() or message.id in turns):
+            exchanges.append({"turn": 0, "user": "\n\n".join(words), "reply": readable(message)})
             words, open_exchanges = [], open_exchanges + 1
             if message.id in turns:
                 for exchange in exchanges[-open_exchanges:]:
@@ -76,8 +77,9 @@ def exchanges_of(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn])
 
 
 def named_text(message: AnyMessage) -> str:
-    """Return the text of a message, with the speaker's name in front if it has one, as in a group."""
-    return f"{message.name}: {message.text}" if message.name else message.text
+    """Return a message as text, with the speaker's name in front if it has one, as in a group."""
+    text = readable(message)
+    return f"{message.name}: {text}" if message.name else text
 
 
 def news(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> list[Exchange]:

@@ -255,11 +255,11 @@ async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> No
     assert "peanuts" in last
     assert "sesame" not in last
     assert "I think about it." not in last  # the narrative of the abandoned branch
-    assert reply.response_metadata["mirror"] == {"turn": 2, "narrative_turn": 0, "lag": 0}
+    assert _stood_on(reply) == (2, 0, 0)
 
     await _settle(lane, chat.thread_id)
     reply = await chat.send([HumanMessage("And tomorrow?")])
-    assert reply.response_metadata["mirror"] == {"turn": 3, "narrative_turn": 2, "lag": 0}
+    assert _stood_on(reply) == (3, 2, 0)
     assert _dangers_in([chat.script.prompts[-1][-1]]) == {"peanuts"}
 
 
@@ -303,7 +303,7 @@ async def test_a_subgraph_that_keeps_its_state_keeps_its_mind() -> None:
     for turn in range(12):
         fact = " I'm allergic to celery." if turn == 2 else ""
         reply = await chat.send([HumanMessage(f"Message {turn}.{fact}")])
-        assert reply.response_metadata["mirror"] == {"turn": turn + 1, "narrative_turn": turn, "lag": 0}
+        assert _stood_on(reply) == (turn + 1, turn, 0)
     assert sum(map(message_tokens, script.prompts[-1][1:-1])) <= 500
     assert "celery" in script.prompts[-1][-1].text
 
@@ -384,3 +384,20 @@ async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMes
 async def _mind(lane: StoreLane, thread_id: str) -> MindState:
     [inner] = lane._lanes.values()
     return await inner.recall(thread_id)
+
+
+@pytest.mark.parametrize("junk", [5, [5], [{"foo": 1}], {"role": "user"}])
+async def test_an_input_that_is_no_message_is_refused_and_the_thread_goes_on(junk: Any) -> None:
+    chat, _ = _open()
+    await chat.send([HumanMessage("I'm allergic to eggs.")])
+    with pytest.raises(MessageRefusedError, match="expected a list of messages"):
+        await chat.graph.ainvoke({"messages": junk}, chat._config, context=chat.context)
+    await chat.graph.aget_state(chat._config)
+    reply = await chat.send([HumanMessage("Hello.")])
+    assert reply.response_metadata["mirror"]["turn"] == 2
+    assert "eggs" in chat.script.prompts[-1][-1].text
+
+
+def _stood_on(reply: AIMessage) -> tuple[int, int, int]:
+    mark = reply.response_metadata["mirror"]
+    return mark["turn"], mark["narrative_turn"], mark["lag"]

@@ -229,6 +229,11 @@ class Seat(Protocol):
         ...
 
 
+def standing(noted: dict[str, Any]) -> dict[str, int]:
+    """Return what a reply stood on."""
+    return {name: noted[name] for name in ("turn", "narrative_turn", "lag")}
+
+
 class InHost:
     """A conversation of a host."""
 
@@ -263,7 +268,7 @@ class InGraph:
         async with self._turn:
             state = await self._graph.ainvoke({"messages": [("user", text)]}, config, context=self._context)
         self._messages = state["messages"]
-        return cast("dict[str, int]", self._messages[-1].response_metadata["mirror"])
+        return standing(self._messages[-1].response_metadata["mirror"])
 
     async def mind(self) -> MindState:
         return await self._load(self._thread_id)
@@ -285,7 +290,7 @@ class OnServer:
         self._chat = chat
 
     async def say(self, text: str) -> dict[str, int]:
-        return cast("dict[str, int]", (await self._chat.say(text))["response_metadata"]["mirror"])
+        return standing((await self._chat.say(text))["response_metadata"]["mirror"])
 
     async def mind(self) -> MindState:
         with suppress(Exception):  # no pass has begun, so that there is no such thread

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,16 @@ async def test_an_empty_message_is_refused_and_the_next_turn_works(endpoint: End
         assert (await conversation.say("hello")).turn == 1
 
 
+@pytest.mark.parametrize("text", [None, 5, b"hello", ["hello"], "\ud800 half a character"])
+async def test_what_is_no_text_is_refused_and_nothing_is_stored(endpoint: Endpoint, text: Any) -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        with pytest.raises(MessageRefusedError, match=r"expected a text|lone surrogate"):
+            await conversation.say(text)
+        assert await conversation.messages() == []
+        assert (await conversation.say("hello")).turn == 1
+
+
 async def test_a_message_of_a_million_characters_is_refused_and_nothing_is_lost(endpoint: Endpoint) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
@@ -179,7 +190,7 @@ async def test_a_message_of_a_million_characters_is_refused_and_nothing_is_lost(
         assert (await conversation.say("and on")).turn == 2
 
 
-@pytest.mark.parametrize("text", ["\ud800 lone", "bell \x07 and null \x00", "\u202e right to left", "💥" * 2_000])
+@pytest.mark.parametrize("text", ["bell \x07 and null \x00", "\u202e right to left", "💥" * 2_000])
 async def test_odd_characters_are_answered_and_stored(endpoint: Endpoint, database: str | None, text: str) -> None:
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")

@@ -86,6 +86,37 @@ async def test_a_stream_comes_word_by_word(endpoint: Endpoint, text: str) -> Non
     assert "stream_options" not in endpoint.calls[0].body
 
 
+async def test_a_stream_may_come_in_pieces_that_split_words(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda call: Answer("<think>hm</think>", letters=4)
+
+    assert [chunk.text for chunk in await stream(chat(endpoint)) if chunk.text] == ["<thi", "nk>h", "m</t", "hink", ">"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_reasoning_comes_in_a_field_of_its_own(endpoint: Endpoint, streamed: bool) -> None:
+    endpoint.answer = lambda call: Answer("Hello", reasoning="They greet me.")
+    body = {"model": "m", "messages": [], "stream": streamed}
+
+    async with httpx.AsyncClient() as client:
+        text = (await client.post(f"{endpoint.url}/chat/completions", json=body)).text
+
+    messages = [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if "{" in line]
+    parts = [message["choices"][0]["delta" if streamed else "message"] for message in messages]
+    assert "".join(part.get("reasoning_content") or "" for part in parts) == "They greet me."
+    assert "".join(part.get("content") or "" for part in parts) == "Hello"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_parameter_is_refused_as_openai_refuses_it(endpoint: Endpoint, streaming: bool) -> None:
+    endpoint.refuses = frozenset({"temperature"})
+
+    with pytest.raises(openai.BadRequestError, match="Unsupported parameter: 'temperature'") as refused:
+        await chat(endpoint, temperature=0.7, streaming=streaming).ainvoke("Hello")
+
+    assert (refused.value.param, refused.value.code) == ("temperature", "unsupported_parameter")
+    assert (await chat(endpoint, streaming=streaming).ainvoke("Hello")).text == "ok"
+
+
 async def test_a_stream_keeps_the_pace_it_was_told(endpoint: Endpoint) -> None:
     endpoint.answer = lambda call: Answer("one two three", delay=0.1, pause=0.05)
     started = time.monotonic()

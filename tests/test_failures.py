@@ -66,9 +66,12 @@ async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint,
     assert '"third"' in handed_over
 
 
-@pytest.mark.parametrize("empty", ["", "  \n ", Answer("", refusal="I cannot help with that.")])
+@pytest.mark.parametrize(
+    ("empty", "error"),
+    [("", "CallError"), ("  \n ", "CallError"), (Answer("", refusal="I cannot help with that."), "RefusalError")],
+)
 async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
-    endpoint: Endpoint, voices: Voices, empty: Any, quick_retries: None
+    endpoint: Endpoint, voices: Voices, empty: Any, error: str, quick_retries: None
 ) -> None:
     voices.said["memory"] = empty
     async with open_mirror(context=CONTEXT) as mirror:
@@ -77,7 +80,7 @@ async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
         await conversation.settle()
         mind = await conversation.mind()
     assert mind.thoughts.keys() == {"goals", "reasoning"}
-    assert mind.failures["memory"]["error"] == "CallError"
+    assert mind.failures["memory"]["error"] == error
 
 
 async def test_a_slow_thinker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:

@@ -75,7 +75,8 @@ async def test_what_a_provider_notes_of_a_call_is_told_at_once_and_kept_for_the_
         for _ in range(2):
             assert (await conversation.say("hello")).usage["output"] > 0
         first, last = (it for it in await conversation.messages() if isinstance(it, AIMessage))
-    assert first.response_metadata == {"mirror": {"turn": 1, "narrative_turn": 0, "lag": 0}}
+    mirror_notes = {"turn": 1, "narrative_turn": 0, "lag": 0, "finish_reason": "stop"}
+    assert first.response_metadata == {"mirror": mirror_notes}
     assert first.usage_metadata is None
     assert last.usage_metadata is not None
     assert last.response_metadata["finish_reason"] == "stop"

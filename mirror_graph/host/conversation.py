@@ -20,7 +20,7 @@ from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstr
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind
 from mirror_graph.state.constraints import merge_constraints, unread
 from mirror_graph.state.reducers import count_failures, count_usage
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import clean, is_unicode
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
@@ -38,7 +38,7 @@ class Conversation:
     async def say(self, text: str) -> Reply:
         """Say something and return the whole reply.
 
-        Raises `MessageRefusedError` for an empty message or one that does not fit the window, and
+        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, and
         `ReplyError` where the model gave no reply: the message is kept, and saying it again tries again.
         """
         stream = self.stream(text)
@@ -168,8 +168,16 @@ def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
     return current_branch(values.get("messages", []), values.get("branch", []))
 
 
-def _accepted(text: str, window: int) -> str:
+def _accepted(text: object, window: int) -> str:
     """Return the cleaned text of a message that fits the window with room for the reply."""
+    if not isinstance(text, str):
+        raise MessageRefusedError(f"the message is a {type(text).__name__}: expected a text", tokens=0, limit=0)
+    if not is_unicode(text):
+        raise MessageRefusedError(
+            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
+            tokens=0,
+            limit=0,
+        )
     words = clean(text)
     if not words.strip():
         raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)

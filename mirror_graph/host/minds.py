@@ -22,7 +22,7 @@ class StoredMinds:
         builder = build_thinker()
         self._storage = storage
         self._thinker = builder.compile(name="thinker")
-        self._stored = builder.compile(checkpointer=storage.saver)
+        self._stored = builder.compile(checkpointer=storage.saver, name="thinker")
 
     async def load(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread.

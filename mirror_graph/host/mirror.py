@@ -10,10 +10,13 @@ from dataclasses import replace
 from os import PathLike
 from uuid import UUID, uuid5
 
+from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.engine import Engine
+from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.state import MirrorContext
+from mirror_graph.state.context import check_user_id
 from mirror_graph.storage import open_storage
 
 THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
@@ -35,8 +38,9 @@ async def open_mirror(
     have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, passes may
     finish for `drain` seconds and are then cancelled: what they were about is thought about later.
 
-    Raises `ConfigurationError` where the database cannot be opened.
+    Raises `ConfigurationError` for a wrong setting, and where the database cannot be opened.
     """
+    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain)
     async with open_storage(database) as storage:
         engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
         try:
@@ -56,14 +60,22 @@ class Mirror:
     def conversation(self, thread: str, *, user_id: str | None = None) -> Conversation:
         """Return the conversation named `thread`, of `user_id` where one is given.
 
-        A name is any text; the same name of two users is two conversations.
+        A name is any text; the same name of two users is two conversations. Raises `ConfigurationError` for
+        anything else.
         """
+        if not isinstance(thread, str):
+            raise ConfigurationError(f"a conversation is named {thread!r}: expected a text")
         owner = user_id if user_id is not None else self._context.user_id
+        context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
-        return Conversation(self._engine, thread_id, replace(self._context, user_id=owner))
+        return Conversation(self._engine, thread_id, context)
 
     def user(self, user_id: str) -> User:
-        """Return what follows a user into every conversation, to list, edit, export or erase."""
+        """Return what follows a user into every conversation, to list, edit, export or erase.
+
+        Raises `ConfigurationError` for an empty id, and for one that is no text.
+        """
+        check_user_id(user_id)
         return User(self._engine.storage.store, user_id)
 
     async def prune(self) -> int:

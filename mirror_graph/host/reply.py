@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
+from mirror_graph.models import Ending
 from mirror_graph.prompts import may_be_echo, unechoed
 from mirror_graph.state import Tokens
 from mirror_graph.state.usage import used
@@ -16,7 +17,9 @@ class Reply:
     """One reply.
 
     It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
-    `lag` had not been thought about yet. `usage` is what this call took.
+    `lag` had not been thought about yet. `usage` is what this call took. `finish_reason` says why the reply ended:
+    `"stop"`, or `"length"` and `"content_filter"` for one that was cut, `"refusal"` for words that decline to answer,
+    `"unknown"` where the provider does not say.
     """
 
     text: str
@@ -24,12 +27,20 @@ class Reply:
     narrative_turn: int
     lag: int
     usage: Tokens
+    finish_reason: Ending = "unknown"
 
     @classmethod
     def of(cls, message: AIMessage) -> "Reply":
         """Read a reply from the talker's message."""
         mirror = message.response_metadata["mirror"]
-        return cls(message.text, mirror["turn"], mirror["narrative_turn"], mirror["lag"], used(message))
+        return cls(
+            text=message.text,
+            turn=mirror["turn"],
+            narrative_turn=mirror["narrative_turn"],
+            lag=mirror["lag"],
+            usage=used(message),
+            finish_reason=mirror["finish_reason"],
+        )
 
 
 class Opening:

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.models.ending import finish_reason, is_whole
+from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
+from mirror_graph.models.ending import Ending, ending, finish_reason, is_whole, refusal_text
+from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
 from mirror_graph.models.scripted import (
     ScriptedModel,
     register_model,
@@ -18,40 +20,42 @@ from mirror_graph.models.scripted import (
     scripted_model,
 )
 from mirror_graph.models.transience import is_transient
+from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
+    "REASONED_ABOVE",
+    "Ending",
     "ScriptedModel",
     "chat_model",
+    "closes_reasoning",
+    "ending",
     "finish_reason",
     "is_transient",
     "is_whole",
+    "refusal_text",
     "register_model",
     "register_script",
     "release",
     "scripted_model",
+    "spoken",
+    "visible_model",
+    "without_reasoning",
 ]
 
-EXPECTED = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 CONNECT_SECONDS = 10.0
 
 
-def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatModel:
+def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
     """Return the chat model a name stands for, the same object for the same arguments.
 
-    No call is retried and, but for connecting, none is timed: both are the caller's. `scripted:` models
-    heed `temperature` and `max_tokens` only where `register_model` was given a function of them.
+    A `temperature` of None is not sent. A call is made again only without a parameter that the endpoint refuses and,
+    but for connecting, none is timed: both are the caller's. `scripted:` models use `temperature` and `max_tokens`
+    only where `register_model` was given a function of them.
 
     Raises `ConfigurationError` for an unknown name, a model where its name is due, a missing key or a
     missing package, and `ModelFileError` for a local model that was not downloaded.
     """
-    if not isinstance(name, str):
-        raise ConfigurationError(
-            f"models are named, and this is a {type(name).__name__}: {EXPECTED}; "
-            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
-        )
-    provider, _, model = name.partition(":")
-    if not provider or not model:
-        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}")
+    provider, model = split_chat_name(name)
     match provider:
         case "openai":
             base_url = os.environ.get("OPENAI_BASE_URL") or None
@@ -64,6 +68,20 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
             return _provider_model(name, temperature, max_tokens)
 
 
+def visible_model(name: str, *, temperature: float | None, max_tokens: int) -> VisibleModel:
+    """Return the chat model a name stands for, so wrapped that its reasoning reaches no reader and no stream.
+
+    Raises as `chat_model` does.
+    """
+    model = chat_model(name, temperature=temperature, max_tokens=max_tokens)
+    if id(model) not in _visible:
+        _visible[id(model)] = VisibleModel.around(model)
+    return _visible[id(model)]
+
+
+_visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id stays its own
+
+
 def release() -> None:
     """Stop the local engines and free their memory; the next call to a local model starts one anew."""
     if importlib.util.find_spec("xllamacpp"):
@@ -74,7 +92,7 @@ def release() -> None:
 
 @lru_cache
 def _openai_model(
-    model: str, temperature: float, max_tokens: int, api_key: str | None, base_url: str | None
+    model: str, temperature: float | None, max_tokens: int, api_key: str | None, base_url: str | None
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
@@ -84,11 +102,13 @@ def _openai_model(
     from openai import Timeout
     from pydantic import SecretStr
 
+    from mirror_graph.models.compatible import CompatibleChatOpenAI
     from mirror_graph.models.connections import shared_client
-    from mirror_graph.models.lean import LeanChatOpenAI
+    from mirror_graph.models.lean import LeanChatOpenAI, lean_is_possible
 
     bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
-    return LeanChatOpenAI(
+    chat_openai = LeanChatOpenAI if lean_is_possible() else CompatibleChatOpenAI
+    return chat_openai(
         model=model,
         temperature=temperature,
         max_completion_tokens=None if bounded_by_old_name else max_tokens,
@@ -111,7 +131,7 @@ def _speaks_newest_protocol(base_url: str) -> bool:
 
 
 @lru_cache
-def _local_model(model: str, temperature: float, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
+def _local_model(model: str, temperature: float | None, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
     if not importlib.util.find_spec("xllamacpp") or not importlib.util.find_spec("platformdirs"):
         raise ConfigurationError(f"local:{model} needs the local extra: pip install 'mirror-graph[local]'")
     from mirror_graph.models.files import find
@@ -121,14 +141,15 @@ def _local_model(model: str, temperature: float, max_tokens: int, cache_dir: str
 
 
 @lru_cache
-def _provider_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+def _provider_model(name: str, temperature: float | None, max_tokens: int) -> BaseChatModel:
     if not importlib.util.find_spec("langchain"):
         raise ConfigurationError(
-            f"unknown model {name!r}: {EXPECTED}, and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
+            f"unknown model {name!r}: {EXPECTED_CHAT}, and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
         )
     providers = importlib.import_module("langchain.chat_models")
+    warmth = {} if temperature is None else {"temperature": temperature}
     try:
-        model: BaseChatModel = providers.init_chat_model(name, temperature=temperature, max_tokens=max_tokens)
+        model: BaseChatModel = providers.init_chat_model(name, **warmth, max_tokens=max_tokens)
     except (ImportError, ValueError) as error:
-        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}; {error}") from error
+        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED_CHAT}; {error}") from error
     return model

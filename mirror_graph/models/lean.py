@@ -1,17 +1,27 @@
-"""`ChatOpenAI` on plain values: what LangChain and the SDK check of every message and every piece, nobody reads."""
+"""A `ChatOpenAI` that skips checks of each message and each piece whose results nothing reads.
 
+It rests on parts of the OpenAI SDK and of langchain-openai that are not public. `lean_is_possible` says whether they
+are as expected; pyproject.toml bounds the versions.
+"""
+
+import inspect
+import logging
+from functools import cache
 from typing import Any
 
+import openai
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, AsyncStream, NotGiven, Timeout, not_given
-from openai._base_client import make_request_options
-from openai._types import Body, Headers, Query
 from openai.resources.chat import AsyncCompletions
 from pydantic import model_validator
 
+from mirror_graph.models.compatible import CompatibleChatOpenAI
+from mirror_graph.models.connections import shared_client
 
-class LeanChatOpenAI(ChatOpenAI):
+log = logging.getLogger(__name__)
+
+
+class LeanChatOpenAI(CompatibleChatOpenAI):
     """Sends what `ChatOpenAI` sends, to the letter, and reads the same words, calls and usage in what comes back.
 
     The processor time it saves is time that the event loop waits, and with it every talker and thinker of a host.
@@ -26,8 +36,11 @@ class LeanChatOpenAI(ChatOpenAI):
     def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         # LangChain looks at each letter of a reply, for blocks: a reply that is one text is put in behind its back.
         messages = self._convert_input(input_).to_messages()
-        replies = {place: it.content for place, it in enumerate(messages) if _is_one_text(it)}
-        empty = [it.model_copy(update={"content": ""}) if place in replies else it for place, it in enumerate(messages)]
+        replies = {place: message.content for place, message in enumerate(messages) if _is_one_text(message)}
+        empty = [
+            message.model_copy(update={"content": ""}) if place in replies else message
+            for place, message in enumerate(messages)
+        ]
         payload: dict[str, Any] = super()._get_request_payload(empty, stop=stop, **kwargs)
         if "messages" not in payload:  # the Responses API
             return super()._get_request_payload(messages, stop=stop, **kwargs)
@@ -51,14 +64,14 @@ class LeanCompletions(AsyncCompletions):
         self,
         *,
         stream: bool = False,
-        extra_headers: Headers | None = None,
-        extra_query: Query | None = None,
-        extra_body: Body | None = None,
+        extra_headers: Any = None,
+        extra_query: Any = None,
+        extra_body: Any = None,
         timeout: float | Timeout | NotGiven | None = not_given,  # noqa: ASYNC109  # the SDK's name
         **body: Any,
     ) -> Any:
         """Call the endpoint."""
-        options = make_request_options(
+        options = openai._base_client.make_request_options(
             extra_headers=extra_headers,
             extra_query=extra_query,
             extra_body=extra_body,
@@ -75,3 +88,29 @@ class LeanCompletions(AsyncCompletions):
         )
 
     parse = create  # whoever asks by a schema reads the answer
+
+
+@cache
+def lean_is_possible() -> bool:
+    """Say whether the private parts that this file rests on are as expected; warn once if they are not."""
+    try:
+        options = openai._base_client.make_request_options
+        inspect.signature(options).bind(
+            extra_headers=None, extra_query=None, extra_body=None, timeout=None, security={"bearer_auth": True}
+        )
+        inspect.signature(AsyncOpenAI.post).bind(
+            None, "/", cast_to=object, body={}, options={}, stream=False, stream_cls=None
+        )
+        inspect.signature(CompatibleChatOpenAI._get_request_payload).bind(None, [], stop=None)
+        client = AsyncOpenAI(api_key="none", http_client=shared_client())
+        client.chat.completions = completions = LeanCompletions(client)  # type: ignore[misc]  # a cached property
+        if client.chat.completions is not completions or completions._client is not client:
+            raise AttributeError("the client does not take completions of ours")
+    except (AttributeError, TypeError, ValueError) as error:
+        log.warning(
+            "openai %s is not laid out as expected (%s): its calls are made the plain way, which takes more time",
+            openai.__version__,
+            error,
+        )
+        return False
+    return True

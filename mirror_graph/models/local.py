@@ -40,7 +40,7 @@ class LocalModel(ChatOpenAI):
     path: Path
 
     @classmethod
-    def of(cls, path: Path, *, temperature: float, max_tokens: int) -> "LocalModel":
+    def of(cls, path: Path, *, temperature: float | None, max_tokens: int) -> "LocalModel":
         """Return a model over a file, without starting anything."""
         return cls(
             path=path,

@@ -5,7 +5,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -40,7 +40,7 @@ class ScriptedModel(BaseChatModel):
     """
 
     script: Script = Field(exclude=True)
-    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True)
+    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True, repr=False)
 
     @property
     def _llm_type(self) -> str:
@@ -110,8 +110,8 @@ def register_model(name: str, model: BaseChatModel | Making) -> str:
     """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced.
 
     A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
-    thought do not reach it. A function of `temperature` and `max_tokens` makes one that heeds them; it is called
-    once for the same arguments.
+    thought do not reach it. A function of `temperature` and `max_tokens` makes one that uses them; it is called
+    once for the same arguments, with `None` for a temperature that is not to be sent.
     """
     _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
@@ -124,10 +124,10 @@ def register_script(name: str, script: Script) -> ScriptedModel:
     return model
 
 
-def registered_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+def registered_model(name: str, temperature: float | None, max_tokens: int) -> BaseChatModel:
     """Return the live model behind `scripted:NAME`."""
     model = _registered(name)
-    return model if isinstance(model, BaseChatModel) else model(temperature, max_tokens)
+    return model if isinstance(model, BaseChatModel) else model(cast(float, temperature), max_tokens)
 
 
 def scripted_model(name: str) -> ScriptedModel:
