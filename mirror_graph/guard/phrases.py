@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from mirror_graph.relevance.spelling import is_unspaced, split
 
 _SHORTEST = 3
-"""Letters from which on the beginning or the end of a word stands for the word."""
+"""The fewest letters of a beginning that stands for a word."""
 
 
 class Phrases:
@@ -17,8 +17,8 @@ class Phrases:
 
     def __init__(self, lists: Iterable[str]) -> None:
         self._whole: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-        self._beginnings: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-        self._endings: set[str] = set()
+        self._beginnings: defaultdict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
+        self._endings: tuple[str, ...] = ()
         self._runs: dict[str, list[str]] = defaultdict(list)
         for spelling in ",".join(lists).split(","):
             self._add(spelling.strip())
@@ -32,9 +32,9 @@ class Phrases:
             run = "".join(split(spelling))
             self._runs[run[0]].append(run)
         elif spelling.startswith("*"):
-            self._endings.add(first)
+            self._endings += (first,)
         elif first.endswith("*"):
-            self._beginnings[first[:-1]].append(tuple(rest))
+            self._beginnings[first[:_SHORTEST]].append((first[:-1], tuple(rest)))
         else:
             self._whole[first].append(tuple(rest))
 
@@ -47,12 +47,13 @@ class Phrases:
         word = words[place]
         if is_unspaced(word):
             return any(word.startswith(run, start) for start, first in enumerate(word) for run in self._runs.get(first, ()))
-        if any(_follows(words, place + 1, rest) for rest in self._whole.get(word, ())):
-            return True
-        for length in range(_SHORTEST, len(word) + 1):
-            if any(_follows(words, place + 1, rest) for rest in self._beginnings.get(word[:length], ())):
+        for rest in self._whole.get(word, ()):
+            if _follows(words, place + 1, rest):
                 return True
-        return any(word[-length:] in self._endings for length in range(_SHORTEST, len(word) + 1))
+        for beginning, rest in self._beginnings.get(word[:_SHORTEST], ()):
+            if word.startswith(beginning) and _follows(words, place + 1, rest):
+                return True
+        return word.endswith(self._endings)
 
     def opens(self, text: str) -> bool:
         """Say whether `text` begins with one of the phrases. A phrase of one word ends with a mark: "No, ..."."""
@@ -82,6 +83,8 @@ def _with_stars(spelling: str) -> list[str]:
 
 
 def _follows(words: Sequence[str], place: int, rest: tuple[str, ...]) -> bool:
+    if not rest:
+        return True
     if len(words) < place + len(rest):
         return False
     for word, expected in zip(words[place:], rest, strict=False):

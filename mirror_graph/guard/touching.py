@@ -1,8 +1,9 @@
-"""What in a text touches a constraint: the words, as they stand there, and the relation that they match."""
+"""What in a text touches a constraint: the relation that it matches, and the words as they stand there."""
 
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
+from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, weigh
 from mirror_graph.relevance.reading import Reading, wanted_part
 from mirror_graph.relevance.relations import Concept, relations
@@ -17,75 +18,87 @@ _EATEN = frozenset({"food", "drink"})
 
 
 class Touch(NamedTuple):
-    """The words that touch a constraint, the relations they match, and whether they speak of something to eat."""
+    """A text that touches a constraint, the relations it matches, and what `weigh` counted for it."""
+
+    text: str
+    relations: frozenset[str]
+    evidence: float
+
+    @property
+    def is_by_own_words(self) -> bool:
+        """Whether the text touches the constraint only because it names it."""
+        return self.relations == {OWN_WORDS}
+
+
+class Explanation(NamedTuple):
+    """The words that touch a constraint, as they stand in the text, and whether they speak of something to eat."""
 
     words: tuple[str, ...]
-    relations: tuple[str, ...]
     is_eaten: bool
 
 
 def touch_of(constraint: SafetyConstraint, text: str, reading: Reading) -> Touch | None:
-    """Return what in `text`, read as `reading`, touches the constraint; None if nothing does."""
-    return explained(constraint, text) if weigh(constraint, reading) >= ENOUGH else None
+    """Return how `text`, read as `reading`, touches the constraint; None if it does not."""
+    evidence = weigh(constraint, reading)
+    return touch_by(constraint, text, reading, evidence) if evidence >= ENOUGH else None
 
 
-def explained(constraint: SafetyConstraint, text: str) -> Touch:
-    """Return the words and relations by which `text` may touch the constraint. There may be none."""
+def touch_by(constraint: SafetyConstraint, text: str, reading: Reading, evidence: float) -> Touch:
+    """Return the relations by which a text may touch the constraint, the strongest kind of them only."""
+    triggers = triggers_of(constraint)
+    met = reading.concepts
+    if can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.by_sight):
+        met |= reading.shown
+    for matched in (triggers.concepts & met, triggers.also & met, triggers.concepts & reading.possible):
+        if matched:
+            return Touch(text, matched, evidence)
+    return Touch(text, frozenset({OWN_WORDS}), evidence)
+
+
+def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:
+    """Return the words by which a text touches the constraint. There may be none."""
     triggers = triggers_of(constraint)
     known = relations()
-    spoken = known.without_idioms(split(wanted_part(text)))
-    found: dict[str, tuple[str, bool]] = {}
+    spoken = known.without_idioms(split(wanted_part(touch.text)))
+    found: dict[str, bool] = {}
     for phrase, names in known.found(spoken):
-        for name in sorted(names):
-            relation = _relation(triggers, known.concepts[name])
-            if relation:
-                found.setdefault(phrase, (relation, not _EATEN.isdisjoint(known.concepts[name].fields)))
+        for name in names:
+            if _brings(known.concepts[name], touch.relations):
+                found.setdefault(phrase, not _EATEN.isdisjoint(known.concepts[name].fields))
     if not found:
-        return Touch(_own_words(triggers, text), (OWN_WORDS,), is_eaten=False)
+        return Explanation(_own_words(triggers, touch.text), is_eaten=False)
     # A longer phrase says more: "pad thai" rather than "thai".
     phrases = [phrase for phrase in found if not any(phrase in other for other in found if other != phrase)]
-    return Touch(
-        tuple(dict.fromkeys(verbatim(phrase, text) for phrase in phrases)),
-        tuple(sorted({relation for relation, _ in found.values()})),
-        is_eaten=all(found[phrase][1] for phrase in phrases),
-    )
-
-
-def is_by_own_words(touch: Touch) -> bool:
-    """Say whether a text touches a constraint only because it names it."""
-    return touch.relations == (OWN_WORDS,)
+    words = dict.fromkeys(verbatim(phrase, touch.text) for phrase in phrases)
+    return Explanation(tuple(words), is_eaten=all(found[phrase] for phrase in phrases))
 
 
 def verbatim(phrase: str, text: str) -> str:
     """Return the words of `text` that `phrase` was read from, spelled as they stand there."""
     folded = fold(text, text)
     words = split(phrase)
-    if words and is_unspaced(words[0]):
-        place = folded.text.find(phrase)
-        return folded.verbatim(place, place + len(phrase)) if place >= 0 else phrase
+    if not words or is_unspaced(words[0]):
+        start = folded.text.find(phrase)
+        return folded.verbatim(start, start + len(phrase)) if start >= 0 else phrase
     place = 0
-    ends: list[tuple[int, int]] = []
+    starts: list[int] = []
     for word in words:
         start = folded.text.find(word, place)
         if start < 0:
             return phrase
+        starts.append(start)
         place = start + len(word)
-        ends.append((start, place))
-    first, last = ends[0][0], ends[-1][1]
     # The words of a phrase stand next to each other, with no more than a hyphen or an apostrophe between them.
-    return folded.verbatim(first, last) if last - first <= len(phrase) + 2 * len(words) else phrase
+    is_whole = place - starts[0] <= len(phrase) + 2 * len(words)
+    return folded.verbatim(starts[0], place) if is_whole else phrase
 
 
-def _relation(triggers: Triggers, concept: Concept) -> str:
-    """Return what a concept brings that touches the constraint, the nearest first; `""` if it brings nothing."""
+def _brings(concept: Concept, wanted: frozenset[str]) -> bool:
     brought = concept.brings if concept.met else frozenset[str]()
-    for candidates in (triggers.concepts & brought, triggers.concepts & concept.may, triggers.also & brought):
-        if candidates:
-            return min(candidates)
-    return ""
+    return not wanted.isdisjoint(brought | concept.may)
 
 
 def _own_words(triggers: Triggers, text: str) -> tuple[str, ...]:
     named = [word for word in split(text) if stem(word) in triggers.words]
     named += [term for term in triggers.terms if term in text]
-    return tuple(dict.fromkeys(verbatim(word, text) for word in named))[:1]
+    return tuple(verbatim(word, text) for word in named[:1])

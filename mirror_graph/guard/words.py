@@ -24,12 +24,16 @@ _KNOWN_SHARE = 0.1
 
 
 class Words(NamedTuple):
-    """What the guard looks for, in all languages: see `wording/en.toml` for what each list is for."""
+    """What the guard looks for, in all languages: see `wording/en.toml` for what each list is for.
+
+    `condition` is the words for conditions of all kinds, and `conditions` those of each.
+    """
 
     caution: Phrases
     regard: Phrases
     decline: Phrases
     knows: Phrases
+    condition: Phrases
     conditions: Mapping[Kind, Phrases]
 
 
@@ -50,6 +54,7 @@ def words() -> Words:
     kinds: list[Kind] = list(tables[0]["conditions"])
     return Words(
         *(Phrases(table[name] for table in tables) for name in ("caution", "regard", "decline", "knows")),
+        Phrases(table["conditions"][kind] for table in tables for kind in kinds),
         {kind: Phrases(table["conditions"][kind] for table in tables) for kind in kinds},
     )
 
