@@ -5,7 +5,7 @@ ends depends on the text alone.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from mirror_graph.guard.awareness import Sentence, advises_against, is_aware, read_sentence, recommended
@@ -32,14 +32,35 @@ class Finding(NamedTuple):
     by: Literal["request", "reply"]
 
 
-class ReplyReader:
-    """Reads one reply. `noted` are the relations that the user was reminded of lately, by constraint."""
+def findings_before(request: Request, noted: Mapping[str, frozenset[str]]) -> list[Finding]:
+    """Return what a request touches for certain, the gravest first, without what the user was reminded of lately."""
+    found = [
+        Finding(constraint, request.touched[constraint["id"]], "request")
+        for constraint in request.constraints
+        if constraint["id"] in request.touched
+    ]
+    return _gravest_first(finding for finding in found if not _is_noted(finding.constraint, finding.touch, noted))
 
-    def __init__(self, request: Request, noted: Mapping[str, frozenset[str]]) -> None:
+
+class ReplyReader:
+    """Reads one reply. `noted` are the relations that the user was reminded of lately, by constraint.
+
+    `named` are the ids of constraints that the reply has named already.
+    """
+
+    def __init__(
+        self, request: Request, noted: Mapping[str, frozenset[str]], named: frozenset[str] = frozenset()
+    ) -> None:
         self._request = request
         self._noted = noted
         self._unread = ""
         self._sentences: list[Sentence] = []
+        self._constraints = [constraint for constraint in request.constraints if constraint["id"] not in named]
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences have been read."""
+        return len(self._sentences)
 
     @property
     def unread(self) -> int:
@@ -63,10 +84,10 @@ class ReplyReader:
 
     def findings(self, *, is_final: bool = True) -> list[Finding]:
         """Return what the sentences that have been read so far leave unnamed."""
-        if not any(sentence for sentence in self._sentences):
+        if not self._sentences:
             return []
-        found = [self._finding(constraint, is_final) for constraint in self._request.constraints]
-        return sorted(filter(None, found), key=lambda finding: finding.constraint["severity"] != "life-threatening")
+        found = [self._finding(constraint, is_final) for constraint in self._constraints]
+        return _gravest_first(finding for finding in found if finding)
 
     def _finding(self, constraint: SafetyConstraint, is_final: bool) -> Finding | None:
         name = constraint["id"]
@@ -80,8 +101,7 @@ class ReplyReader:
             # The reply has said no to it on the user's behalf, if for another reason.
             return None
         # The user was reminded of this a moment ago. What can kill is named again if the reply recommends it again.
-        is_repeated = name in self._noted and self._noted[name].issuperset(touch.relations)
-        if is_repeated and not (can_kill and proposed):
+        if _is_noted(constraint, asked or touch, self._noted) and not (can_kill and proposed):
             return None
         return Finding(constraint, asked or touch, "request" if asked else "reply")
 
@@ -111,3 +131,11 @@ class ReplyReader:
                 return
             sentence, self._unread = self._unread[:length], self._unread[length:]
             yield sentence
+
+
+def _is_noted(constraint: SafetyConstraint, touch: Touch, noted: Mapping[str, frozenset[str]]) -> bool:
+    return touch.relations <= noted.get(constraint["id"], frozenset())
+
+
+def _gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: finding.constraint["severity"] != "life-threatening")

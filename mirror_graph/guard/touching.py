@@ -31,10 +31,14 @@ class Touch(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """The words that touch a constraint, as they stand in the text, and whether they speak of something to eat."""
+    """The words that touch a constraint, as they stand in the text.
+
+    `is_eaten` says whether they speak of something to eat, and `is_own` whether they are the constraint's own words.
+    """
 
     words: tuple[str, ...]
-    is_eaten: bool
+    is_eaten: bool = False
+    is_own: bool = False
 
 
 def touch_of(constraint: SafetyConstraint, text: str, reading: Reading) -> Touch | None:
@@ -56,21 +60,31 @@ def touch_by(constraint: SafetyConstraint, text: str, reading: Reading, evidence
 
 
 def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:
-    """Return the words by which a text touches the constraint. There may be none."""
+    """Return the words by which a text touches the constraint, those that are certain first. There may be none."""
     triggers = triggers_of(constraint)
+    certain: dict[str, bool] = {}
+    possible: dict[str, bool] = {}
+    own: dict[str, bool] = {}
     known = relations()
-    spoken = known.without_idioms(split(wanted_part(touch.text)))
-    found: dict[str, bool] = {}
-    for phrase, names in known.found(spoken):
-        for name in names:
-            if _brings(known.concepts[name], touch.relations):
-                found.setdefault(phrase, not _EATEN.isdisjoint(known.concepts[name].fields))
-    if not found:
-        return Explanation(_own_words(triggers, touch.text), is_eaten=False)
-    # A longer phrase says more: "pad thai" rather than "thai".
-    phrases = [phrase for phrase in found if not any(phrase in other for other in found if other != phrase)]
-    words = dict.fromkeys(verbatim(phrase, touch.text) for phrase in phrases)
-    return Explanation(tuple(words), is_eaten=all(found[phrase] for phrase in phrases))
+    for phrase, names in known.found(known.without_idioms(split(wanted_part(touch.text)))):
+        concepts = [known.concepts[name] for name in names]
+        is_eaten = any(not _EATEN.isdisjoint(concept.fields) for concept in concepts)
+        if not any(_brings(concept, touch.relations) for concept in concepts):
+            continue
+        if _is_own(phrase, triggers):
+            own[phrase] = is_eaten
+        elif any(concept.met and concept.brings & touch.relations for concept in concepts):
+            certain[phrase] = is_eaten
+        else:
+            possible[phrase] = is_eaten
+    for phrases in (certain, own, possible):
+        if phrases:
+            # A longer phrase says more: "pad thai" rather than "thai".
+            longest = [phrase for phrase in phrases if not any(phrase in other for other in phrases if other != phrase)]
+            words = dict.fromkeys(verbatim(phrase, touch.text) for phrase in longest)
+            return Explanation(tuple(words), all(phrases[phrase] for phrase in longest), is_own=phrases is own)
+    named = _own_words(triggers, touch.text)
+    return Explanation(named, is_own=bool(named))
 
 
 def verbatim(phrase: str, text: str) -> str:
@@ -96,6 +110,10 @@ def verbatim(phrase: str, text: str) -> str:
 def _brings(concept: Concept, wanted: frozenset[str]) -> bool:
     brought = concept.brings if concept.met else frozenset[str]()
     return not wanted.isdisjoint(brought | concept.may)
+
+
+def _is_own(phrase: str, triggers: Triggers) -> bool:
+    return phrase in triggers.terms or all(stem(word) in triggers.words for word in split(phrase))
 
 
 def _own_words(triggers: Triggers, text: str) -> tuple[str, ...]:
