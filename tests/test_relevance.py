@@ -39,7 +39,7 @@ from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
 from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
-from mirror_graph.state.values import Kind, SafetyConstraint
+from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
 
 
 def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
@@ -349,6 +349,8 @@ def test_an_open_request_in_its_own_field_bounds_what_is_recommended(
         (PEANUTS, "Write an essay about George Washington Carver and the peanut."),
         (PEANUTS, "I get paid peanuts, how do I ask for a raise?"),
         (PEANUTS, "Recommend a film about a peanut farm."),
+        (constraint("allergy", "shellfish"), "Translate this recipe: shrimp with rice."),
+        (KNEE, "Write a story about a mountain guide."),
         (constraint("allergy", "shellfish"), "Translate 'the shrimp boat left the harbour' into French."),
         (constraint("medical", "altitude sickness"), "How tall is Mount Everest?"),
         (constraint("medical", "altitude sickness"), "Wie hoch ist der Mount Everest?"),
@@ -369,6 +371,7 @@ def test_where_nothing_is_asked_for_nothing_is_touched(entry: SafetyConstraint, 
         "What about pad thai?",
         "I'm going to the satay place tonight.",
         "Write me a recipe for satay.",
+        "I have an essay due, can I have satay while I write?",
     ],
 )
 def test_a_question_or_a_plan_is_a_request(request_: str) -> None:
@@ -404,6 +407,12 @@ def test_what_is_shown_touches_a_fear(request_: str, level: str) -> None:
         ("user", "I only want the bread recipe for my brother.", "unrelated"),
         ("user", "Can my brother eat the bread?", "unrelated"),
         ("user", "Can my brother and I eat the bread?", "touched"),
+        ("user", "Only the bread recipe for my brother, but can I have a bite?", "touched"),
+        ("user", "I don't have my pills with me, can I eat the bread?", "touched"),
+        ("user", "That bread is not for me, is it?", "touched"),
+        ("user", "面包只给我弟弟。", "unrelated"),
+        ("my husband", "Can I eat the bagels, are they good?", "unrelated"),
+        ("my husband", "¿Qué pan de trigo compro para la cena?", "in_domain"),
     ],
 )
 def test_whose_a_constraint_is_decides(whose: str, request_: str, level: str) -> None:
@@ -440,8 +449,10 @@ def test_scripts_and_spellings_are_compared_or_left_to_the_talker(
 def test_a_message_of_characters_is_not_short_for_want_of_spaces() -> None:
     telling = HumanMessage("我对花生过敏。", id="m1")
     question_ = HumanMessage("我们今天晚上去市中心的那家新餐厅吃饭怎么样？", id="m2")
-    assert asked([telling, AIMessage("好的。"), question_]) == question_.text
-    assert asked([telling, AIMessage("好的。"), HumanMessage("可以吗？", id="m2")]).startswith(telling.text)
+    reply = AIMessage("好的。", id="a1")
+    branch: list[AnsweredTurn] = [{"turn": 1, "reply": "a1"}]
+    assert asked([telling, reply, question_], branch) == question_.text
+    assert asked([telling, reply, HumanMessage("可以吗？", id="m2")], branch).startswith(telling.text)
 
 
 async def test_the_talker_is_bound_by_what_lies_in_its_field_and_decides_on_what_is_unknown() -> None:

@@ -11,7 +11,6 @@ Intent = Literal["request", "statement", "facts", "writing", "introduction"]
 _SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\u061f\n]*[.!?\u3002\uff01\uff1f\u061f\n]*")
 _QUESTION = re.compile("[?\uff1f\u061f]")
 
-
 CONSUMED = frozenset({"drink", "drug", "habit", "medicine"})
 """Fields in which to ask what a thing is, is half of asking for it."""
 
@@ -43,12 +42,15 @@ def intent_of(sentence: str) -> Intent:
         return "request"
     if pattern("writing").search(sentence) and not pattern("plan").search(sentence):
         return "writing"
-    advice = pattern("request").search(sentence)
-    if not advice and pattern("facts").search(sentence):
+    if pattern("request").search(sentence):
+        return "request"
+    if pattern("piece").search(sentence) and not pattern("plan").search(sentence):
+        return "writing"
+    if pattern("facts").search(sentence):
         return "facts"
-    if not advice and pattern("explanation").search(sentence) and CONSUMED.isdisjoint(read(sentence).fields):
+    if pattern("explanation").search(sentence) and CONSUMED.isdisjoint(read(sentence).fields):
         return "facts"
-    if advice or _QUESTION.search(sentence):
+    if _QUESTION.search(sentence):
         return "request"
     if pattern("introduction").search(sentence) and not pattern("planned").search(sentence):
         return "introduction"

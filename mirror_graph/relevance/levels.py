@@ -7,7 +7,7 @@ from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, owns_words, weigh
 from mirror_graph.relevance.mentions import without_mentions
-from mirror_graph.relevance.reading import Reading, read
+from mirror_graph.relevance.reading import Reading, bounded, read
 from mirror_graph.relevance.subject import Concern, concern_of_person, is_for_another_only
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import Kind, SafetyConstraint
@@ -38,7 +38,7 @@ def levels(constraints: Sequence[SafetyConstraint], text: str) -> dict[str, Leve
     `unknown`: the relations cannot tell, and a model has to.
     `unrelated`: none of these. No model is called, and it takes milliseconds.
     """
-    request = without_mentions(constraints, text)
+    request = bounded(without_mentions(constraints, text))
     asked = asked_part(request)
     reading = read(asked.words)
     for_another = is_for_another_only(request)

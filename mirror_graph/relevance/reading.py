@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from mirror_graph.relevance.relations import Names, content, relations
+from mirror_graph.relevance.relations import LONGEST_WORD, Names, content, relations
 from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
 from mirror_graph.relevance.wording import pattern
 
-HALF = 10_000
+HALF = 5_000
 """A text of more than twice so many characters is read at its beginning and at its end."""
 
 SENSED = frozenset(
@@ -48,7 +48,7 @@ class Reading(NamedTuple):
 
 def read(text: str) -> Reading:
     """Read a text."""
-    whole = text if len(text) <= 2 * HALF else f"{text[:HALF]} {text[-HALF:]}"
+    whole = bounded(text)
     text = wanted_part(whole)
     shown_text = _shown_part(text)
     rest = text.replace(shown_text, " ", 1) if shown_text else text
@@ -69,13 +69,20 @@ def read(text: str) -> Reading:
         possible=frozenset[str]().union(*(concepts[name].may for name in named | depicted)),
         stems=stems,
         shown_stems=shown_stems,
-        beginnings=frozenset(word[:length] for word in stems | shown_stems for length in range(COMPOUND, len(word))),
+        beginnings=frozenset(
+            word[:length] for word in stems | shown_stems for length in range(COMPOUND, min(len(word), LONGEST_WORD))
+        ),
         runs=" ".join(word for word in words if is_unspaced(word)),
         fields=fields | ({"media"} if depicted or shown_text else frozenset[str]()),
         phrases=tuple(brought_by(names) for names in (*found.values(), *shown_found.values())),
         is_readable=_is_readable(words, bool(named or depicted)),
         says_something=bool(named or depicted or stems or shown_stems or content(text)),
     )
+
+
+def bounded(text: str) -> str:
+    """Return the beginning and the end of a text that is very long, else all of it."""
+    return text if len(text) <= 2 * HALF else f"{text[:HALF]} {text[-HALF:]}"
 
 
 def wanted_part(text: str) -> str:

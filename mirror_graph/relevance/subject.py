@@ -12,13 +12,18 @@ Concern = Literal["yes", "open", "no"]
 
 def concern_of_person(person: str, text: str) -> Concern:
     """Say whether a request concerns a person who is not the user, such as "my husband"."""
-    # Named, or one of those the request is for: their constraint counts as the user's own would.
-    if _names_for(person).search(text) or pattern("anybody").search(text):
+    if _names_for(person).search(text):
         return "yes"
-    # "What could I cook for him?" A pronoun can only mean somebody who was spoken of.
-    if pattern("pronoun").search(text):
+    # "I'm having lunch alone": whatever else is spoken of, nobody but the user is concerned.
+    if pattern("alone").search(text):
+        return "no"
+    # "We", the family, or guests: the person is taken to be one of them.
+    if pattern("anybody").search(text) or pattern("for_them").search(text):
         return "yes"
-    return "no" if pattern("alone").search(text) else "open"
+    if pattern("i_act").search(text):
+        return "no"
+    # "Does he like it?" A pronoun can only mean somebody who was spoken of.
+    return "yes" if pattern("pronoun").search(text) else "open"
 
 
 def is_for_another_only(text: str) -> bool:
@@ -26,10 +31,12 @@ def is_for_another_only(text: str) -> bool:
     found = pattern("for_another_only").search(text)
     if not found:
         return False
-    # "Can my brother and I go?" has the user in it, "I only want the recipe for my brother" has not.
+    # "Can my brother and I go?" has the user in it.
     if pattern("question").match(found[0]):
         return not pattern("self").search(text[found.end() :])
-    return True
+    # So has "only for my brother and me", and "... but can I have some?". "That's not for me" names no other person.
+    is_shared = pattern("with_me").match(text, found.end()) or pattern("i_act").search(text)
+    return not is_shared and pattern("my_person").search(text) is not None
 
 
 @lru_cache(maxsize=1024)

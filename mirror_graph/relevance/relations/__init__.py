@@ -25,6 +25,9 @@ from typing import Any, NamedTuple
 
 from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
 
+LONGEST_WORD = 32
+"""Letters of a word that are looked at."""
+
 LONGEST = 5
 """Words of the longest phrase."""
 
@@ -97,7 +100,9 @@ class Relations(NamedTuple):
         plain = without_umlaut(word)
         if plain == word or word in self.common or stem(word) in self.vocabulary:
             return word
-        begins_known = any(word[:length] in self.vocabulary for length in range(BEGINNING, len(word) + 1))
+        begins_known = any(
+            word[:length] in self.vocabulary for length in range(BEGINNING, min(len(word), LONGEST_WORD) + 1)
+        )
         return word if begins_known else plain
 
     def _found(self, words: list[str]) -> Iterator[tuple[str, Names]]:
@@ -113,11 +118,11 @@ class Relations(NamedTuple):
                 begun = self.beginnings.get(stems[start:last])
                 if begun:
                     shortest = BEGINNING if last == start else SHORT_BEGINNING
-                    for length in range(shortest, len(words[last]) + 1):
+                    for length in range(shortest, min(len(words[last]), LONGEST_WORD) + 1):
                         if names := begun.get(words[last][:length]):
                             yield " ".join(words[start : last + 1]), names
             if alone and len(word) > BEGINNING:
-                for length in range(4, len(word)):
+                for length in range(4, min(len(word), LONGEST_WORD)):
                     if names := self.endings.get(word[-length:]):
                         yield word, names
 
