@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mirror_graph.errors import ConfigurationError, MirrorError
     from mirror_graph.graphs import build_mirror, build_talker, build_thinker
+    from mirror_graph.guard import guarded
     from mirror_graph.host import Conversation, Mind, Mirror, Reply, open_mirror
     from mirror_graph.ledger import scan
     from mirror_graph.relevance import relevant
@@ -24,6 +25,7 @@ __all__ = [
     "build_mirror",
     "build_talker",
     "build_thinker",
+    "guarded",
     "open_mirror",
     "relevant",
     "scan",
@@ -32,6 +34,7 @@ __all__ = [
 _ROOMS = {
     "errors": ("ConfigurationError", "MirrorError"),
     "graphs": ("build_mirror", "build_talker", "build_thinker"),
+    "guard": ("guarded",),
     "host": ("Conversation", "Mind", "Mirror", "Reply", "open_mirror"),
     "ledger": ("scan",),
     "relevance": ("relevant",),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, cast
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -22,10 +23,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.guard import Rule
 from mirror_graph.ledger.hearing import listen, scanned
 from mirror_graph.models import REASONED_ABOVE, ending, is_transient, is_whole, visible_model
 from mirror_graph.nodes.asking import call_config, choices, described
 from mirror_graph.nodes.failing import counted
+from mirror_graph.nodes.guarding import ONE_ADDITION, added_by_guard, failure_of_guard, guarded_talker
 from mirror_graph.nodes.inner import mind_block
 from mirror_graph.nodes.known import to_heed, whose
 from mirror_graph.nodes.looking import look
@@ -45,7 +48,7 @@ from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.content import check_answerable, is_refused, keep_newest_media
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import spent, used
-from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.values import AnsweredTurn, Guarded
 from mirror_graph.state.window import (
     is_users,
     leaving,
@@ -63,9 +66,10 @@ REPLY_TOKENS = 4_096
 """The longest reply (paper, output limit of the talker)."""
 
 
-async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule | None = None) -> MirrorUpdate:
     """Answer the user's words from the window and the mind, streaming from the first token.
 
+    `guard` is a host's own rule for what is added to a reply.
     Raises `MessageRefusedError` if there is nothing to answer or a picture is too large, and `ReplyError` if no whole
     reply came; nothing is then saved but the user's own message.
     """
@@ -97,23 +101,28 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     unthought = _unthought_ids(messages, thread, context)
     early = leaving(messages, budget=context.window_tokens, waiting=unthought)
     prompt = reply_prompt(_without(messages, early), branch, inner, context)
-    whole = await _stream(prompt, context, turn)
+    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
+    talker = guarded_talker(model, entries, seen, messages, branch, context, guard)
+    whole = await _stream(talker, prompt, context, turn)
+    added = added_by_guard(whole)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
     reply = AIMessage(
         unechoed(whole.text),
         id=whole.id,
         usage_metadata=whole.usage_metadata,
-        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn, whole)},
+        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn, whole, added)},
     )
     if unthought is not None:
         unthought |= {reply.id}
     late = leaving([*_without(messages, early), reply], budget=context.window_tokens, waiting=unthought)
     gone = [*early, *late]
-    usage = spent(state, "talker", turn, used(reply)) | (
-        spent(state, "check", turn, seen.tokens) if seen.tokens else {}
-    )
-    failed = {**seen.failures, "recall": away}
+    usage = spent(state, "talker", turn, used(reply))
+    if seen.tokens:
+        usage |= spent(state, "check", turn, seen.tokens)
+    if added:
+        usage |= spent(state, "guard", turn, ONE_ADDITION)
+    failed = {**seen.failures, "recall": away, "guard": failure_of_guard(whole)}
     update: MirrorUpdate = {
         "messages": [*repeats, reply, *gone],
         "branch": extend_branch(branch, turn, reply.id or ""),
@@ -125,14 +134,20 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
 
 
-def _mark_of(thread: MirrorState, branch: list[AnsweredTurn], turn: int, whole: AIMessageChunk) -> dict[str, int | str]:
-    """Return what a reply notes about itself: its turn, its narrative's, how far the mind is behind, how it ended."""
-    return {
+def _mark_of(
+    thread: MirrorState, branch: list[AnsweredTurn], turn: int, whole: AIMessageChunk, added: list[Guarded]
+) -> dict[str, Any]:
+    """Return what a reply notes about itself: its turn, its narrative's, how far the mind is behind, how it ended.
+
+    If the guard has added something, that is noted too.
+    """
+    mark: dict[str, Any] = {
         "turn": turn,
         "narrative_turn": narrative_turn(thread),
         "lag": lag_of(thread, branch),
         "finish_reason": ending(whole),
     }
+    return {**mark, "guarded": added} if added else mark
 
 
 def _unthought_ids(
@@ -216,14 +231,13 @@ def _latest_part(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn])
     return latest
 
 
-async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:
-    """Stream one reply to its end.
+async def _stream(model: BaseChatModel, prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:
+    """Stream one reply of a model to its end.
 
     Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
     A reply that is nothing but reasoning is an empty one.
     """
     prompt = keep_newest_media(prompt)
-    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
     pieces: list[AIMessageChunk] = []
     try:
         async with asyncio.timeout(context.talker_timeout) as patience:

@@ -31,6 +31,7 @@ OTHER_COMPONENTS = {
     "schedule",
     "ledger",
     "embeddings",
+    "guard",
 }
 """What failures and usage are counted under besides the thinkers."""
 
@@ -52,6 +53,11 @@ class MirrorContext:
     names an embeddings model that the matcher is to use beside it (`openai:NAME` or `PROVIDER:NAME`).
     `directive` replaces what the talker is told to do about an entry that is touched.
 
+    `guard` says what code does for a reply that touches a severe constraint: `note` adds a note if the reply does not
+    name it, `open` writes the first sentence and lets the model go on, `hold` shows each sentence once it is checked
+    and asks once more for an unsafe reply, `off` does nothing. It is `open` for a `local:` talker, and `note` for any
+    other, unless it is given. A subject that was noted is left alone for `guard_again` turns.
+
     Raises `ConfigurationError` for a value of the wrong type or out of its range, and for a name that names no model.
     """
 
@@ -65,6 +71,8 @@ class MirrorContext:
     relevance: Relevance = "anticipate"
     embeddings: str = ""
     directive: str | None = None
+    guard: GuardMode = None  # type: ignore[assignment]  # chosen in __post_init__
+    guard_again: int = 5
     narrative_tokens: int = 800
     monologue_tokens: int = 10_000
     window_tokens: int = 20_000
@@ -85,6 +93,8 @@ class MirrorContext:
             raise ConfigurationError(
                 f"unknown relevance {self.relevance!r}: expected one of {', '.join(get_args(Relevance))}"
             )
+        self._choose_guard()
+        self._check("guard_again", 0, 1_000)
         self._check("narrative_tokens", 50, NARRATIVE_LIMIT)
         self._check("monologue_tokens", 500, MONOLOGUE_LIMIT)
         self._check("window_tokens", 500, MESSAGES_LIMIT // 2)
@@ -108,9 +118,17 @@ class MirrorContext:
         """The thinkers' names, without what they think about."""
         return tuple(thinker.partition(":")[0].strip() for thinker in self.thinkers)
 
+    def _choose_guard(self) -> None:
+        """Open the replies of local models, which are small, unless the caller has chosen."""
+        if self.guard is None:
+            is_local = self.talker_model.startswith("local:")
+            object.__setattr__(self, "guard", "open" if is_local else "note")
+        if self.guard not in get_args(GuardMode):
+            raise ConfigurationError(f"unknown guard {self.guard!r}: expected one of {', '.join(get_args(GuardMode))}")
+
     def _check(self, field: str, least: float, most: float) -> None:
         value = getattr(self, field)
-        whole = field.endswith("_tokens") or field == "max_lag"
+        whole = field.endswith("_tokens") or field in ("max_lag", "guard_again")
         if (
             isinstance(value, bool)
             or not isinstance(value, int if whole else int | float)

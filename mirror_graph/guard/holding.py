@@ -7,7 +7,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_order
 from mirror_graph.guard.reading import Finding
-from mirror_graph.guard.watch import Case, Pieces, Watch, of_this_run
+from mirror_graph.guard.watch import NO_FINDINGS, Case, Pieces, Watch, of_this_run
 
 
 class HoldingWatch(Watch):
@@ -42,15 +42,17 @@ class HoldingWatch(Watch):
         if self._failure:
             yield from self._release(unread=0)
             return
+        # An empty piece says that the model is alive.
+        yield self._piece("", [])
         if self._reader is None or self._reader.sentences == self._checked:
             return
         self._checked = self._reader.sentences
-        if not self._attempt(self._reader.findings, []):
+        if not self._attempt(self._reader.findings, NO_FINDINGS):
             yield from self._release(unread=self._reader.unread)
 
     def wants_retry(self) -> bool:
         """Say whether the reply has ended unsafe, and drop it."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         # The calls of a reply cannot be taken back, and a host that has a rule of its own may let the reply pass.
         if not findings or self._has_tool_calls or self._case.rule:
             return False
@@ -65,7 +67,7 @@ class HoldingWatch(Watch):
 
     def end(self) -> Pieces:
         """Return what was held back, or the note in its place."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         note = self._attempt(lambda: self._note(findings), "") if findings else ""
         if note and not self._has_tool_calls:
             yield self._piece(self._paragraph(note), marks_of(findings, "replacement"))

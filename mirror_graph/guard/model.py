@@ -24,6 +24,18 @@ from mirror_graph.guard.watch import Case, Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
 
+_TAKEN_OVER = (
+    "name",
+    "cache",
+    "callbacks",
+    "tags",
+    "metadata",
+    "rate_limiter",
+    "output_version",
+    "profile",
+    "disable_streaming",
+)
+
 _WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "open": OpeningWatch, "hold": HoldingWatch}
 
 
@@ -31,47 +43,28 @@ def guarded(
     model: BaseChatModel,
     constraints: Sequence[SafetyConstraint],
     *,
-    guard: GuardMode = "note",
+    guard: GuardMode | Rule = "note",
     guard_again: int = 5,
-    rule: Rule | None = None,
-    request: str | None = None,
-    touched: Collection[str] | None = None,
-    history: Sequence[BaseMessage] | None = None,
 ) -> "GuardedModel":
     """Return a chat model whose replies name what in them, or in the request, touches a severe constraint.
 
-    The pieces of `model` pass unchanged and at once. A reply that touches a constraint and is not aware of it is
-    followed by one note, as one more piece of the same message. `response_metadata["mirror"]["guarded"]` says what was
-    added. `guard` may also be `"open"`, `"hold"` or `"off"` (see `MirrorContext`). After a note, the same subject is
-    left alone for `guard_again` turns. `rule` writes the note instead, or returns `""` to let a reply pass.
+    The request is the user's last words in the messages that the model is called with. The pieces of `model` pass
+    unchanged and at once. A reply that touches a constraint and is not aware of it is followed by one note, as one more
+    piece of the same message. `response_metadata["mirror"]["guarded"]` says what was added.
 
-    The request is the user's last words in the messages that the model is called with, unless `request` is given.
-    `touched` are the ids of the constraints that it is known to touch, and `history` the messages in which earlier
-    notes are looked for, if they are not in the messages either.
+    `guard` may also be `"open"`, `"hold"` or `"off"` (see `MirrorContext`), or a function that writes the note. A
+    subject that was noted is left alone for `guard_again` turns, as long as the messages hold the earlier reply.
+    Tools are bound to what is returned. Answers by a schema are not guarded.
 
     Raises `ConfigurationError` for an unknown `guard`, and for what is no chat model.
     """
-    if not isinstance(model, BaseChatModel):
-        raise ConfigurationError(f"expected a chat model to guard, got {type(model).__name__}: bind tools afterwards")
-    if guard not in get_args(GuardMode):
-        raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")
-    taken_over = ("name", "cache", "callbacks", "tags", "metadata", "rate_limiter", "output_version", "profile")
-    return GuardedModel(
-        model=model,
-        constraints=constraints,
-        guard=guard,
-        guard_again=guard_again,
-        rule=rule,
-        request=request,
-        touched=touched,
-        history=history,
-        disable_streaming=model.disable_streaming,
-        **{field: getattr(model, field) for field in taken_over},
-    )
+    if callable(guard):
+        return GuardedModel.around(model, constraints, guard="note", guard_again=guard_again, rule=guard)
+    return GuardedModel.around(model, constraints, guard=guard, guard_again=guard_again)
 
 
 class GuardedModel(BaseChatModel):
-    """Holds the replies of `model` to the user's constraints. Made by `guarded`, which explains the fields.
+    """Holds the replies of `model` to the user's constraints (see `guarded`).
 
     The inner model is asked within this model's own run, so callbacks and streams see each piece once.
     """
@@ -86,6 +79,40 @@ class GuardedModel(BaseChatModel):
     request: str | None = Field(None, exclude=True, repr=False)
     touched: SkipValidation[Collection[str] | None] = Field(None, exclude=True, repr=False)
     history: SkipValidation[Sequence[BaseMessage] | None] = Field(None, exclude=True, repr=False)
+
+    @classmethod
+    def around(
+        cls,
+        model: BaseChatModel,
+        constraints: Sequence[SafetyConstraint],
+        *,
+        guard: GuardMode,
+        guard_again: int,
+        rule: Rule | None = None,
+        request: str | None = None,
+        touched: Collection[str] | None = None,
+        history: Sequence[BaseMessage] | None = None,
+    ) -> "GuardedModel":
+        """Return a model around `model` that takes over its callbacks, tags and limits.
+
+        A graph that lays out its own prompts gives the user's words as `request`, the ids of the constraints that they
+        are known to touch as `touched`, and the conversation in which earlier notes are looked for as `history`.
+        """
+        if not isinstance(model, BaseChatModel):
+            raise ConfigurationError(f"expected a chat model to guard, got {type(model).__name__}: bind tools later")
+        if guard not in get_args(GuardMode):
+            raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")
+        return cls(
+            model=model,
+            constraints=constraints,
+            guard=guard,
+            guard_again=guard_again,
+            rule=rule,
+            request=request,
+            touched=touched,
+            history=history,
+            **{field: getattr(model, field) for field in _TAKEN_OVER},
+        )
 
     @property
     def _llm_type(self) -> str:
@@ -156,7 +183,9 @@ class GuardedModel(BaseChatModel):
         async for chunk in self._awatched(messages, ask, kwargs):
             yield chunk
 
-    def _watched(self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]) -> Iterator[ChatGenerationChunk]:
+    def _watched(
+        self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]
+    ) -> Iterator[ChatGenerationChunk]:
         watch = self._watch(messages, kwargs)
         if watch is None:
             yield from ask(messages)

@@ -21,7 +21,9 @@ LONGEST = 1_000
 """Characters after which a sentence is read although it has not ended."""
 
 # A full stop ends a sentence if a space follows: "3.5 mg" and "example.com" are read as one.
-_END = re.compile("[.!?\u2026]+[\"'\u201d\u2019\u00bb)\\]*_]*(?=\\s)|[\u3002\uff01\uff1f]+(?=[^\u3002\uff01\uff1f])|\n+(?=[^\n])")
+_END = re.compile(
+    "[.!?\u2026]+[\"'\u201d\u2019\u00bb)\\]*_]*(?=\\s)|[\u3002\uff01\uff1f]+(?=[^\u3002\uff01\uff1f])|\n+(?=[^\n])"
+)
 
 
 class Finding(NamedTuple):

@@ -31,9 +31,7 @@ class Request(NamedTuple):
     runs: str
 
 
-def read_request(
-    text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None
-) -> Request:
+def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
     spoken = split(text)
     severe = [constraint for constraint in constraints if is_severe(constraint) and _concerns(text, constraint)]

@@ -14,12 +14,15 @@ from langchain_core.outputs import ChatGenerationChunk
 from mirror_graph.guard.note import marks_of, wording_of, write_note
 from mirror_graph.guard.reading import Finding, ReplyReader
 from mirror_graph.guard.request import Request
+from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.state.values import Guarded
 
 Rule = Callable[[Sequence[Finding], str], str]
 """Write a note for findings, in the language of an ISO 639-1 code; `""` lets the reply pass as it is."""
 
 Pieces = Iterator[ChatGenerationChunk]
+
+NO_FINDINGS: list[Finding] = []
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ class Watch:
 
     def end(self) -> Pieces:
         """Return what is added at the end of the reply."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         note = self._attempt(lambda: self._note(findings), "") if findings else ""
         if note:
             yield self._piece(self._paragraph(note), marks_of(findings, "note"))
@@ -87,6 +90,8 @@ class Watch:
     def _read(self, chunk: ChatGenerationChunk) -> None:
         message = chunk.message
         self._has_blocks = self._has_blocks or isinstance(message.content, list)
+        if REASONED_ABOVE in message.additional_kwargs:
+            self._reader = None
         if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
             self._has_tool_calls = True
         text = message.text
@@ -140,14 +145,15 @@ def not_last(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
     message = chunk.message
     if not isinstance(message, AIMessageChunk) or not message.chunk_position:
         return chunk
-    return _changed(chunk, {"chunk_position": None})
+    return changed(chunk, {"chunk_position": None})
 
 
 def of_this_run(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
     """Return a piece without an id of its own: it gets the run's, as all pieces of the reply do."""
-    return _changed(chunk, {"chunk_position": None, "id": None})
+    return changed(chunk, {"chunk_position": None, "id": None})
 
 
-def _changed(chunk: ChatGenerationChunk, update: dict[str, Any]) -> ChatGenerationChunk:
+def changed(chunk: ChatGenerationChunk, update: dict[str, Any]) -> ChatGenerationChunk:
+    """Return a piece with other fields in its message."""
     message = chunk.message.model_copy(update=update)
     return ChatGenerationChunk(message=message, generation_info=chunk.generation_info)

@@ -10,6 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_talker
+from mirror_graph.guard import Rule
 from mirror_graph.host.minds import StoredMinds
 from mirror_graph.lanes.budget import DailyBudget
 from mirror_graph.lanes.local import LocalLane
@@ -30,12 +31,14 @@ seconds per reply, and bound what an overloaded host holds in memory.
 class Engine:
     """The two lanes over one database."""
 
-    def __init__(self, storage: Storage, *, max_thinking: int, daily_tokens: int | None) -> None:
+    def __init__(
+        self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, guard: Rule | None = None
+    ) -> None:
         self.storage = storage
         self.minds = StoredMinds(storage)
         self.lane = LocalLane(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
-            self.lane
+            self.lane, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}

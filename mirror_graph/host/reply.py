@@ -10,6 +10,7 @@ from mirror_graph.models import Ending
 from mirror_graph.prompts import may_be_echo, unechoed
 from mirror_graph.state import Tokens
 from mirror_graph.state.usage import used
+from mirror_graph.state.values import Guarded
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reply:
     It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
     `lag` had not been thought about yet. `usage` is what this call took. `finish_reason` says why the reply ended:
     `"stop"`, or `"length"` and `"content_filter"` for one that was cut, `"refusal"` for words that decline to answer,
-    `"unknown"` where the provider does not say.
+    `"unknown"` where the provider does not say. `guarded` is what the guard added, one entry per constraint.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Reply:
     lag: int
     usage: Tokens
     finish_reason: Ending = "unknown"
+    guarded: tuple[Guarded, ...] = ()
 
     @classmethod
     def of(cls, message: AIMessage) -> "Reply":
@@ -40,6 +42,7 @@ class Reply:
             lag=mirror["lag"],
             usage=used(message),
             finish_reason=mirror["finish_reason"],
+            guarded=tuple(mirror.get("guarded", ())),
         )
 
 
