@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
@@ -18,6 +18,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from mirror_graph.host import Mind
     from mirror_graph.state import Narrative, SafetyConstraint
+    from mirror_graph.state.values import Guarded
 
 console = Console(highlight=False)
 complaints = Console(highlight=False, stderr=True)
@@ -214,6 +215,28 @@ def show_failures(mind: "Mind") -> None:
         times = "once" if failure["count"] == 1 else f"{failure['count']} times"
         line = f"{component} failed {times}, last in turn {failure['turn']}: {failure['error']}"
         console.print(line, style="yellow", markup=False)
+
+
+def show_guarded(guarded: "Iterable[Guarded]", constraints: "Iterable[SafetyConstraint]") -> None:
+    """Print below a reply what in it the guard wrote, and because of what."""
+    about = {entry["id"]: entry["about"] for entry in constraints}
+    for added in guarded:
+        words = f" ({', '.join(added['words'])})" if added["words"] else ""
+        what = about.get(added["constraint"], added["constraint"])
+        console.print(f"{'':<{LABEL}}guard: added the {added['place']} about {what}{words}", style="cyan", markup=False)
+
+
+def guard_table(figures: "Mapping[str, Any]") -> Table:
+    """Tabulate how often the guard speaks."""
+    table = Table("replies that people", box=None, header_style="dim", padding=(0, 2))
+    for column in ("n", "notes", "share"):
+        table.add_column(column, justify="right")
+    for name in ("failed", "disputed", "passed", "unrelated"):
+        n, notes = figures[name]["n"], figures[name]["notes"]
+        table.add_row(name, f"{n:,}", f"{notes:,}", f"{notes / n:.0%}" if n else "")
+    times = ", ".join(f"{name} {value:.1f} ms" for name, value in figures["milliseconds"].items())
+    table.caption = f"{figures['unscanned']} constraints not found by the scanner; per reply of 100 tokens: {times}"
+    return table
 
 
 def usage_table(mind: "Mind") -> Table:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from mirror_graph.guard.awareness import Sentence, advises_against, is_aware, read_sentence, recommended
 from mirror_graph.guard.request import Request
 from mirror_graph.guard.touching import Touch
+from mirror_graph.prompts import is_all_tags, unechoed
 from mirror_graph.relevance.match import ENOUGH
 from mirror_graph.state.values import SafetyConstraint
 
@@ -117,9 +118,10 @@ class ReplyReader:
         return FAR * ENOUGH if is_far else ENOUGH
 
     def _read(self, text: str) -> None:
-        if text.strip():
-            is_first = not self._sentences
-            self._sentences.append(read_sentence(text, self._request, is_first=is_first))
+        is_first = not self._sentences
+        words = unechoed(text) if is_first else text
+        if words.strip() and not is_all_tags(words):
+            self._sentences.append(read_sentence(words, self._request, is_first=is_first))
 
     def _ended(self) -> Iterator[str]:
         """Take the sentences that have ended off what is unread."""
