@@ -125,7 +125,7 @@ async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_
         [mark] = set(re.findall(r"mirror-[0-9a-f]{8}", str(call.messages[-1]["content"])))
         return f"<{mark}>\n</{mark}>"
 
-    safe = "Not the satay, with your allergy."
+    safe = "Avoid the satay, with your allergy."
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm severely allergic to peanuts.")

@@ -19,6 +19,7 @@ from mirror_graph.cli.showing import (
     mind_panel,
     prompt,
     show_failures,
+    show_guarded,
     show_said,
     show_streamed,
 )
@@ -99,7 +100,9 @@ class Sitting:
         else:
             if self._arriving is not None:
                 self._arriving.cancel()
-            self._beside.run(show_streamed("mirror", self._conversation.stream(words)))
+            stream = self._conversation.stream(words)
+            self._beside.run(show_streamed("mirror", stream))
+            show_guarded(stream.reply.guarded)
             self._await_mind()
 
     def _explain(self, constraint_id: str) -> None:

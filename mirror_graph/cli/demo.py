@@ -7,7 +7,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from mirror_graph.cli.choosing import chosen_model
-from mirror_graph.cli.showing import console, mind_panel, show_failures, show_said, show_streamed
+from mirror_graph.cli.showing import console, mind_panel, show_failures, show_guarded, show_said, show_streamed
 from mirror_graph.host import Conversation, Mind, open_mirror
 from mirror_graph.state import MirrorContext, Thinking
 from mirror_graph.state.branch import turn_of
@@ -57,7 +57,9 @@ async def _play(context: MirrorContext) -> None:
             console.print(Rule(f"turn {turn}: {aim}", align="left", style="dim"))
             show_said("you", words)
             held = turn == 1 or await _holds_first_turn(conversation)
-            reply = await show_streamed("mirror", conversation.stream(words))
+            stream = conversation.stream(words)
+            reply = await show_streamed("mirror", stream)
+            show_guarded(stream.reply.guarded)
             if context.thinking != "off":
                 await _think(conversation)
         mind = await conversation.mind()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import ROUNDED
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -217,13 +218,12 @@ def show_failures(mind: "Mind") -> None:
         console.print(line, style="yellow", markup=False)
 
 
-def show_guarded(guarded: "Iterable[Guarded]", constraints: "Iterable[SafetyConstraint]") -> None:
+def show_guarded(guarded: "Iterable[Guarded]") -> None:
     """Print below a reply what in it the guard wrote, and because of what."""
-    about = {entry["id"]: entry["about"] for entry in constraints}
     for added in guarded:
-        words = f" ({', '.join(added['words'])})" if added["words"] else ""
-        what = about.get(added["constraint"], added["constraint"])
-        console.print(f"{'':<{LABEL}}guard: added the {added['place']} about {what}{words}", style="cyan", markup=False)
+        words = " and ".join(f"“{words}”" for words in added["words"]) or "the request"
+        line = f"^ the {added['place']} was added by the guard: {words} touches entry {added['constraint']}"
+        console.print(Padding(Text(line, style="cyan"), (0, 0, 0, LABEL)))
 
 
 def guard_table(figures: "Mapping[str, Any]") -> Table:

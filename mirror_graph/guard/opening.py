@@ -59,7 +59,9 @@ class OpeningWatch(Watch):
             self._begins_paragraph = not self._is_half
             self._reader = None
         chunk = self._without_echo(chunk)
-        if self._begins_paragraph and chunk.message.text.strip():
+        if self._begins_paragraph:
+            chunk = _without_margin(chunk)
+        if self._begins_paragraph and chunk.message.text:
             yield self._piece("\n\n", [])
             self._begins_paragraph = False
         yield chunk
@@ -67,9 +69,11 @@ class OpeningWatch(Watch):
 
     def end(self) -> Pieces:
         """End a sentence that the model has not gone on from, and return what is added at the end of the reply."""
-        if self._may_be_echo and (rest := unechoed(self._may_be_echo)):
-            yield self._piece(rest, [])
-            self._read(self._piece(rest, []))
+        rest = unechoed(self._may_be_echo or "").strip()
+        if rest:
+            held_back = self._piece(f"\n\n{rest}" if self._begins_paragraph else rest, [])
+            yield held_back
+            self._read(held_back)
         if self._is_half and self._reader is None:
             yield self._piece(self._attempt(self._written_end, "."), [])
         yield from super().end()
@@ -98,3 +102,9 @@ class OpeningWatch(Watch):
             named = frozenset(finding.constraint["id"] for finding in self._named)
             self._reader = ReplyReader(self._case.request, self._case.noted, named)
         return self._reader
+
+
+def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+    """Return a piece without the blanks it begins with."""
+    content = chunk.message.content
+    return changed(chunk, {"content": content.lstrip()}) if isinstance(content, str) else chunk

@@ -118,10 +118,9 @@ class ReplyReader:
         return FAR * ENOUGH if is_far else ENOUGH
 
     def _read(self, text: str) -> None:
-        is_first = not self._sentences
-        words = unechoed(text) if is_first else text
+        words = text if self._sentences else unechoed(text)
         if words.strip() and not is_all_tags(words):
-            self._sentences.append(read_sentence(words, self._request, is_first=is_first))
+            self._sentences.append(read_sentence(words, self._request))
 
     def _ended(self) -> Iterator[str]:
         """Take the sentences that have ended off what is unread."""
