@@ -149,7 +149,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
-        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench")
+        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench", "eval")
     ]
     assert "imported: set()" in ended.stdout
 
@@ -165,6 +165,8 @@ def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script(mirror: Mirror) 
     assert [f"turn {turn}:" in ended.out for turn in range(1, 7)] == [True] * 6
     assert [f"mind after turn {turn}," in ended.out for turn in range(1, 7)] == [True] * 6
     assert "scripted:demo: 6 turns, 30 calls" in ended.out
+    assert "“paella” can contain shellfish" in ended.out
+    assert ended.out.count(f"added by the guard: “paella” touches entry {SHELLFISH}") == 1
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint", "synthesis_only", "monologue_only", "off"])
@@ -200,7 +202,8 @@ def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later
     assert (again.code, again.err) == (0, "")
     assert "resuming thread 'birthday' at turn 2" in again.out
     assert "you     Which Motown songs?" in again.out
-    assert "mirror  Before any list, your shellfish allergy" in again.out
+    assert "mirror  Lovely choice!" in again.out
+    assert "added by the guard: “Paella”" in again.out
     assert again.out.count("mind after turn 3") == 2
 
 

@@ -214,6 +214,8 @@ def test_one_note_names_all_that_is_touched_the_gravest_first() -> None:
 
 
 NO_NOTE = [
+    (PEANUTS, f"{PEANUTS} What shall we cook?", "I hear you."),
+    (PEANUTS, f"{PEANUTS} Where do I start?", "Thank you for telling me about the peanuts. Start with the soup."),
     ("My sister has a severe peanut allergy.", "Can I have satay for my lunch alone?", NAIVE),
     (PEANUTS, "Yes, I have my EpiPen, I only want the satay recipe for my brother.", NAIVE),
     (PEANUTS, "I know about my allergy. What is in satay, can I order it?", NAIVE),

@@ -55,7 +55,7 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
     chat = stage.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
-    reply = await chat.say("What shall we cook?")
+    reply = await chat.say("What shall we talk about now?")
 
     assert reply["content"] == "I hear you."
     assert reply["response_metadata"]["mirror"] == {

@@ -92,6 +92,8 @@ def mind(
     console.print(mind_panel(found))
     show_failures(found)
     console.print(usage_table(found))
+    if found.guarded:
+        console.print(f"The guard added to {found.guarded:,} repl{'ies' if found.guarded > 1 else 'y'}.", style="cyan")
 
 
 @app.command()

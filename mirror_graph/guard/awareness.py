@@ -26,13 +26,15 @@ from mirror_graph.state.values import SafetyConstraint
 class Sentence(NamedTuple):
     """One sentence of a reply: what it is like, which constraints it names, and what in it touches which.
 
-    `names_condition` says whether it uses a word for a condition of any kind.
+    `names_condition` says whether it uses a word for a condition of any kind, and `acknowledges` whether it says that
+    the user has mentioned something.
     """
 
     is_cautious: bool
     takes_into_account: bool
     opens_with_no: bool
     names_condition: bool
+    acknowledges: bool
     named: frozenset[str]
     touched: Mapping[str, Touch]
 
@@ -48,6 +50,7 @@ def read_sentence(text: str, request: Request) -> Sentence:
         takes_into_account=listed.regard.is_in(spoken),
         opens_with_no=listed.decline.opens(text),
         names_condition=listed.condition.is_in(spoken),
+        acknowledges=listed.acknowledges.is_in(spoken),
         named=frozenset(entry["id"] for entry in request.constraints if _names(entry, spoken, text, request)),
         touched=touched,
     )
@@ -64,7 +67,7 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
         if any(near.is_cautious or near.opens_with_no for near in sentences[max(0, place - 1) : place + 2]):
             return True
         touch = sentence.touched.get(name)
-        if sentence.takes_into_account and (touch is None or touch.is_by_own_words):
+        if sentence.takes_into_account and (touch is None or touch.is_by_name):
             return True
     return False
 
@@ -72,14 +75,15 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
 def recommended(constraint: SafetyConstraint, sentences: Sequence[Sentence], least: float) -> Touch | None:
     """Return the first thing that a reply recommends and that touches a constraint with `least` evidence or more.
 
-    What a sentence warns of is not recommended. Nor is what it only names along with the user's condition.
+    What a sentence warns of is not recommended. Nor is what it only names along with the user's condition, or to say
+    that the user has mentioned it.
     """
     name = constraint["id"]
     for sentence in sentences:
         touch = sentence.touched.get(name)
         if touch is None or touch.evidence < least or sentence.is_cautious:
             continue
-        if touch.is_by_own_words and (name in sentence.named and sentence.names_condition):
+        if touch.is_by_name and (sentence.acknowledges or (name in sentence.named and sentence.names_condition)):
             continue
         return touch
     return None

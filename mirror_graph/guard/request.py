@@ -7,7 +7,7 @@ from mirror_graph.guard.touching import Touch, touch_by
 from mirror_graph.guard.words import words
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.levels import Level, levels
-from mirror_graph.relevance.match import ENOUGH
+from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.subject import concern_of_person, is_for_another_only
@@ -33,33 +33,48 @@ class Request(NamedTuple):
 
 def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
-    spoken = split(text)
     severe = [constraint for constraint in constraints if is_severe(constraint) and _concerns(text, constraint)]
-    if words().knows.is_in(spoken):
+    if words().knows.is_in(split(text)):
         severe = []
     found = levels(severe, text) if severe else {}
-    met = [
-        constraint
-        for constraint in severe
-        if (found[constraint["id"]] == "touched" if touched is None else constraint["id"] in touched)
-    ]
-    reading = read(text) if met else None
-    touches = {entry["id"]: touch_by(entry, text, reading, ENOUGH) for entry in met} if reading else {}
-    # A question of fact, or a text to be written, recommends nothing.
-    concerned = severe if asked_part(text).is_something else met
+    known = {name for name, level in found.items() if level == "touched"} if touched is None else set(touched)
+    met: list[SafetyConstraint] = []
+    for constraint in severe:
+        if constraint["id"] not in known:
+            continue
+        # "I'm allergic to peanuts. What shall we cook?" asks for no peanuts, whatever the relations find in it.
+        if found[constraint["id"]] == "touched" and _is_only_mentioned(constraint, text):
+            continue
+        met.append(constraint)
+    asked = _without_quotes(text, severe)
+    reading = read(asked) if met else None
     return Request(
         text,
-        concerned,
-        found,
-        touches,
-        frozenset(map(stem, spoken)),
-        text,
+        # A question of fact, or a text to be written, recommends nothing.
+        constraints=severe if asked_part(text).is_something else met,
+        levels=found,
+        touched={entry["id"]: touch_by(entry, asked, reading, ENOUGH) for entry in met} if reading else {},
+        stems=frozenset(map(stem, split(asked))),
+        runs=asked,
     )
 
 
 def is_severe(constraint: SafetyConstraint) -> bool:
     """Say whether the guard answers for a constraint: one that holds now, and is more than a preference."""
     return constraint["severity"] in SEVERE and constraint["status"] in ("active", "provisional")
+
+
+def _is_only_mentioned(constraint: SafetyConstraint, text: str) -> bool:
+    """Say whether the relations find a constraint in nothing but the sentence in which the user mentions it."""
+    asked = _without_quotes(text, [constraint])
+    return asked != text and evidence(constraint, asked) < ENOUGH
+
+
+def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
+    """Return a request without the sentences in which its user mentions constraints."""
+    for constraint in constraints:
+        text = text.replace(constraint["source"]["quote"] or "\0", "\n")
+    return text
 
 
 def _concerns(text: str, constraint: SafetyConstraint) -> bool:

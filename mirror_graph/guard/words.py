@@ -32,6 +32,7 @@ class Words(NamedTuple):
     caution: Phrases
     regard: Phrases
     decline: Phrases
+    acknowledges: Phrases
     knows: Phrases
     condition: Phrases
     conditions: Mapping[Kind, Phrases]
@@ -56,6 +57,7 @@ def words() -> Words:
         caution=Phrases(table["caution"] for table in tables),
         regard=Phrases(table["regard"] for table in tables),
         decline=Phrases(table["decline"] for table in tables),
+        acknowledges=Phrases(table["acknowledges"] for table in tables),
         knows=Phrases(table["knows"] for table in tables),
         condition=Phrases(table["conditions"][kind] for table in tables for kind in kinds),
         conditions={kind: Phrases(table["conditions"][kind] for table in tables) for kind in kinds},

@@ -84,6 +84,8 @@ class Conversation:
         values = await self._engine.values(self.thread_id)
         branch = _branch_of(values)
         mind = await self._load_mind(values)
+        usage = count_usage(mind["usage"], values.get("usage", {}))
+        guarded = usage.pop("guard", None)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
@@ -91,7 +93,8 @@ class Conversation:
             turn=mind["turn"],
             lag=lag_of(mind, branch),
             failures=count_failures(mind["failures"], values.get("failures", {})),
-            usage=count_usage(mind["usage"], values.get("usage", {})),
+            usage=usage,
+            guarded=guarded["total"]["calls"] if guarded else 0,
             paused=self._paused(mind),
         )
 
