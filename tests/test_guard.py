@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from mirror_graph import ConfigurationError, guarded, scan
 from mirror_graph.guard import Finding, GuardedModel
 from mirror_graph.guard.memory import noted_lately, request_in
-from mirror_graph.guard.reading import ReplyReader
+from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
 from mirror_graph.guard.watch import Watch
 from mirror_graph.models.scripted import ScriptedModel
@@ -76,7 +77,7 @@ def reply_to(told: str, request: str, reply: str, guard: GuardMode = "note") -> 
 
 
 def is_noted(told: str, request: str, reply: str) -> bool:
-    reader = ReplyReader(read_request(request, scan(told)), {})
+    reader = ReplyReader(lambda: Case(read_request(request, scan(told)), {}))
     reader.feed(reply)
     return bool(reader.end())
 
@@ -286,8 +287,8 @@ def split_at(text: str, places: Sequence[int]) -> list[str]:
 
 @given(REPLIES, st.lists(st.integers(0, 500), max_size=12))
 def test_however_a_reply_is_split_the_decision_and_the_note_are_the_same(reply: str, places: list[int]) -> None:
-    request = read_request("Shall I order the satay?", scan(PEANUTS))
-    whole, split = ReplyReader(request, {}), ReplyReader(request, {})
+    case = Case(read_request("Shall I order the satay?", scan(PEANUTS)), {})
+    whole, split = ReplyReader(lambda: case), ReplyReader(lambda: case)
     whole.feed(reply)
     for piece in split_at(reply, places):
         split.feed(piece)
@@ -299,7 +300,7 @@ def test_however_a_reply_is_split_the_decision_and_the_note_are_the_same(reply: 
 @given(reply=REPLIES.filter(lambda text: bool(text.strip())), places=st.lists(st.integers(0, 500), max_size=8))
 def test_however_a_model_streams_the_whole_reply_is_the_same(guard: GuardMode, reply: str, places: list[int]) -> None:
     def text_of(pieces: list[str]) -> str:
-        model = PiecesModel(pieces=[AIMessageChunk(piece) for piece in pieces])
+        model = PiecesModel(pieces=[AIMessageChunk(content=piece) for piece in pieces])
         messages = [HumanMessage("Shall I order the satay?")]
         return "".join(chunk.text for chunk in guarded(model, scan(PEANUTS), guard=guard).stream(messages))
 
@@ -353,10 +354,12 @@ def test_the_request_is_read_with_the_one_before_if_it_is_short() -> None:
 def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
     usage = UsageMetadata(input_tokens=7, output_tokens=5, total_tokens=12)
     pieces = [
-        AIMessageChunk("Sure, "),
-        AIMessageChunk("have the "),
-        AIMessageChunk("satay!"),
-        AIMessageChunk("", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
+        AIMessageChunk(content="Sure, "),
+        AIMessageChunk(content="have the "),
+        AIMessageChunk(content="satay!"),
+        AIMessageChunk(
+            content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"
+        ),
     ]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
@@ -372,7 +375,7 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
 
 def test_content_in_blocks_gets_the_note_as_a_block() -> None:
     block = {"type": "text", "text": "Have the satay!", "index": 0}
-    model = guarded(PiecesModel(pieces=[AIMessageChunk([block])]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content=[block])]), scan(PEANUTS))
 
     reply = model.invoke([HumanMessage("Shall I order the satay?")])
 
@@ -395,11 +398,11 @@ async def test_all_four_ways_to_call_give_the_same_reply() -> None:
     assert "Please note" in texts.pop()
 
 
-CALL = {"name": "order", "args": '{"dish": "satay"}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
+CALL = tool_call_chunk(name="order", args='{"dish": "satay"}', id="call_1", index=0)
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
-    pieces = [AIMessageChunk("", tool_call_chunks=[CALL])]
+    pieces = [AIMessageChunk(content="", tool_call_chunks=[CALL])]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
     for reply in (model.invoke("Shall I order the satay?"), add_ai_message_chunks(*model.stream("Order the satay"))):
@@ -408,8 +411,12 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
 
 
 def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
-    named = PiecesModel(pieces=[AIMessageChunk("Satay is great."), AIMessageChunk("", tool_call_chunks=[CALL])])
-    silent = PiecesModel(pieces=[AIMessageChunk("One moment."), AIMessageChunk("", tool_call_chunks=[CALL])])
+    named = PiecesModel(
+        pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
+    silent = PiecesModel(
+        pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
 
     assert "Please note" in guarded(named, scan(PEANUTS)).invoke("Order the satay").text
     assert guarded(silent, scan(PEANUTS)).invoke("Order the satay").text == "One moment."
@@ -641,7 +648,7 @@ def test_what_a_reader_sees_is_what_stood_in_the_pieces(monkeypatch: pytest.Monk
         read(self, piece)
 
     monkeypatch.setattr(ReplyReader, "feed", feed)
-    model = guarded(PiecesModel(pieces=[AIMessageChunk("a"), AIMessageChunk("b")]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content="a"), AIMessageChunk(content="b")]), scan(PEANUTS))
     order_of_events.extend(f"seen {chunk.text[:1]}" for chunk in model.stream("Shall I order the satay?"))
 
     # A piece is read once it has gone out, so reading delays none.
