@@ -4,11 +4,11 @@ from functools import partial
 
 from langgraph.graph import END, START, StateGraph
 
-from mirror_graph.graphs.thinking import RETRY, add_thinking
+from mirror_graph.graphs.fan_out import RETRY, add_thinking
 from mirror_graph.guard import Rule
 from mirror_graph.nodes import talk
 from mirror_graph.state import MirrorContext, MirrorState
-from mirror_graph.state.mind import MirrorInput, PassState
+from mirror_graph.state.schema import MirrorInput, PassState
 
 
 def build_mirror(*, guard: Rule | None = None) -> StateGraph[PassState, MirrorContext, MirrorInput, MirrorState]:

@@ -1,7 +1,7 @@
 """What a thread remembers: plain values, the rules that merge them, and the choices of a run."""
 
 from mirror_graph.state.context import ALL_THINKERS, MirrorContext, Thinking
-from mirror_graph.state.mind import (
+from mirror_graph.state.schema import (
     SCHEMA_VERSION,
     ComponentUsage,
     Exchange,
@@ -9,8 +9,8 @@ from mirror_graph.state.mind import (
     MindState,
     MirrorState,
     MirrorUpdate,
+    MonologueEntry,
     Narrative,
-    Passage,
     SafetyConstraint,
     Thought,
     Tokens,
@@ -27,8 +27,8 @@ __all__ = [
     "MirrorContext",
     "MirrorState",
     "MirrorUpdate",
+    "MonologueEntry",
     "Narrative",
-    "Passage",
     "SafetyConstraint",
     "Thinking",
     "Thought",

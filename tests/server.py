@@ -15,7 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from mirror_graph.benchmarks.dev_server import langgraph_dev
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from tests.voices import Voices
 
 ROOT = Path(__file__).parent.parent

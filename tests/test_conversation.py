@@ -12,7 +12,7 @@ import pytest
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import MessageRefusedError, ReplyError
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.state.reducers import message_tokens
 from tests.voices import Voices, asked
 

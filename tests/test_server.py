@@ -12,7 +12,7 @@ from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from tests.server import Stage, serving, until
 from tests.voices import asked
 
@@ -32,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, End
 BESIDE = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.lanes.store import StoreLane
+from mirror_graph.scheduling.item_store import StoreLane
 
 graph = build_talker(StoreLane(thinker)).compile(name="talker")
 """

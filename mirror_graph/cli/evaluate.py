@@ -20,7 +20,7 @@ def guard(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.", dir_okay=False)] = None,
 ) -> None:
     """Count the guard's notes on replies that people rated, and on unrelated ones. No model is called."""
-    from mirror_graph.cli.showing import console, guard_table
+    from mirror_graph.cli.render import console, guard_table
     from mirror_graph.evals.guard import measure
 
     figures = measure(ratings)

@@ -6,10 +6,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_advice, write_beginning, write_opening
-from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
-from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
+from mirror_graph.guard.reading import Finding, ReplyReader, findings_before
+from mirror_graph.guard.watch import Case, Pieces, Watch, changed, of_this_run
 from mirror_graph.models import REASONED_ABOVE
-from mirror_graph.prompts import may_be_echo, unechoed
+from mirror_graph.prompts import may_be_echo, strip_leading_tags
 
 
 class OpeningWatch(Watch):
@@ -19,8 +19,8 @@ class OpeningWatch(Watch):
     complete in itself, and the model's words follow as a paragraph of their own.
     """
 
-    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
-        super().__init__(read_case, rule)
+    def __init__(self, read_case: Callable[[], Case]) -> None:
+        super().__init__(read_case)
         self._named: list[Finding] = []
         self._opening = ""
         self._is_half = False
@@ -69,7 +69,7 @@ class OpeningWatch(Watch):
 
     def end(self) -> Pieces:
         """End a sentence that the model has not gone on from, and return what is added at the end of the reply."""
-        rest = unechoed(self._may_be_echo or "").strip()
+        rest = strip_leading_tags(self._may_be_echo or "").strip()
         if rest:
             held_back = self._piece(f"\n\n{rest}" if self._begins_paragraph else rest, [])
             yield held_back
@@ -85,13 +85,13 @@ class OpeningWatch(Watch):
             return chunk
         begun = self._may_be_echo + text
         self._may_be_echo = begun if may_be_echo(begun) else None
-        return changed(chunk, {"content": "" if self._may_be_echo else unechoed(begun)})
+        return changed(chunk, {"content": "" if self._may_be_echo else strip_leading_tags(begun)})
 
     def _written_opening(self, continues: bool) -> str:
         wording = wording_of(self._case.request.text, self._named)
         first = self._named[0].constraint
         # Half a sentence can only be about one constraint, and about the user.
-        self._is_half = continues and len(self._named) == 1 and first["whose"] == "user"
+        self._is_half = continues and len(self._named) == 1 and first["subject"] == "user"
         return write_beginning(self._named[0], wording) if self._is_half else write_opening(self._named, wording)
 
     def _written_end(self) -> str:
@@ -100,7 +100,7 @@ class OpeningWatch(Watch):
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:
             named = frozenset(finding.constraint["id"] for finding in self._named)
-            self._reader = ReplyReader(lambda: self._case._replace(named=named))
+            self._reader = ReplyReader(self._case.request, self._case.noted, named)
         return self._reader
 
 

@@ -15,7 +15,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard import Rule
 from mirror_graph.guard.words import words
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.ledger.scan import warm_up
@@ -50,7 +50,7 @@ async def open_mirror(
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(_warm_up)
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, guard=guard)
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, guard=guard)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
@@ -61,7 +61,7 @@ async def open_mirror(
 class Mirror:
     """Conversations on one database. Made by `open_mirror`."""
 
-    def __init__(self, engine: Engine, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
 

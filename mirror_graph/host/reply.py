@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage
 
 from mirror_graph.models import Ending
-from mirror_graph.prompts import may_be_echo, unechoed
+from mirror_graph.prompts import may_be_echo, strip_leading_tags
 from mirror_graph.state import Tokens
-from mirror_graph.state.usage import used
+from mirror_graph.state.usage import usage_of
 from mirror_graph.state.values import Guarded
 
 
@@ -40,13 +40,13 @@ class Reply:
             turn=mirror["turn"],
             narrative_turn=mirror["narrative_turn"],
             lag=mirror["lag"],
-            usage=used(message),
+            usage=usage_of(message),
             finish_reason=mirror["finish_reason"],
             guarded=tuple(mirror.get("guarded", ())),
         )
 
 
-class Opening:
+class LeadingTagFilter:
     """Holds back the beginning of a reply for as long as it may be a tag of ours, which nobody is to see."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Opening:
 
     def rest(self) -> str:
         """Return what is held back, and hold back nothing any more."""
-        shown, self._held = unechoed(self._held or ""), None
+        shown, self._held = strip_leading_tags(self._held or ""), None
         return shown
 
 

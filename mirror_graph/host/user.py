@@ -9,24 +9,24 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import ConfigurationError, MirrorError
+from mirror_graph.ledger.assertion import LONGEST_ABOUT, LONGEST_WHOSE, is_in
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in
-from mirror_graph.ledger.sharing import (
+from mirror_graph.ledger.user_constraints import (
     EDITED,
     EVICTED,
     TOLD,
-    erased,
+    apply_edits,
     evicted,
     is_erased,
-    keep,
+    load,
     namespace,
-    shared,
-    with_users_word,
-    writing,
+    save,
+    tombstone,
+    user_lock,
 )
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 from mirror_graph.state.values import Kind, Severity, Source, Status
 
 EXPORT_VERSION = 1
@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
     kind: Kind
     about: str
     severity: Severity
-    whose: str
+    subject: str
     status: Status
 
 
@@ -66,8 +66,8 @@ class User:
 
     async def constraints(self) -> list[SafetyConstraint]:
         """Return all that is kept about the user, the retracted too: 64 entries at most, the weightiest."""
-        told, edited = await shared(self._store, self._user_id)
-        return [entry for entry in with_users_word([], told, edited) if not is_erased(entry)]
+        told, edited = await load(self._store, self._user_id)
+        return [entry for entry in apply_edits([], told, edited) if not is_erased(entry)]
 
     async def evicted(self) -> int:
         """Return how many entries had to leave a full list; what can kill and is active never does."""
@@ -79,24 +79,24 @@ class User:
         return json.dumps(kept, ensure_ascii=False, indent=2)
 
     async def add(
-        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
+        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
     ) -> SafetyConstraint:
         """Add a constraint in the user's own words, one short line.
 
         Raises `NoRoomError` where the list is full of what weighs more, and `ConfigurationError` for words or a
         kind that cannot be kept.
         """
-        about = clean(about).strip()
-        _check({"about": about, "kind": kind, "severity": severity, "whose": whose})
+        about = sanitize(about).strip()
+        _check({"about": about, "kind": kind, "severity": severity, "subject": subject})
         entry: SafetyConstraint = {
-            "id": constraint_id(kind, about, whose),
+            "id": constraint_id(kind, about, subject),
             "kind": kind,
             "about": about,
             "severity": severity,
-            "whose": whose,
+            "subject": subject,
             "status": "active",
-            "source": {"message": "", "turn": 0, "quote": about, "language": "", "at": time.time()},
-            "since": 0,
+            "source": {"message": "", "turn": 0, "quote": about, "language": "", "recorded_at": time.time()},
+            "first_turn": 0,
         }
         return await self._edited(entry)
 
@@ -109,10 +109,10 @@ class User:
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
                 edited = cast(SafetyConstraint, {**entry, **changes})
-                source: Source = {**entry["source"], "at": time.time()}
-                if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "whose")):
+                source: Source = {**entry["source"], "recorded_at": time.time()}
+                if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "subject")):
                     source = {**source, "quote": edited["about"], "message": "", "turn": 0}
-                    edited.pop("touches", None)
+                    edited.pop("triggers", None)
                 edited["source"] = source
                 return await self._edited(edited)
         raise UnknownConstraintError(constraint_id)
@@ -128,14 +128,14 @@ class User:
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
             return
-        await self._edited(erased(constraint_id, time.time()))
+        await self._edited(tombstone(constraint_id, time.time()))
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
-        async with writing(self._user_id):
-            told, edited = await shared(self._store, self._user_id)
+        async with user_lock(self._user_id):
+            told, edited = await load(self._store, self._user_id)
             others = [it for it in edited if it["id"] != entry["id"]]
             after = {TOLD: told, EDITED: [*others, entry]}
-            if entry["id"] not in await keep(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+            if entry["id"] not in await save(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
                 raise NoRoomError
             return entry
 
@@ -151,4 +151,4 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 
 _CLOSED = {"kind": get_args(Kind), "severity": get_args(Severity), "status": ("active", "retracted")}
-_LONGEST = {"about": LONGEST_ABOUT, "whose": LONGEST_WHOSE}
+_LONGEST = {"about": LONGEST_ABOUT, "subject": LONGEST_WHOSE}
