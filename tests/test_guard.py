@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from mirror_graph import ConfigurationError, guarded, scan
 from mirror_graph.guard import Finding, GuardedModel
 from mirror_graph.guard.memory import noted_lately, request_in
-from mirror_graph.guard.reading import ReplyReader
+from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
 from mirror_graph.guard.watch import Watch
 from mirror_graph.models.scripted import ScriptedModel
@@ -76,7 +77,7 @@ def reply_to(told: str, request: str, reply: str, guard: GuardMode = "note") -> 
 
 
 def is_noted(told: str, request: str, reply: str) -> bool:
-    reader = ReplyReader(read_request(request, scan(told)), {})
+    reader = ReplyReader(lambda: Case(read_request(request, scan(told)), {}))
     reader.feed(reply)
     return bool(reader.end())
 
@@ -286,8 +287,8 @@ def split_at(text: str, places: Sequence[int]) -> list[str]:
 
 @given(REPLIES, st.lists(st.integers(0, 500), max_size=12))
 def test_however_a_reply_is_split_the_decision_and_the_note_are_the_same(reply: str, places: list[int]) -> None:
-    request = read_request("Shall I order the satay?", scan(PEANUTS))
-    whole, split = ReplyReader(request, {}), ReplyReader(request, {})
+    case = Case(read_request("Shall I order the satay?", scan(PEANUTS)), {})
+    whole, split = ReplyReader(lambda: case), ReplyReader(lambda: case)
     whole.feed(reply)
     for piece in split_at(reply, places):
         split.feed(piece)
@@ -356,7 +357,9 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
         AIMessageChunk(content="Sure, "),
         AIMessageChunk(content="have the "),
         AIMessageChunk(content="satay!"),
-        AIMessageChunk(content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"),
+        AIMessageChunk(
+            content="", response_metadata={"finish_reason": "stop"}, usage_metadata=usage, chunk_position="last"
+        ),
     ]
     model = guarded(PiecesModel(pieces=pieces), scan(PEANUTS))
 
@@ -372,7 +375,7 @@ def test_pieces_pass_unchanged_and_share_one_id_with_the_note() -> None:
 
 def test_content_in_blocks_gets_the_note_as_a_block() -> None:
     block = {"type": "text", "text": "Have the satay!", "index": 0}
-    model = guarded(PiecesModel(pieces=[AIMessageChunk([block])]), scan(PEANUTS))
+    model = guarded(PiecesModel(pieces=[AIMessageChunk(content=[block])]), scan(PEANUTS))
 
     reply = model.invoke([HumanMessage("Shall I order the satay?")])
 
@@ -395,7 +398,7 @@ async def test_all_four_ways_to_call_give_the_same_reply() -> None:
     assert "Please note" in texts.pop()
 
 
-CALL = {"name": "order", "args": '{"dish": "satay"}', "id": "call_1", "index": 0, "type": "tool_call_chunk"}
+CALL = tool_call_chunk(name="order", args='{"dish": "satay"}', id="call_1", index=0)
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
@@ -408,8 +411,12 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
 
 
 def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
-    named = PiecesModel(pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
-    silent = PiecesModel(pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])])
+    named = PiecesModel(
+        pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
+    silent = PiecesModel(
+        pieces=[AIMessageChunk(content="One moment."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
+    )
 
     assert "Please note" in guarded(named, scan(PEANUTS)).invoke("Order the satay").text
     assert guarded(silent, scan(PEANUTS)).invoke("Order the satay").text == "One moment."

@@ -19,8 +19,9 @@ from mirror_graph.guard.holding import HoldingWatch
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.opening import OpeningWatch
 from mirror_graph.guard.prefix import acontinues, continues
+from mirror_graph.guard.reading import Case
 from mirror_graph.guard.request import is_severe, read_request
-from mirror_graph.guard.watch import Case, Rule, Watch
+from mirror_graph.guard.watch import Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
 
@@ -224,14 +225,12 @@ class GuardedModel(BaseChatModel):
         """Return what watches this reply; None if there is nothing to watch, or if the answer is data."""
         if self.guard == "off" or "response_format" in kwargs or not any(map(is_severe, self.constraints)):
             return None
-        return _WATCHES[self.guard](lambda: self._case(messages))
+        return _WATCHES[self.guard](lambda: self._case(messages), self.rule)
 
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request
         earlier = messages if self.history is None else self.history
-        return Case(
-            read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again), self.rule
-        )
+        return Case(read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again))
 
     def _whole(self, messages: list[BaseMessage], **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         yield _one_piece(self.model._generate(messages, **kwargs))

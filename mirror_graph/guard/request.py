@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
-    severe = [constraint for constraint in constraints if is_severe(constraint) and _concerns(text, constraint)]
+    severe = _concerned(text, [constraint for constraint in constraints if is_severe(constraint)])
     if words().knows.is_in(split(text)):
         severe = []
     found = levels(severe, text) if severe else {}
@@ -77,8 +77,11 @@ def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
     return text
 
 
-def _concerns(text: str, constraint: SafetyConstraint) -> bool:
-    """Say whether a request is for whoever a constraint is about. Another person's needs the request to say so."""
-    if constraint["subject"] == "user":
-        return not is_for_another_only(text)
-    return concern_of_person(constraint["subject"], text) == "yes"
+def _concerned(text: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the constraints of whoever a request is for. Another person's needs the request to say so."""
+    is_for_user = not is_for_another_only(text)
+    return [
+        constraint
+        for constraint in constraints
+        if (is_for_user if constraint["subject"] == "user" else concern_of_person(constraint["subject"], text) == "yes")
+    ]
