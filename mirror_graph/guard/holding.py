@@ -8,6 +8,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from mirror_graph.guard.note import marks_of, wording_of, write_order
 from mirror_graph.guard.reading import Case, Finding
 from mirror_graph.guard.watch import NO_FINDINGS, Pieces, Rule, Watch, of_this_run
+from mirror_graph.models import REASONED_ABOVE
 
 
 class HoldingWatch(Watch):
@@ -37,6 +38,9 @@ class HoldingWatch(Watch):
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
         """Hold a piece back, and pass on what has turned out to be safe."""
+        if REASONED_ABOVE in chunk.message.additional_kwargs:
+            # What is held back turned out to be no part of the reply.
+            self._held = [_spent(held) for held in self._held]
         self._held.append(of_this_run(chunk))
         self._read(chunk)
         if self._failure:

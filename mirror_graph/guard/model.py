@@ -18,6 +18,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard.holding import HoldingWatch
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.opening import OpeningWatch
+from mirror_graph.guard.patience import aask_patiently, ask_patiently
 from mirror_graph.guard.prefix import acontinues, continues
 from mirror_graph.guard.reading import Case
 from mirror_graph.guard.request import is_severe, read_request
@@ -193,6 +194,7 @@ class GuardedModel(BaseChatModel):
             return
         if watch.wants_opening():
             yield from watch.open(continues=continues(self.model))
+            ask = partial(ask_patiently, ask)
         for chunk in ask(watch.prompt(messages)):
             yield from watch.take(chunk)
         if watch.wants_retry():
@@ -211,6 +213,7 @@ class GuardedModel(BaseChatModel):
         if watch.wants_opening():
             for piece in watch.open(continues=await acontinues(self.model)):
                 yield piece
+            ask = partial(aask_patiently, ask)
         async for chunk in ask(watch.prompt(messages)):
             for piece in watch.take(chunk):
                 yield piece

@@ -5,7 +5,7 @@ ends depends on the text alone.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -82,8 +82,11 @@ class ReplyReader:
     def feed(self, piece: str) -> None:
         """Take the next piece of the reply, and read the sentences that end in it."""
         self._unread += piece
-        for sentence in self._ended():
-            self._read(sentence)
+        place = 0
+        while end := self._end_of_sentence(place):
+            self._read(self._unread[place:end])
+            place = end
+        self._unread = self._unread[place:]
 
     def end(self, *, is_final: bool = True) -> list[Finding]:
         """Read what is left, and return what the reply has to be complemented by, the gravest first.
@@ -132,18 +135,12 @@ class ReplyReader:
         if words.strip() and not is_all_tags(words):
             self._sentences.append(read_sentence(words, self._case.request))
 
-    def _ended(self) -> Iterator[str]:
-        """Take the sentences that have ended off what is unread."""
-        while True:
-            end = _END.search(self._unread, 0, LONGEST + 1)
-            if end:
-                length = end.end()
-            elif len(self._unread) > LONGEST:
-                length = LONGEST
-            else:
-                return
-            sentence, self._unread = self._unread[:length], self._unread[length:]
-            yield sentence
+    def _end_of_sentence(self, place: int) -> int:
+        """Return where the sentence that begins at `place` ends; 0 if it has not."""
+        end = _END.search(self._unread, place, place + LONGEST + 1)
+        if end:
+            return end.end()
+        return place + LONGEST if len(self._unread) - place > LONGEST else 0
 
 
 def _is_noted(constraint: SafetyConstraint, touch: Touch, noted: Mapping[str, frozenset[str]]) -> bool:
