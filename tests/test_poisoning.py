@@ -93,7 +93,7 @@ def obedient(call: Call) -> Answer | str:
     if voice == "talker":
         return echo
     told = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
-    notes = {"told": [{**told, "subject": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
+    notes = {"told": [{**told, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
     thoughts = dict.fromkeys(("goals", "reasoning", "memory"), echo)
     return json.dumps({**thoughts, **notes, "no_danger": [*range(20)]})
 

@@ -133,6 +133,12 @@ def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
     assert restore_dangers("We talked.", [entry("peanuts"), entry("bees", subject="my sister")], 200) == snapshot
 
 
+@pytest.mark.parametrize("around", ["\r", "\t", "\n", " ", ":"])
+def test_a_reply_of_nothing_but_a_tag_and_white_space_is_shown_as_it_is(around: str) -> None:
+    opening = LeadingTagFilter()
+    assert opening.take(f"mirror-0badcafe{around}") + opening.rest() == f"mirror-0badcafe{around}"
+
+
 @given(
     st.sampled_from(["mirror", "<mirror", "\n<Mirror", "**</mirror"]),
     st.sampled_from(["", ">", ">\n\n", "\n", ": "]),
@@ -146,7 +152,7 @@ def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
     said = f"{before}-0badcafe{after}{again}{words}"
     shown = in_pieces(said, data)
     assert shown == strip_leading_tags(said)
-    assert words.endswith(shown) or (shown, words.strip(" \n</>`*\"':")) == (said, "")
+    assert words.endswith(shown) or (shown, words.strip(" \t\r\n</>`*\"':")) == (said, "")
 
 
 @given(st.text() | st.sampled_from(["mirror", "mirror-image twins", "<b>mirror-writing</b>", "m", "<"]), st.data())

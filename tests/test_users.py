@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from mirror_graph import MirrorContext, build_talker, open_mirror
+from mirror_graph import MirrorContext, NoRoomError, UnknownConstraintError, User, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import EDITED, TOLD, load_lists, namespace, publish, tombstone
 from mirror_graph.scheduling.base import mind_from

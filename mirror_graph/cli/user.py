@@ -93,10 +93,10 @@ def edit(
 ) -> None:
     """Change an entry. What is changed here outranks whatever is thought later."""
     from mirror_graph.cli.database import with_user
-    from mirror_graph.host.user import Changes
+    from mirror_graph.host import ConstraintChanges
 
     given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
-    changes: Changes = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
+    changes: ConstraintChanges = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
     if not changes:
         raise typer.BadParameter("say what changes: --about, --kind, --severity, --subject or --status")
     _show(with_user(context.obj, database, lambda user: user.edit(entry, **changes)))
@@ -129,8 +129,8 @@ def forget(
 ) -> None:
     """Erase an entry, in every conversation, or everything that is kept about the user."""
     from mirror_graph.cli.database import with_user
+    from mirror_graph.errors import UnknownConstraintError
     from mirror_graph.host import User
-    from mirror_graph.host.user import UnknownConstraintError
 
     kept = {it["id"]: it for it in with_user(context.obj, database, User.constraints)}
     if entry is not None and entry not in kept:

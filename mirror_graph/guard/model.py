@@ -47,7 +47,7 @@ def guarded(
     *,
     guard: GuardMode | Rule = "note",
     guard_again: int = 5,
-) -> "GuardedModel":
+) -> BaseChatModel:
     """Return a chat model whose replies name what in them, or in the request, touches a severe constraint.
 
     The request is the user's last words in the messages that the model is called with. The pieces of `model` pass

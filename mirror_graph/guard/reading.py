@@ -28,12 +28,16 @@ _END = re.compile(
 )
 
 
+TouchedBy = Literal["request", "reply"]
+"""Whose words touch a constraint: the user's request, or the reply to it."""
+
+
 class Finding(NamedTuple):
     """A constraint that a reply has to name and does not, what touches it, and whose words do so."""
 
     constraint: SafetyConstraint
     touch: Touch
-    by: Literal["request", "reply"]
+    by: TouchedBy
 
 
 def findings_before(request: Request, noted: Mapping[str, frozenset[str]]) -> list[Finding]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
-from mirror_graph.models import Ending
+from mirror_graph.models import FinishReason
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 from mirror_graph.state import Tokens
 from mirror_graph.state.usage import usage_of
@@ -28,7 +28,7 @@ class Reply:
     narrative_turn: int
     lag: int
     usage: Tokens
-    finish_reason: Ending = "unknown"
+    finish_reason: FinishReason = "unknown"
     guarded: tuple[Guarded, ...] = ()
 
     @classmethod

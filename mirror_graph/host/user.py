@@ -8,7 +8,7 @@ from typing import Any, Unpack, cast, get_args
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from mirror_graph.errors import ConfigurationError, MirrorError
+from mirror_graph.errors import ConfigurationError, NoRoomError, UnknownConstraintError
 from mirror_graph.ledger.assertion import LONGEST_ABOUT, LONGEST_WHOSE, is_in
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import (
@@ -32,22 +32,7 @@ from mirror_graph.state.values import Kind, Severity, Source, Status
 EXPORT_VERSION = 1
 
 
-class UnknownConstraintError(MirrorError):
-    """A user has no constraint of that id."""
-
-    def __init__(self, constraint_id: str) -> None:
-        super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
-        self.constraint_id = constraint_id
-
-
-class NoRoomError(MirrorError):
-    """A user has as many constraints as are kept, and none of them weighs less than the new one."""
-
-    def __init__(self) -> None:
-        super().__init__(f"{CONSTRAINT_LIMIT} constraints are kept, and none of them weighs less: erase one first")
-
-
-class Changes(TypedDict, total=False):
+class ConstraintChanges(TypedDict, total=False):
     """What a user may change of an entry."""
 
     kind: Kind
@@ -100,7 +85,7 @@ class User:
         }
         return await self._edited(entry)
 
-    async def edit(self, constraint_id: str, **changes: Unpack[Changes]) -> SafetyConstraint:
+    async def edit(self, constraint_id: str, **changes: Unpack[ConstraintChanges]) -> SafetyConstraint:
         """Change a constraint. Of one that is about something else now, the words it was told in go with the old.
 
         Raises `UnknownConstraintError`, and `ConfigurationError` for what cannot be kept.
@@ -136,7 +121,7 @@ class User:
             others = [it for it in edited if it["id"] != entry["id"]]
             after = {TOLD: told, EDITED: [*others, entry]}
             if entry["id"] not in await save(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
-                raise NoRoomError
+                raise NoRoomError(CONSTRAINT_LIMIT)
             return entry
 
 

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
-from mirror_graph.models.finish_reason import Ending, ending, finish_reason, is_complete, refusal_text
+from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
 from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
 from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
@@ -24,7 +24,7 @@ from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
     "REASONED_ABOVE",
-    "Ending",
+    "FinishReason",
     "ScriptedModel",
     "chat_model",
     "closes_reasoning",
