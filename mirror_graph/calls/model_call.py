@@ -138,5 +138,7 @@ def thread_of(runtime: Runtime[MirrorContext]) -> str:
     """Return the thread a run is on."""
     thread_id = runtime.execution_info.thread_id if runtime.execution_info else None
     if not thread_id:
-        raise ConfigurationError("no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer and pass one")
+        raise ConfigurationError(
+            "no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer and pass one"
+        )
     return thread_id
