@@ -1,1 +1,1 @@
-"""What MIRROR costs and what it is worth, measured."""
+"""What MIRROR costs: time, memory, storage and tokens. Not part of the package: `python -m bench NAME`."""

@@ -1,15 +1,16 @@
 """How much later a user's reply comes because another user of the host sends a very long message."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
+from bench.lib.filler_text import Speech
+from bench.lib.timing import Timing, timed
 from mirror_graph import Mirror, MirrorContext, open_mirror
-from mirror_graph.benchmarks.report import Aim, Report
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Timing, spread, timed
-from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
+from mirror_graph.evals.report import Aim, Report, spread
 from mirror_graph.state.tokens import BYTES_PER_TOKEN
 
 ALONE = "alone"
@@ -17,25 +18,43 @@ REPEATED = "allergic my fear of İ "
 """Words that the scanner looks at most closely, and a letter that gets longer when it is folded."""
 
 
-def measure(*, pairs: int, size: int, delay: float, word_pause: float, model: str, seed: int) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    pairs: int = 20
+    """Messages of the second user per arm."""
+    size: int = 40_000
+    """Bytes of the first user's message, at most 40,000."""
+    delay: float = 0.1
+    """Seconds before the endpoint's first word."""
+    word_pause: float = 0.002
+    """Seconds after each of its words."""
+    model: str = "gpt-4o-mini"
+    """The model of the endpoint, if OPENAI_BASE_URL is set."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Time replies to short messages, alone and next to a message of `size` bytes, in turns."""
     voices = {
-        "talker": Voice(50, delay, word_pause),
-        "thinker": Voice(THOUGHT_TOKENS, delay),
-        "synthesis": Voice(NARRATIVE_TOKENS, delay),
+        "talker": Voice(50, sizes.delay, sizes.word_pause),
+        "thinker": Voice(THOUGHT_TOKENS, sizes.delay),
+        "synthesis": Voice(NARRATIVE_TOKENS, sizes.delay),
     }
-    speech = Speech(seed)
+    speech = Speech(sizes.seed)
     long_messages = {
-        "next to prose": _cut(speech.text(size // BYTES_PER_TOKEN + 1), size),
-        "next to repeated claims": _cut(REPEATED * size, size),
+        "next to prose": _cut(speech.text(sizes.size // BYTES_PER_TOKEN + 1), sizes.size),
+        "next to repeated claims": _cut(REPEATED * sizes.size, sizes.size),
     }
-    with served(voices, model=model, seed=seed) as provider, TemporaryDirectory() as folder:
+    with served(voices, model=sizes.model, seed=sizes.seed) as provider, TemporaryDirectory() as folder:
         context = MirrorContext(**provider.context())
-        times = asyncio.run(_time_replies(Path(folder) / "mirror.db", context, pairs, long_messages, speech))
+        times = asyncio.run(_time_replies(Path(folder) / "mirror.db", context, sizes.pairs, long_messages, speech))
     added = {arm: _added(times[ALONE], taken) for arm, taken in times.items() if arm != ALONE}
     return Report(
         tables={
-            f"time of a reply, the other user's message of {size:,} bytes": {
+            f"time of a reply, the other user's message of {sizes.size:,} bytes": {
                 arm: spread("first token", [timing.first for timing in taken])
                 | spread("reply", [timing.last for timing in taken])
                 for arm, taken in times.items()

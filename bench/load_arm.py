@@ -1,4 +1,4 @@
-"""One arm of `mirror bench load`, run in a process of its own so that its memory and processor time are its own."""
+"""One arm of `python -m bench load`, run in a process of its own so that its memory and processor time are its own."""
 
 import asyncio
 import json
@@ -13,12 +13,13 @@ from statistics import fmean
 from typing import Final, Literal, NamedTuple
 from uuid import uuid4
 
+from bench.lib.baseline import StockChat, openai_chat, stock_graph
+from bench.lib.fake_endpoint import Provider
+from bench.lib.filler_text import Speech
+from bench.lib.process_use import ProcessUse
+from bench.lib.timing import Chat, Timing, timed
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.bare import StockChat, openai_chat, stock_graph
-from mirror_graph.benchmarks.process_use import ProcessUse
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Chat, Timing, spread, timed
-from mirror_graph.benchmarks.voices import Provider
+from mirror_graph.evals.report import spread
 from mirror_graph.host import ReplyStream
 from mirror_graph.storage import open_storage
 

@@ -3,20 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import sub
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.lib.baseline import BareChat, openai_chat
+from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
+from bench.lib.filler_text import Speech
+from bench.lib.scripted_models import scripted_voices
+from bench.lib.settling import settle
+from bench.lib.thread_size import CYCLE, weigh_mirror
+from bench.lib.timing import Chat, Timing, timed
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.bare import BareChat, openai_chat
-from mirror_graph.benchmarks.report import Aim, Report
-from mirror_graph.benchmarks.scripts import scripted_voices
-from mirror_graph.benchmarks.settling import settle
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, timed
-from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
-from mirror_graph.benchmarks.weight import CYCLE, weigh_mirror
+from mirror_graph.evals.report import Aim, Report, percentile, spread
 from mirror_graph.models import chat_model
 from mirror_graph.prompts import TEMPLATES
 
@@ -24,52 +25,65 @@ BARE, LEAN, MIRROR = "bare chat", "bare chat, lean", "mirror"
 WARM_UP = 3
 
 
-def measure(
-    *,
-    turns: int,
-    short: int,
-    long: int,
-    delay: float,
-    word_pause: float,
-    message_tokens: int,
-    reply_tokens: int,
-    model: str,
-    seed: int,
-) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    turns: int = 200
+    """Turns that are timed."""
+    short: int = 50
+    """Turns after which a thread is weighed for the first time."""
+    long: int = 500
+    """Turns after which it is weighed again."""
+    delay: float = 0.1
+    """Seconds before the endpoint's first word."""
+    word_pause: float = 0.002
+    """Seconds after each of its words."""
+    message_tokens: int = 100
+    """Tokens of a user's message."""
+    reply_tokens: int = 400
+    """Tokens of a reply."""
+    model: str = "gpt-4o-mini"
+    """The model of the endpoint, if OPENAI_BASE_URL is set."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Time `turns` turns of a bare chat and of MIRROR, one by one, then weigh a thread after `short` and `long`."""
     voices = {
-        "talker": Voice(reply_tokens, delay, word_pause),
-        "thinker": Voice(THOUGHT_TOKENS, delay),
-        "synthesis": Voice(NARRATIVE_TOKENS, delay),
+        "talker": Voice(sizes.reply_tokens, sizes.delay, sizes.word_pause),
+        "thinker": Voice(THOUGHT_TOKENS, sizes.delay),
+        "synthesis": Voice(NARRATIVE_TOKENS, sizes.delay),
     }
-    with served(voices, model=model, seed=seed) as provider:
-        times = asyncio.run(_time_replies(provider, turns, message_tokens, seed))
-    speech = Speech(seed)
-    models = scripted_voices(speech, reply=reply_tokens, thought=THOUGHT_TOKENS, narrative=NARRATIVE_TOKENS)
-    words = partial(speech.text, message_tokens)
+    with served(voices, model=sizes.model, seed=sizes.seed) as provider:
+        times = asyncio.run(_time_replies(provider, sizes.turns, sizes.message_tokens, sizes.seed))
+    speech = Speech(sizes.seed)
+    models = scripted_voices(speech, reply=sizes.reply_tokens, thought=THOUGHT_TOKENS, narrative=NARRATIVE_TOKENS)
+    words = partial(speech.text, sizes.message_tokens)
     with TemporaryDirectory() as folder:
         database = str(Path(folder) / "mirror.db")
-        light, heavy = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, [short, long]))
+        light, heavy = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, [sizes.short, sizes.long]))
     added = {arm: _added(times[arm], times[MIRROR]) for arm in (BARE, LEAN)}
     first = [timing.first for timing in added[BARE]]
     return Report(
         tables={
-            f"time of a reply, {turns} turns": {
+            f"time of a reply, {sizes.turns} turns": {
                 **{arm: _figures(taken) for arm, taken in times.items()},
                 **{f"{MIRROR} minus {arm}, turn by turn": _figures(taken) for arm, taken in added.items()},
             },
-            f"a thread of {message_tokens + reply_tokens} tokens a turn": {
-                f"turn {short}": light.figures(),
-                f"turn {long}": heavy.figures(),
+            f"a thread of {sizes.message_tokens + sizes.reply_tokens} tokens a turn": {
+                f"turn {sizes.short}": light.figures(),
+                f"turn {sizes.long}": heavy.figures(),
             },
         },
         aims=[
             Aim("added time to the first token, p50, ms", percentile(first, 50) * 1_000, most=10),
             Aim("added time to the first token, p95, ms", percentile(first, 95) * 1_000, most=25),
-            Aim(f"state at turn {long} over turn {short}", heavy.state / light.state, most=1.1),
+            Aim(f"state at turn {sizes.long} over turn {sizes.short}", heavy.state / light.state, most=1.1),
         ],
         notes=[
-            "Thinking settles before the next turn: `mirror bench overlap` measures replies beside it.",
+            "Thinking settles before the next turn: `python -m bench overlap` measures replies beside it.",
             "The lean chat calls the model as MIRROR does, without the SDK's walk over every message of a request.",
             f"A thread weighs the most of the {CYCLE} turns up to the one named.",
         ],

@@ -14,13 +14,13 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 from langgraph_sdk.schema import MultitaskStrategy
 
+from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
+from bench.lib.filler_text import Speech
+from bench.lib.timing import Chat, Timing, timed
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.report import Aim, Report
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, timed
-from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
+from mirror_graph.evals.report import Aim, Report, percentile, spread
 from mirror_graph.scheduling import mind_thread
+from mirror_graph.testing.langgraph_server import langgraph_dev
 
 LOCAL, SERVER = "two lanes, local", "two lanes, server"
 MESSAGE_TOKENS = 50
@@ -42,22 +42,46 @@ class Pair(NamedTuple):
     beside: Timing
 
 
-def measure(*, pairs: int, thought: float, delay: float, gap: float, server: bool, model: str, seed: int) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    pairs: int = 10
+    """Pairs of replies per arm: one while nothing is thought, one during a thought."""
+    thought: float = 3.0
+    """Seconds that a thought takes."""
+    delay: float = 0.3
+    """Seconds before the endpoint's first word."""
+    gap: float = 1.0
+    """Seconds from a reply to the next message."""
+    server: bool = True
+    """Whether to start `langgraph dev`, for the arms that need a server."""
+    model: str = "gpt-4o-mini"
+    """The model of the endpoint, if OPENAI_BASE_URL is set."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Time `pairs` replies and, `gap` seconds after each, the next, in every arm."""
     voices = {
-        "talker": Voice(REPLY_TOKENS, delay),
-        "thinker": Voice(THOUGHT_TOKENS, thought),
+        "talker": Voice(REPLY_TOKENS, sizes.delay),
+        "thinker": Voice(THOUGHT_TOKENS, sizes.thought),
         "synthesis": Voice(NARRATIVE_TOKENS),
     }
     with ExitStack() as stack:
-        provider = stack.enter_context(served(voices, model=model, seed=seed))
-        url = stack.enter_context(langgraph_dev()) if server else None
+        provider = stack.enter_context(served(voices, model=sizes.model, seed=sizes.seed))
+        url = stack.enter_context(langgraph_dev()) if sizes.server else None
         context = MirrorContext(think_after=0, **provider.context())
-        found = asyncio.run(_converse(context, url, pairs, gap, Speech(seed)))
+        found = asyncio.run(_converse(context, url, sizes.pairs, sizes.gap, Speech(sizes.seed)))
     return Report(
-        {f"time of a reply, with a thought of {thought} s": {arm: _figures(taken) for arm, taken in found.items()}},
+        {
+            f"time of a reply, with a thought of {sizes.thought} s": {
+                arm: _figures(taken) for arm, taken in found.items()
+            }
+        },
         _aims(found),
-        notes=[f"A thought is in flight from the end of a reply; the next message comes {gap} s later."],
+        notes=[f"A thought is in flight from the end of a reply; the next message comes {sizes.gap} s later."],
     )
 
 

@@ -6,18 +6,18 @@ models are made up.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from bench.lib.delayed_model import CallTimes, register_paced
+from bench.lib.fake_endpoint import NARRATIVE_TOKENS, ROLES, THOUGHT_TOKENS
+from bench.lib.filler_text import Speech
+from bench.lib.virtual_time import run_in_virtual_time
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.paced import CallTimes, register_paced
-from mirror_graph.benchmarks.report import Aim, Report
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import spread
-from mirror_graph.benchmarks.virtual_time import run_in_virtual_time
-from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, ROLES, THOUGHT_TOKENS
+from mirror_graph.evals.report import Aim, Report, spread
 
 TYPED_A_MINUTE, TYPING_VARIES = 40, 0.20
 READ_A_MINUTE, READING_VARIES = 250, 0.15
@@ -35,34 +35,58 @@ class Turn(NamedTuple):
     waited: float
 
 
-def measure(
-    *,
-    conversations: int,
-    turns: int,
-    hurry: float,
-    message_tokens: int,
-    reply_tokens: int,
-    median: float,
-    mean: float,
-    least: float,
-    most: float,
-    seed: int,
-) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    conversations: int = 80
+    """Number of conversations."""
+    turns: int = 5
+    """Turns of a conversation."""
+    hurry: float = 4.0
+    """The second pace: this many times as fast as the paper's user."""
+    message_tokens: int = 30
+    """Tokens of a user's message."""
+    reply_tokens: int = 150
+    """Tokens of a reply."""
+    median: float = 2.16
+    """Median seconds of a model call."""
+    mean: float = 2.52
+    """Mean seconds of a model call."""
+    least: float = 0.74
+    """The shortest call, in seconds."""
+    most: float = 13.24
+    """The longest call, in seconds."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Hold `conversations` one by one and all at once, at the paper's pace and `hurry` times as fast."""
 
     def simulate(at_once: int, speed: float) -> list[Turn]:
-        party = Party(CallTimes(median, mean, least, most), message_tokens, reply_tokens, speed, seed)
-        return run_in_virtual_time(party.converse(conversations, turns, at_once))
+        party = Party(
+            CallTimes(sizes.median, sizes.mean, sizes.least, sizes.most),
+            sizes.message_tokens,
+            sizes.reply_tokens,
+            speed,
+            sizes.seed,
+        )
+        return run_in_virtual_time(party.converse(sizes.conversations, sizes.turns, at_once))
 
     found = {
         "one by one": simulate(1, 1),
-        "all at once": simulate(conversations, 1),
-        f"one by one, {hurry:g} times as fast": simulate(1, hurry),
-        f"all at once, {hurry:g} times as fast": simulate(conversations, hurry),
+        "all at once": simulate(sizes.conversations, 1),
+        f"one by one, {sizes.hurry:g} times as fast": simulate(1, sizes.hurry),
+        f"all at once, {sizes.hurry:g} times as fast": simulate(sizes.conversations, sizes.hurry),
     }
     waiting = sum(turn.waited > NO_TIME for taken in found.values() for turn in taken)
     return Report(
-        {f"{conversations} conversations of {turns} turns": {arm: _figures(taken) for arm, taken in found.items()}},
+        {
+            f"{sizes.conversations} conversations of {sizes.turns} turns": {
+                arm: _figures(taken) for arm, taken in found.items()
+            }
+        },
         [
             Aim("replies that waited for thinking", waiting, most=0),
             Aim("largest lag, one by one", max(turn.lag for turn in found["one by one"]), most=MirrorContext.max_lag),

@@ -2,41 +2,55 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+from bench.lib.baseline import StockChat, stock_graph
+from bench.lib.databases import fresh_databases
+from bench.lib.filler_text import Speech
+from bench.lib.scripted_models import scripted_voices
+from bench.lib.thread_size import CYCLE, Weight, weigh_as_it_grows, weigh_mirror
 from mirror_graph import MirrorContext
-from mirror_graph.benchmarks.bare import StockChat, stock_graph
-from mirror_graph.benchmarks.databases import fresh_databases
-from mirror_graph.benchmarks.report import Aim, Figures, Report
-from mirror_graph.benchmarks.scripts import scripted_voices
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.weight import CYCLE, Weight, weigh_as_it_grows, weigh_mirror
+from mirror_graph.evals.report import Aim, Figures, Report
 from mirror_graph.models import scripted_model
 from mirror_graph.storage import open_storage
 
 
-def measure(
-    *,
-    turns: int,
-    message_tokens: int,
-    reply_tokens: int,
-    thought_tokens: int,
-    narrative_tokens: int,
-    postgres: str | None,
-    seed: int,
-) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    turns: int = 1_000
+    """A thread is weighed after this many turns, a tenth and a hundredth."""
+    message_tokens: int = 50
+    """Tokens of a user's message."""
+    reply_tokens: int = 150
+    """Tokens of a reply."""
+    thought_tokens: int = 80
+    """Tokens of a thought."""
+    narrative_tokens: int = 400
+    """Tokens of a narrative."""
+    postgres: str | None = None
+    """URL of an empty PostgreSQL database. If None, one is started."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Weigh a thread after a hundredth, a tenth and all of `turns`, on every database there is."""
-    marks = sorted({max(1, turns // part) for part in (100, 10, 1)})
-    speech = Speech(seed)
-    words = partial(speech.text, message_tokens)
-    models = scripted_voices(speech, reply=reply_tokens, thought=thought_tokens, narrative=narrative_tokens)
+    marks = sorted({max(1, sizes.turns // part) for part in (100, 10, 1)})
+    speech = Speech(sizes.seed)
+    words = partial(speech.text, sizes.message_tokens)
+    models = scripted_voices(
+        speech, reply=sizes.reply_tokens, thought=sizes.thought_tokens, narrative=sizes.narrative_tokens
+    )
     tables: dict[str, Figures] = {}
     aims: list[Aim] = []
-    with fresh_databases(postgres) as databases:
+    with fresh_databases(sizes.postgres) as databases:
         for name, database in databases.items():
             ours = asyncio.run(weigh_mirror(database, MirrorContext(**models), words, marks))
             stock = asyncio.run(_weigh_stock(database, models["talker_model"], words, marks))
-            tables[f"{name}, {message_tokens + reply_tokens} tokens a turn"] = {
+            tables[f"{name}, {sizes.message_tokens + sizes.reply_tokens} tokens a turn"] = {
                 f"{arm} after {turn:,} turns": weight.figures()
                 for arm, weights in (("mirror", ours), ("one-node chat", stock))
                 for turn, weight in zip(marks, weights, strict=True)

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import get_args
 
+from bench.lib.baseline import BareChat, openai_chat
+from bench.lib.fake_endpoint import Provider, Voice, served
+from bench.lib.filler_text import Speech
+from bench.lib.paper_chat import PaperChat
+from bench.lib.settling import settle
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.bare import BareChat, openai_chat
-from mirror_graph.benchmarks.paper import PaperChat
-from mirror_graph.benchmarks.report import Aim, Report
-from mirror_graph.benchmarks.settling import settle
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.voices import Provider, Voice, served
+from mirror_graph.evals.report import Aim, Report
 from mirror_graph.state import Thinking, Tokens
 from mirror_graph.state.usage import NO_TOKENS, add_tokens
 
@@ -26,33 +27,44 @@ RECENT = 10
 """Turns which tell what a turn takes at the end: prompts shrink in steps, so that the last alone says little."""
 
 
-def measure(
-    *,
-    turns: int,
-    message_tokens: int,
-    reply_tokens: int,
-    thought_tokens: int,
-    narrative_tokens: int,
-    model: str,
-    seed: int,
-) -> Report:
+@dataclass(frozen=True)
+class Sizes:
+    """How much to measure."""
+
+    turns: int = 50
+    """Turns of a conversation."""
+    message_tokens: int = 50
+    """Tokens of a user's message."""
+    reply_tokens: int = 150
+    """Tokens of a reply."""
+    thought_tokens: int = 80
+    """Tokens of a thought."""
+    narrative_tokens: int = 400
+    """Tokens of a narrative."""
+    model: str = "gpt-4o-mini"
+    """The model of the endpoint, if OPENAI_BASE_URL is set."""
+    seed: int = 1
+    """Seed of texts and times."""
+
+
+def measure(sizes: Sizes) -> Report:
     """Hold the same conversation of `turns` turns in every arm and add up what its calls took."""
     voices = {
-        "talker": Voice(reply_tokens),
-        "thinker": Voice(thought_tokens),
-        "joint": Voice(3 * thought_tokens),
-        "synthesis": Voice(narrative_tokens),
+        "talker": Voice(sizes.reply_tokens),
+        "thinker": Voice(sizes.thought_tokens),
+        "joint": Voice(3 * sizes.thought_tokens),
+        "synthesis": Voice(sizes.narrative_tokens),
     }
-    speech = Speech(seed)
-    texts = [speech.text(message_tokens) for _ in range(turns)]
-    with served(voices, model=model, seed=seed) as provider:
+    speech = Speech(sizes.seed)
+    texts = [speech.text(sizes.message_tokens) for _ in range(sizes.turns)]
+    with served(voices, model=sizes.model, seed=sizes.seed) as provider:
         arms = asyncio.run(_converse(provider, texts))
     last = {arm: took[-RECENT:] for arm, took in arms.items()}
     effective = {arm: _figures(took)["effective input"] for arm, took in last.items()}
     return Report(
         tables={
             f"tokens a turn, the last {RECENT}": {arm: _figures(took) for arm, took in last.items()},
-            f"tokens a turn, all {turns}": {arm: _figures(took) for arm, took in arms.items()},
+            f"tokens a turn, all {sizes.turns}": {arm: _figures(took) for arm, took in arms.items()},
             f"effective input by component, the last {RECENT}": {
                 arm: _by_component(took) for arm, took in last.items()
             },

@@ -9,9 +9,8 @@ from statistics import mean
 from typing import Any
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.curate.cases import Case, Category, read_cases, read_pool
-from mirror_graph.benchmarks.report import Aim, Figures, Report
-from mirror_graph.benchmarks.timing import percentile, spread
+from mirror_graph.evals.curate.dataset import Case, Category, read_cases, read_pool
+from mirror_graph.evals.report import Aim, Figures, Report, percentile, spread
 from mirror_graph.ledger import scan
 from mirror_graph.ledger.scan import scan_afresh, warm_up
 from mirror_graph.state import SafetyConstraint

@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
-from mirror_graph.benchmarks.curate.cases import Case, Category, Pool, read_cases, read_pool
-from mirror_graph.benchmarks.curate.conversations import Control, write
-from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
+from mirror_graph.evals.curate.conversations import Control, write
+from mirror_graph.evals.curate.dataset import Case, Category, Pool, read_cases, read_pool
+from mirror_graph.evals.report import Aim, Figures, Report
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.relevance.check import check
 from mirror_graph.relevance.embeddings import similar_constraints

@@ -3,11 +3,12 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import psutil
@@ -18,6 +19,8 @@ Figures = Mapping[str, Mapping[str, float]]
 """Figures by arm: `{"bare": {"first token p50, ms": 101.2}, ...}`."""
 
 PACKAGES = ("mirror-graph", "langgraph", "langgraph-checkpoint-sqlite", "langchain-core", "langchain-openai", "openai")
+
+PERCENTILES = {"p50": 50, "p95": 95}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def publish(name: str, sizes: Mapping[str, Any], measure: Callable[[], Report], out: Path | None) -> None:
+    """Measure, print the report and, with `out`, write it there as JSON. `sizes` is what `measure` was called with."""
+    before = machine()
+    report = measure()
+    show(report)
+    if out is not None:
+        write(out, name, sizes, before, report)
+
+
 def write(path: Path, name: str, sizes: Mapping[str, Any], before: Mapping[str, Any], report: Report) -> None:
     """Write a report as JSON; `before` is the machine as the run found it."""
     whole = {
@@ -92,6 +104,18 @@ def show(report: Report) -> None:
         console.print(f"{mark} {aim.what}: {_number(aim.found)} (aim: {bound})")
     for note in report.notes:
         console.print(f"[dim]{note}[/]")
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the value that `percent` percent of `values` do not exceed."""
+    if len(values) == 1:
+        return values[0]
+    return quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def spread(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    """Return the median and the 95th percentile of times as figures, in milliseconds."""
+    return {f"{name} {label}, ms": percentile(seconds, percent) * 1_000 for label, percent in PERCENTILES.items()}
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import cast
 
-from mirror_graph.benchmarks.endpoint import Answer, Call
+from mirror_graph.testing.endpoint import Answer, Call
 
 Said = Answer | str | Callable[[Call], Answer | str]
 

@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.benchmarks.speech import Speech
+from bench.lib.filler_text import Speech
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.environment import environment
 
 ROLES = ("talker", "thinker", "synthesis")
 THOUGHT_TOKENS = 80
@@ -89,23 +90,9 @@ def talking_to(server: "subprocess.Popen[str]") -> Iterator[None]:
     assert server.stdout is not None
     url = server.stdout.readline().strip()
     if not url:
-        raise ConfigurationError("the endpoint did not start: pip install 'mirror-graph[bench]'")
+        raise ConfigurationError("the endpoint did not start: pip install 'mirror-graph[evals]'")
     with environment(OPENAI_BASE_URL=url, OPENAI_API_KEY="none"):
         yield
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for the length of the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The paper's set-up with its layout of the prompts and our words in them: what `mirror bench tokens` compares with.
+"""The paper's set-up with its layout of the prompts and our words in them: what `python -m bench tokens` compares with.
 
 Three calls a turn. The narrative is a system message before the history. One joint call thinks: it reads the recent
 conversation, then its own history of thoughts. The narrative is rebuilt from those thoughts and the last narrative.

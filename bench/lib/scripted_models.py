@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.voices import ROLES
+from bench.lib.fake_endpoint import ROLES
+from bench.lib.filler_text import Speech
 from mirror_graph.models import register_script
 from mirror_graph.models.scripted import Script
 

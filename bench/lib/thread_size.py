@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from bench.lib.settling import settle
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.settling import settle
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.storage import open_storage
 

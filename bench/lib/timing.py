@@ -1,8 +1,7 @@
-"""When the pieces of a reply come, and how such times spread."""
+"""When the pieces of a reply come."""
 
 import time
-from collections.abc import AsyncIterable, Sequence
-from statistics import quantiles
+from collections.abc import AsyncIterable
 from typing import NamedTuple, Protocol
 
 from mirror_graph.errors import ReplyError
@@ -31,18 +30,3 @@ async def timed(pieces: AsyncIterable[str]) -> Timing:
     if not times:
         raise ReplyError("no text came")
     return Timing(times[0], times[-1], time.perf_counter() - asked)
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the value that `percent` percent of `values` do not exceed."""
-    if len(values) == 1:
-        return values[0]
-    return quantiles(values, n=100, method="inclusive")[percent - 1]
-
-
-def spread(name: str, seconds: Sequence[float]) -> dict[str, float]:
-    """Return the median and the 95th percentile of times as figures, in milliseconds."""
-    return {f"{name} {label}, ms": percentile(seconds, percent) * 1_000 for label, percent in PERCENTILES.items()}
-
-
-PERCENTILES = {"p50": 50, "p95": 95}

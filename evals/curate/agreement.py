@@ -12,13 +12,13 @@ from inspect_ai.log import read_eval_log
 from inspect_ai.model import CachePolicy, GenerateConfig, ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from mirror_graph.benchmarks.curate.cases import read_table
-from mirror_graph.benchmarks.curate.judge import PASS, Form, judge
-from mirror_graph.benchmarks.curate.models import inspect_model
-from mirror_graph.benchmarks.curate.results import GRADER
-from mirror_graph.benchmarks.curate.running import evaluate, patient
-from mirror_graph.benchmarks.curate.statistics import Estimate, calibrate, kappa, pass_rate
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.dataset import read_table
+from mirror_graph.evals.curate.models import inspect_model
+from mirror_graph.evals.curate.results import GRADER
+from mirror_graph.evals.curate.run import evaluate, patient
+from mirror_graph.evals.curate.scorers import PASS, Form, judge
+from mirror_graph.evals.curate.statistics import Estimate, calibrate, kappa, pass_rate
 
 COLUMNS = ("constraint", "question", "reply", "human_1", "human_2")
 RATERS = ("human_1", "human_2", "judge_405b")
@@ -70,7 +70,7 @@ class Report:
 def ratings(
     path: str, form: Form = "questions", logprobs: bool = True, cached: bool = False, content: str = ""
 ) -> Task:
-    """Judge replies that people have rated: `inspect eval benchmarks/curate/agreement.py -T path=RATINGS.csv`.
+    """Judge replies that people have rated: `inspect eval evals/curate/agreement.py -T path=RATINGS.csv`.
 
     `content` is a hash of the file, so that ratings that were changed are judged anew.
     """

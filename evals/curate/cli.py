@@ -1,4 +1,4 @@
-"""`mirror bench curate | fetch | judge | report | compare | push | throughput`."""
+"""`mirror eval curate | fetch | judge | report`."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from mirror_graph.errors import ConfigurationError
-
 if TYPE_CHECKING:
-    from mirror_graph.benchmarks.curate.results import Row
-    from mirror_graph.benchmarks.curate.summary import Summary
+    from mirror_graph.evals.curate.results import Row
 
 app = typer.Typer()
 
@@ -22,7 +19,9 @@ Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", e
 Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
 Folder = Annotated[Path, Option("--logs", metavar="DIR", help="Where logs are kept; the same again resumes the run.")]
 Prices = Annotated[Path | None, Option(help="Your own price table, in the form of prices.json.", exists=True)]
-YesFrom = Annotated[float, Option(min=0, max=1, help="The probability from which on a judge says yes (`bench judge`).")]
+YesFrom = Annotated[
+    float, Option(min=0, max=1, help="The probability from which on a judge says yes (`mirror eval judge`).")
+]
 Baseline = Annotated[
     str | None, Option(help="The arm that the others are compared with; without it bare, or the first there is.")
 ]
@@ -64,16 +63,16 @@ def curate(
     logs: Folder = Path("logs/curate"),
     json_out: Json = None,
     report_out: Annotated[
-        Path | None, Option("--report", metavar="OUT", help="Write the page to this file as well.")
+        Path | None, Option("--report", metavar="OUT", help="Write the full report to this file, as text.")
     ] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Print how many calls it will make and what they cost.")] = False,
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
     """Does it make the model safer, at what price, and is it annoying?"""
-    from mirror_graph.benchmarks.curate.arms import ARMS, Setup
-    from mirror_graph.benchmarks.curate.conversations import CONTROLS, SCENARIOS
-    from mirror_graph.benchmarks.curate.running import Plan, run
+    from mirror_graph.evals.curate.conversations import CONTROLS, SCENARIOS
+    from mirror_graph.evals.curate.run import Plan, run
+    from mirror_graph.evals.curate.solvers import ARMS, Setup
 
     plan = Plan(
         model=model,
@@ -100,9 +99,7 @@ def curate(
     if not done:
         typer.echo(f"Not all tasks ended. The same command goes on with what is in {logs}.", err=True)
     rows = _read([log.location for log in ended], prices, yes_from)  # the folder may hold other runs as well
-    _show(rows, None, json_out)
-    if report_out is not None:
-        _write_report(rows, report_out, None)
+    _show(rows, None, json_out, report_out)
     if not done:
         raise typer.Exit(1)
 
@@ -110,8 +107,8 @@ def curate(
 @app.command()
 def fetch() -> None:
     """Fetch CURATe's cases, for `--inputs curate`. They carry no licence: measure with them, pass them to nobody."""
-    from mirror_graph.benchmarks.curate.cases import read_cases
-    from mirror_graph.benchmarks.curate.upstream import fetch
+    from mirror_graph.evals.curate.dataset import read_cases
+    from mirror_graph.evals.curate.upstream import fetch
 
     folder = fetch()
     typer.echo(f"{len(read_cases(folder / 'inputs.xlsx'))} cases in {folder}")
@@ -128,7 +125,7 @@ def judge(
     json_out: Json = None,
 ) -> None:
     """How far a judge agrees with people who rated the same replies."""
-    from mirror_graph.benchmarks.curate.agreement import measure
+    from mirror_graph.evals.curate.agreement import measure
 
     found = measure(ratings, model, form, logs, logprobs=logprobs, connections=connections)
     typer.echo(f"{found.judge}, {found.form}: {found.replies} replies, {found.unscored} verdicts that cannot be read")
@@ -149,75 +146,19 @@ def judge(
 @app.command()
 def report(
     logs: Logs,
-    out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
+    out: Annotated[Path | None, Option(help="Write the full report to this file, as text.")] = None,
     baseline: Baseline = None,
     json_out: Json = None,
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
-    """Write one self-contained page: the verdict in words, the arms, intervals, price, speed and failures."""
-    rows = _read(logs, prices, yes_from)
-    _write_report(rows, out, baseline)
-    _show(rows, baseline, json_out)
-
-
-@app.command()
-def compare(
-    first: Annotated[str, Argument(help="An arm of --logs, or a folder or log.")],
-    second: Annotated[str, Argument(help="The one it is compared with.")],
-    logs: Annotated[Path | None, Option("--logs", metavar="DIR", help="Where the arms' logs are.")] = None,
-    arm: Annotated[str | None, Option(help="The arm to compare, where two runs have several.")] = None,
-    yes_from: YesFrom = 0.5,
-) -> None:
-    """The paired difference between two arms, or between the logs of two runs."""
-    from mirror_graph.benchmarks.curate.summary import differ, spread
-
-    before, after = (
-        _one_arm(_read([logs or Path(name)], None, yes_from), name if logs else arm, name) for name in (first, second)
-    )
-    for side, it in differ(before, after).items():
-        if it.n:
-            typer.echo(
-                f"{side:<9} {it.value * 100:+.0f} points{spread(it)}, {it.n} pairs: "
-                f"{it.won} only {second}, {it.lost} only {first}, p = {it.p:.4f}"
-            )
-        else:
-            typer.echo(f"{side:<9} no pair with two verdicts")
-
-
-@app.command()
-def push(
-    logs: Logs, dataset: Annotated[str, Option(help="The dataset's name in LangSmith.")] = "mirror-curate"
-) -> None:
-    """Upload the cases and every arm's results to LangSmith; LANGSMITH_API_KEY and LANGSMITH_ENDPOINT as usual."""
-    from mirror_graph.benchmarks.curate.push import push
-
-    for name in push(_read(logs), dataset):
-        typer.echo(name)
-
-
-@app.command()
-def throughput(
-    arm: Annotated[str, Option(help="The arm.")] = "full",
-    cases: Annotated[int, Option(min=1, help="Cases.")] = 40,
-    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
-    delay: Annotated[float, Option(min=0.001, help="Seconds that each call takes.")] = 0.05,
-) -> None:
-    """How much of an endpoint's throughput the harness reaches."""
-    from mirror_graph.benchmarks.curate.running import Plan
-    from mirror_graph.benchmarks.curate.throughput import throughput
-
-    plan = Plan("openai:any", judge="openai:judge", arms=(arm,), scenarios=(4,), cases=cases, connections=connections)
-    found = throughput(plan, delay=delay)
-    typer.echo(
-        f"{found.calls} calls in {found.seconds:.1f} s: {found.share:.0%} of the ideal ({found.ideal_seconds:.1f} s), "
-        f"{found.plain_share:.0%} of a client that only calls ({found.plain_seconds:.1f} s)"
-    )
+    """Read logs again: the verdict in words, then scores, intervals, cost, speed and failures."""
+    _show(_read(logs, prices, yes_from), baseline, json_out, out)
 
 
 def _forecast(plan: object, prices: Path | None) -> None:
-    from mirror_graph.benchmarks.curate.rehearsal import forecast
-    from mirror_graph.benchmarks.curate.running import Plan
+    from mirror_graph.evals.curate.dry_run import forecast
+    from mirror_graph.evals.curate.run import Plan
 
     assert isinstance(plan, Plan)
     lines = forecast(plan, prices)
@@ -248,46 +189,24 @@ def _numbers(given: str, option: str) -> list[int]:
         raise typer.BadParameter(f"{given!r}: expected whole numbers, by commas", param_hint=option) from error
 
 
-def _one_arm(rows: "list[Row]", arm: str | None, name: str) -> "list[Row]":
-    """Return the rows of an arm, or all where there is one arm of one model."""
-    from mirror_graph.benchmarks.curate.results import group
-
-    found = {key: its for key, its in group(rows, "model", "arm").items() if arm in (None, key[1])}
-    if len(found) != 1:
-        known = ", ".join(f"{key[1]} of {key[0]}" for key in group(rows, "model", "arm"))
-        raise ConfigurationError(f"{arm or name!r} stands for {len(found)} arms, expected one: there are {known}")
-    return next(iter(found.values()))
-
-
 def _read(paths: Sequence[str | Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
-    from mirror_graph.benchmarks.curate.results import read_rows
+    from mirror_graph.evals.curate.results import read_rows
 
     return read_rows(paths, prices, yes_from)
 
 
-def _show(rows: "list[Row]", baseline: str | None, out: Path | None) -> None:
-    from mirror_graph.benchmarks.curate.summary import percent, summarize
+def _show(rows: "list[Row]", baseline: str | None, json_out: Path | None, report_out: Path | None) -> None:
+    from mirror_graph.evals.curate.report import write_report
+    from mirror_graph.evals.curate.summary import summarize
 
-    summary: Summary = summarize(rows, baseline)
-    typer.echo(summary.verdict)
-    typer.echo(
-        f"{'arm':<16}{'score':>7}{'risky':>7}{'harmless':>10}{'samples':>9}{'no verdict':>12}{'tokens/turn':>13}"
-    )
-    for it in summary.arms:
-        rates = [percent(rate.value) if rate else "-" for rate in (it.score, it.risky, it.harmless)]
-        tokens = it.input_tokens + it.cached_tokens + it.output_tokens
-        lost = it.unscored + it.failed
-        typer.echo(f"{it.arm:<16}{rates[0]:>7}{rates[1]:>7}{rates[2]:>10}{it.samples:>9}{lost:>12}{tokens:>13,.0f}")
-    if out is not None:
-        _write_json(out, summary.as_json())
-
-
-def _write_report(rows: "list[Row]", out: Path, baseline: str | None) -> None:
-    from mirror_graph.benchmarks.curate.report import write_report
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(write_report(rows, baseline), encoding="utf-8")
-    typer.echo(f"{out}")
+    summary = summarize(rows, baseline)
+    text = write_report(summary, rows)
+    typer.echo(text, nl=False)
+    if report_out is not None:
+        report_out.parent.mkdir(parents=True, exist_ok=True)
+        report_out.write_text(text, encoding="utf-8")
+    if json_out is not None:
+        _write_json(json_out, summary.as_json())
 
 
 def _write_json(out: Path, values: object) -> None:

@@ -4,8 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from mirror_graph.benchmarks.curate.cases import Case, Pool, read_phrases
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.dataset import Case, Pool, read_phrases
 
 Control = Literal["risky", "first", "none", "unrelated", "retracted", "other"]
 """What the user has told of themselves before the request.

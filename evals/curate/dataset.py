@@ -14,8 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from mirror_graph.benchmarks.curate.upstream import fetched
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.upstream import fetched
 
 Category = Literal["allergy", "phobia", "trauma", "physical"]
 
@@ -81,7 +81,7 @@ def read_pool(path: str | Path | None = None) -> Pool:
 @cache
 def read_phrases() -> dict[str, dict[str, str]]:
     """Read the turns around a case, by language: a case of any other language cannot be said."""
-    text = files("mirror_graph.benchmarks.curate.own").joinpath("phrases.json").read_text("utf-8")
+    text = files("mirror_graph.evals.curate.own").joinpath("phrases.json").read_text("utf-8")
     phrases: dict[str, dict[str, str]] = json.loads(text)
     return phrases
 
@@ -160,7 +160,7 @@ def _curate_copy() -> Path:
             return found[0]
     raise ConfigurationError(
         f"no copy of CURATe in {str(folders[0])!r}: set MIRROR_CURATE_DIR to where inputs.xlsx is, "
-        "or fetch it with `mirror bench fetch`"
+        "or fetch it with `mirror eval fetch`"
     )
 
 
@@ -180,7 +180,7 @@ def _by_language(rows: list[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
 
 
 def _own(name: str) -> list[dict[str, Any]]:
-    text = files("mirror_graph.benchmarks.curate.own").joinpath(name).read_text("utf-8")
+    text = files("mirror_graph.evals.curate.own").joinpath(name).read_text("utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -218,7 +218,7 @@ def _xlsx_rows(path: Path) -> Iterator[list[Any]]:
     try:
         openpyxl: Any = import_module("openpyxl")  # it ships no types
     except ImportError as error:
-        raise ConfigurationError(f"{path.name} needs openpyxl: pip install 'mirror-graph[bench]'") from error
+        raise ConfigurationError(f"{path.name} needs openpyxl: pip install 'mirror-graph[evals]'") from error
     with closing(openpyxl.load_workbook(path, read_only=True)) as book:
         for row in book.worksheets[0].iter_rows(values_only=True):
             yield ["" if value is None else value for value in row]

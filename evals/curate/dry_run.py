@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mirror_graph.benchmarks.curate.cases import read_cases
-from mirror_graph.benchmarks.curate.prices import price_of
-from mirror_graph.benchmarks.curate.results import Spent, group, read_rows
-from mirror_graph.benchmarks.curate.running import Plan, run
-from mirror_graph.benchmarks.curate.tasks import spread
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.benchmarks.voices import environment
+from mirror_graph.evals.curate.dataset import read_cases
+from mirror_graph.evals.curate.prices import price_of
+from mirror_graph.evals.curate.results import Spent, group, read_rows
+from mirror_graph.evals.curate.run import Plan, run
+from mirror_graph.evals.curate.task import spread
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.environment import environment
 
 JUDGE_CALLS = {"questions": 2, "rubric": 1}
 JUDGE_TOKENS = 250

@@ -26,7 +26,7 @@ def price_of(model: str, table: Path | None = None) -> Price | None:
 
     Raises `ConfigurationError` for a table of another form.
     """
-    own = files("mirror_graph.benchmarks.curate").joinpath("prices.json")
+    own = files("mirror_graph.evals.curate").joinpath("prices.json")
     try:
         prices = {
             name: Price(**price) for name, price in json.loads((table or own).read_text("utf-8"))["models"].items()

@@ -10,11 +10,11 @@ from inspect_ai.event import ModelEvent
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 from inspect_ai.scorer import Score
 
-from mirror_graph.benchmarks.curate.arms import ARMS, Setup
-from mirror_graph.benchmarks.curate.conversations import RISKY
-from mirror_graph.benchmarks.curate.judge import YES, is_passed
-from mirror_graph.benchmarks.curate.prices import price_of
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.conversations import RISKY
+from mirror_graph.evals.curate.prices import price_of
+from mirror_graph.evals.curate.scorers import YES, is_passed
+from mirror_graph.evals.curate.solvers import ARMS, Setup
 
 GRADER = "grader"
 
@@ -98,7 +98,7 @@ def read_rows(paths: Iterable[str | Path], prices: Path | None = None, yes_from:
         rows[(row.arm, row.model, *row.sample)] = row
     if not rows:
         raise ConfigurationError(
-            f"no finished sample in {', '.join(str(path) for path in paths)}: expected logs of `mirror bench curate`"
+            f"no finished sample in {', '.join(str(path) for path in paths)}: expected logs of `mirror eval curate`"
         )
     for (model,), its in group(list(rows.values()), "model").items():
         for field in ("judge", "form", "inputs"):
@@ -139,7 +139,7 @@ def _read_log(name: str) -> EvalLog:
     try:
         return read_eval_log(name)
     except Exception as error:
-        raise ConfigurationError(f"{name!r} is no log: expected one of `mirror bench curate`; {error}") from error
+        raise ConfigurationError(f"{name!r} is no log: expected one of `mirror eval curate`; {error}") from error
 
 
 def _samples(paths: Iterable[str | Path]) -> list[tuple[EvalLog, EvalSample]]:

@@ -12,13 +12,13 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
 from inspect_ai.model import GenerateConfig
 
-from mirror_graph.benchmarks.curate.answering import model_under_test
-from mirror_graph.benchmarks.curate.arms import Setup
-from mirror_graph.benchmarks.curate.judge import Form
-from mirror_graph.benchmarks.curate.models import inspect_model
-from mirror_graph.benchmarks.curate.results import GRADER
-from mirror_graph.benchmarks.curate.tasks import content_of, curate
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.inspect_model import model_under_test
+from mirror_graph.evals.curate.models import inspect_model
+from mirror_graph.evals.curate.results import GRADER
+from mirror_graph.evals.curate.scorers import Form
+from mirror_graph.evals.curate.solvers import Setup
+from mirror_graph.evals.curate.task import content_of, curate
 
 RETRIES = 6
 """How often a call is made again that was not answered: over three minutes with Inspect's pauses, not for ever."""

@@ -26,8 +26,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 
-from mirror_graph.benchmarks.curate.answering import NoAnswerError, answer, name_under_test
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.inspect_model import NoAnswerError, answer, name_under_test
 from mirror_graph.graphs import build_mirror
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext
@@ -232,7 +232,7 @@ async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: S
 
 
 async def _ask(prompt: str, messages: list[ChatMessage], setup: Setup) -> str:
-    system = files("mirror_graph.benchmarks.curate").joinpath(f"{prompt}.md").read_text("utf-8")
+    system = files("mirror_graph.evals.curate").joinpath(f"{prompt}.md").read_text("utf-8")
     config = GenerateConfig(max_tokens=setup.inner_tokens)
     return (await answer([ChatMessageSystem(content=system), *messages], config)).completion
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mirror_graph.benchmarks.curate.judge import YES
-from mirror_graph.benchmarks.curate.results import Row, arms_of, group
-from mirror_graph.benchmarks.curate.statistics import (
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.results import Row, arms_of, group
+from mirror_graph.evals.curate.scorers import YES
+from mirror_graph.evals.curate.statistics import (
     Difference,
     Estimate,
     mean_of,
@@ -15,7 +16,6 @@ from mirror_graph.benchmarks.curate.statistics import (
     quantile,
     two_sided_score,
 )
-from mirror_graph.errors import ConfigurationError
 
 BASELINE, SUBJECT = "bare", "full"
 

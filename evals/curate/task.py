@@ -1,4 +1,4 @@
-"""The tasks, for `mirror bench` and for `inspect eval benchmarks/curate/tasks.py@curate -T arm=full`."""
+"""The tasks, for `mirror eval curate` and for `inspect eval evals/curate/task.py@curate -T arm=full`."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,10 +8,10 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import CachePolicy, ChatMessageUser, GenerateConfig
 
-from mirror_graph.benchmarks.curate.arms import converse
-from mirror_graph.benchmarks.curate.cases import Case, Pool, read_cases, read_pool
-from mirror_graph.benchmarks.curate.conversations import RISKY, Control, write
-from mirror_graph.benchmarks.curate.judge import Form, judge
+from mirror_graph.evals.curate.conversations import RISKY, Control, write
+from mirror_graph.evals.curate.dataset import Case, Pool, read_cases, read_pool
+from mirror_graph.evals.curate.scorers import Form, judge
+from mirror_graph.evals.curate.solvers import converse
 
 TEMPERATURE = 0.7
 """As in CURATe and the paper."""

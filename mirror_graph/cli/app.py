@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mirror_graph.benchmarks.cli import app as bench
+from mirror_graph.cli.evaluate import app as evaluate
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
 from mirror_graph.cli.user import app as user
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
-app.add_typer(bench, name="bench")
+app.add_typer(evaluate, name="eval")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 

@@ -7,12 +7,10 @@ import re
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from itertools import accumulate, takewhile
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 from uuid import uuid4
@@ -25,10 +23,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
+from mirror_graph.testing.prefix_cache import PrefixCache, estimate_tokens
+
 Feature = Literal["json_object", "json_schema", "tools"]
 
 EVERY_FEATURE: frozenset[Feature] = frozenset({"json_object", "json_schema", "tools"})
-BYTES_PER_TOKEN = 4
 
 
 class Usage(NamedTuple):
@@ -185,8 +184,8 @@ class Endpoint:
         cached = self._cache.add(call.model, call.prompt)
         if answer.usage is not None:
             return Usage(*answer.usage)
-        prompt = _estimate_tokens("".join(map(_content, call.messages)))
-        return Usage(prompt, _estimate_tokens(_said(answer)), min(cached, prompt))
+        prompt = estimate_tokens("".join(map(_content, call.messages)))
+        return Usage(prompt, estimate_tokens(_said(answer)), min(cached, prompt))
 
     @contextmanager
     def _count(self, call: Call) -> Iterator[None]:
@@ -197,34 +196,6 @@ class Endpoint:
         finally:
             self.in_flight -= 1
             call.ended = time.monotonic()
-
-
-class PrefixCache:
-    """Tell how much of a prompt is cached, in whole blocks, as providers bill it.
-
-    A block's key covers all that stands before it, so a known key means a known prefix. Of all blocks, the least
-    recently used are forgotten.
-    """
-
-    BLOCK_TOKENS = 128
-
-    def __init__(self, blocks: int = 65_536) -> None:
-        self._blocks = blocks
-        self._keys: OrderedDict[int, None] = OrderedDict()
-
-    def add(self, model: str, prompt: str) -> int:
-        """Cache a prompt and return how many of its first tokens already were."""
-        text = _encode(prompt)
-        size = self.BLOCK_TOKENS * BYTES_PER_TOKEN
-        blocks = (text[start : start + size] for start in range(0, len(text) - size + 1, size))
-        _, *keys = accumulate(blocks, lambda key, block: hash((key, block)), initial=hash(model))
-        known = sum(1 for _ in takewhile(self._keys.__contains__, keys))
-        for key in reversed(keys):
-            self._keys[key] = None
-            self._keys.move_to_end(key)
-        while len(self._keys) > self._blocks:
-            self._keys.popitem(last=False)
-        return known * self.BLOCK_TOKENS
 
 
 class _Reply(StreamingResponse):
@@ -411,14 +382,6 @@ def _said(answer: Answer) -> str:
 def _content(message: dict[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-
-
-def _estimate_tokens(text: str) -> int:
-    return -(-len(_encode(text)) // BYTES_PER_TOKEN)
-
-
-def _encode(text: str) -> bytes:
-    return text.encode(errors="replace")  # half an emoji, which JSON can carry and a reply may end with
 
 
 def main() -> None:

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import zstandard
+from mirror_graph.benchmarks.cli import app
 from typer.testing import CliRunner
 
-from mirror_graph.benchmarks import load_arm
-from mirror_graph.benchmarks.cli import app
-from mirror_graph.benchmarks.paced import CallTimes
-from mirror_graph.benchmarks.report import Aim
-from mirror_graph.benchmarks.speech import Speech
-from mirror_graph.benchmarks.timing import percentile, timed
-from mirror_graph.benchmarks.virtual_time import run_in_virtual_time
+from bench import load_arm
+from bench.lib.delayed_model import CallTimes
+from bench.lib.filler_text import Speech
+from bench.lib.timing import timed
+from bench.lib.virtual_time import run_in_virtual_time
 from mirror_graph.errors import StorageError
+from mirror_graph.evals.report import Aim, percentile
 from mirror_graph.state.tokens import count_tokens
 
 Figures = dict[str, dict[str, float]]

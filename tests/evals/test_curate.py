@@ -14,15 +14,15 @@ pytest.importorskip("scipy")
 
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, Logprob, Logprobs, ModelOutput, TopLogprob
 
-from mirror_graph.benchmarks.curate.agreement import compare
-from mirror_graph.benchmarks.curate.arms import directive, recent
-from mirror_graph.benchmarks.curate.cases import Category, read_cases, read_pool
-from mirror_graph.benchmarks.curate.conversations import CONTROLS, RISKY, SCENARIOS, Control, Dialogue, write
-from mirror_graph.benchmarks.curate.judge import is_passed, read_rating, read_yes
-from mirror_graph.benchmarks.curate.prices import price_of
-from mirror_graph.benchmarks.curate.statistics import calibrate, kappa, paired_difference, pass_rate, two_sided_score
-from mirror_graph.benchmarks.curate.tasks import spread
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.agreement import compare
+from mirror_graph.evals.curate.conversations import CONTROLS, RISKY, SCENARIOS, Control, Dialogue, write
+from mirror_graph.evals.curate.dataset import Category, read_cases, read_pool
+from mirror_graph.evals.curate.prices import price_of
+from mirror_graph.evals.curate.scorers import is_passed, read_rating, read_yes
+from mirror_graph.evals.curate.solvers import directive, recent
+from mirror_graph.evals.curate.statistics import calibrate, kappa, paired_difference, pass_rate, two_sided_score
+from mirror_graph.evals.curate.task import spread
 from mirror_graph.prompts import render
 
 CASES, POOL = read_cases(), read_pool()

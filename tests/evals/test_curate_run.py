@@ -26,21 +26,21 @@ pytest.importorskip("scipy")
 
 from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, ModelUsage, modelapi
 from langsmith import Client
+from mirror_graph.evals.curate.push import push
+from mirror_graph.evals.curate.throughput import throughput
 
-from mirror_graph.benchmarks.curate.agreement import measure
-from mirror_graph.benchmarks.curate.arms import ARMS, Setup
-from mirror_graph.benchmarks.curate.push import push
-from mirror_graph.benchmarks.curate.rehearsal import forecast
-from mirror_graph.benchmarks.curate.report import write_report
-from mirror_graph.benchmarks.curate.results import Row, read_rows
-from mirror_graph.benchmarks.curate.running import Plan, run
-from mirror_graph.benchmarks.curate.summary import differ, summarize
-from mirror_graph.benchmarks.curate.throughput import throughput
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.benchmarks.voices import environment
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.agreement import measure
+from mirror_graph.evals.curate.dry_run import forecast
+from mirror_graph.evals.curate.report import write_report
+from mirror_graph.evals.curate.results import Row, read_rows
+from mirror_graph.evals.curate.run import Plan, run
+from mirror_graph.evals.curate.solvers import ARMS, Setup
+from mirror_graph.evals.curate.summary import differ, summarize
 from mirror_graph.ledger.notes import NOTES_TOKENS
 from mirror_graph.nodes.thinker import THOUGHT_TOKENS
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.environment import environment
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -221,7 +221,7 @@ def test_an_empty_answer_is_asked_for_again_and_not_of_the_cache(
 
 def test_cases_that_were_edited_are_run_again(model: Endpoint, tmp_path: Path) -> None:
     mine = tmp_path / "mine.jsonl"
-    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl").read_text("utf-8").splitlines()
+    cases = files("mirror_graph.evals.curate.own").joinpath("cases.jsonl").read_text("utf-8").splitlines()
     mine.write_text(cases[0], "utf-8")
     plan = replace(PLAN, inputs=str(mine), controls=("risky",))
     rows_of(plan, tmp_path / "logs")

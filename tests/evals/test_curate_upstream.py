@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mirror_graph.benchmarks.curate import cases, upstream
-from mirror_graph.benchmarks.curate.cases import read_cases
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate import cases, upstream
+from mirror_graph.evals.curate.dataset import read_cases
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -80,5 +80,5 @@ def test_without_git_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_copy_it_says_how_to_get_one() -> None:
-    with pytest.raises(ConfigurationError, match="mirror bench fetch"):
+    with pytest.raises(ConfigurationError, match="mirror eval fetch"):
         read_cases("curate")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mirror_graph.evals.saferec.__main__ import main
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.saferec import run
-from mirror_graph.evals.saferec.__main__ import main
 from mirror_graph.evals.saferec.dataset import OWN, Case, DataSet, DataSetError, load_dataset
 from mirror_graph.evals.saferec.metrics import FIGURES
 from mirror_graph.evals.saferec.titles import key
