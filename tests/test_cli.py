@@ -19,7 +19,6 @@ from typing import NamedTuple, get_args
 import pytest
 
 from mirror_graph import cli, open_mirror, scan
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.cli import defaults, render, user
 from mirror_graph.cli.defaults import default_model
 from mirror_graph.cli.render import Speech, changes, mind_panel
@@ -32,7 +31,8 @@ from mirror_graph.relevance.check import check
 from mirror_graph.relevance.generated_triggers import generate_triggers
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, Severity
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices
 
 ALLERGY = "I cook for my sister's fortieth. I'm allergic to shellfish."
 SHELLFISH = constraint_id("allergy", "shellfish", "user")

@@ -9,11 +9,11 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import CALL_MEDIA_BYTES, MEDIA_BYTES, keep_newest_media, media_kind, readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_messages, message_tokens
-from tests.voices import asked
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test")
 TEXT = {"type": "text", "text": "What is this?"}

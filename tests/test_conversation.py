@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import MessageRefusedError, ReplyError
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.state.reducers import message_tokens
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 

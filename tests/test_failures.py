@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ReplyError
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 THINKERS = ("goals", "memory", "reasoning")

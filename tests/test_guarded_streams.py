@@ -11,14 +11,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror, scan
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, ReplyError
 from mirror_graph.guard import Finding
 from mirror_graph.models.scripted import register_script
 from mirror_graph.state import MirrorState
 from mirror_graph.state.context import GuardMode
+from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.server import Stage, serving
-from tests.voices import Voices
+from tests.replies import Voices
 
 pytestmark = pytest.mark.enable_socket
 

@@ -16,12 +16,12 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
 from mirror_graph.host import conversation as conversation_module
 from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked
 from tests.server import until
-from tests.voices import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 

@@ -11,10 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.scheduling import mind_thread
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import asked
 from tests.server import Stage, serving, until
-from tests.voices import asked
 
 pytestmark = pytest.mark.enable_socket
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script, scripted_model
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 CHAT_NAMES = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 NO_NAMES: list[Any] = [

@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 
 def context(**choices: Any) -> MirrorContext:

@@ -16,7 +16,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, NoRoomError, UnknownConstraintError, User, build_talker, open_mirror
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.ledger.identity import constraint_id
@@ -24,7 +23,8 @@ from mirror_graph.ledger.user_constraints import EDITED, TOLD, load_lists, names
 from mirror_graph.scheduling.base import mind_from
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.validation import is_constraint
-from tests.voices import asked
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, relevance="talker")
 
