@@ -253,3 +253,22 @@ async def test_a_server_streams_the_note_in_every_mode(stage: Stage, graph: str)
     assert whole.count("Please note") == 1
     assert "".join(pieces).count("Please note") == 1
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("guard", ["note", "open", "hold"])
+async def test_reasoning_that_shows_only_at_its_end_is_no_part_of_a_guarded_reply(
+    guard: GuardMode, endpoint: Endpoint, voices: Voices
+) -> None:
+    voices.said["talker"] = "The peanut allergy is a risk. I should avoid satay.</think>The chicken satay!"
+    context = MirrorContext(talker_model="openai:reasons", thinking="off", guard=guard)
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("t")
+        reply = await conversation.say(f"{PEANUTS} {SATAY}")
+        stored = (await conversation.messages())[-1]
+
+    assert reply.text == stored.text
+    assert "I should avoid" not in reply.text
+    assert ("The chicken satay!" in reply.text) is (guard != "hold")
+    # What was reasoned does not make the reply aware.
+    assert len(reply.guarded) == 1
+    assert "you told me “I have a severe peanut allergy”" in reply.text
