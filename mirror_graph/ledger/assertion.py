@@ -1,4 +1,4 @@
-"""Whether the sentence that a model quotes states a danger of somebody's for real, and how bad one it states."""
+"""Whether a sentence that a model quotes asserts a danger, and how severe it says the danger is."""
 
 import re
 import tomllib
@@ -65,7 +65,7 @@ def _asserted_part(quote: str, sentence: str) -> str:
 
 
 def is_of_the_user(sentence: str) -> bool:
-    """Say whether `sentence` speaks in the first person, and of nobody else.
+    """Say whether `sentence` is in the first person and mentions no other person.
 
     The first person is that of the sentence's script: a sentence without one does not speak of the user, unless the
     scanner reads a danger of the user's own in it.
@@ -79,10 +79,10 @@ def is_of_the_user(sentence: str) -> bool:
 
 
 def believed_severity(claimed: Severity, kind: Kind, about: str, sentence: str) -> Severity:
-    """Return the severity of a danger that a model calls `claimed`: life-threatening only where the words say so.
+    """Return the severity of a danger that a model calls `claimed`: life-threatening only if the words say so.
 
-    They do where the scanner reads as much in the same sentence, or where a danger that can kill stands beside words
-    of dying or of the means against it. What is called life-threatening without them is serious.
+    They do if the scanner finds it in the same sentence, or if a danger that can kill stands next to words about dying
+    or about the remedy. Otherwise the severity is serious.
     """
     if claimed != "life-threatening":
         return claimed
