@@ -11,7 +11,7 @@ from statistics import quantiles
 from typing import Any, NamedTuple
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.guard.reading import ReplyReader
+from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
 from mirror_graph.ledger import scan
 from mirror_graph.state.values import SafetyConstraint
@@ -76,7 +76,7 @@ def read_ratings(path: str | Path) -> list[Rated]:
 
 def needs_note(constraints: Sequence[SafetyConstraint], request: str, reply: str) -> bool:
     """Say whether the guard would add a note to a reply."""
-    reader = ReplyReader(read_request(request, constraints), {})
+    reader = ReplyReader(lambda: Case(read_request(request, constraints), {}))
     reader.feed(reply)
     return bool(reader.end())
 

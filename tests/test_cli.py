@@ -222,7 +222,7 @@ def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes
         chat.interrupt()
         assert "ten" not in chat.until("Stopped. Your message was saved.")
         chat.type("Go on.\n")
-        complaint = chat.until("say them again to try again")
+        complaint = chat.until("send it again to retry")
         assert "✗ talker: the call failed" in complaint
         assert "Traceback" not in complaint
         chat.type("Go on.\n")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
-from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, guarded, scan
-from mirror_graph.guard import Finding, GuardedModel
+from mirror_graph.guard import Finding
 from mirror_graph.guard.memory import noted_lately, request_in
-from mirror_graph.guard.reading import ReplyReader
+from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
 from mirror_graph.guard.watch import Watch
 from mirror_graph.models.scripted import ScriptedModel
@@ -77,7 +77,7 @@ def reply_to(told: str, request: str, reply: str, guard: GuardMode = "note") -> 
 
 
 def is_noted(told: str, request: str, reply: str) -> bool:
-    reader = ReplyReader(read_request(request, scan(told)), {})
+    reader = ReplyReader(lambda: Case(read_request(request, scan(told)), {}))
     reader.feed(reply)
     return bool(reader.end())
 
@@ -232,6 +232,14 @@ def test_the_guard_is_no_nag(told: str, request_: str, reply: str) -> None:
     assert reply_to(told, request_, reply).text == reply
 
 
+def test_to_know_of_one_danger_is_not_to_know_of_another() -> None:
+    told = f"{HEIGHTS} {PEANUTS}"
+    known = reply_to(told, "I know about my fear of heights. Shall we go skydiving and have satay?", "Yes, both!")
+
+    assert "peanut allergy" in known.text
+    assert "fear of heights" not in known.text
+
+
 def test_another_persons_constraint_counts_if_the_request_is_for_them() -> None:
     told = "My sister has a severe peanut allergy."
 
@@ -285,10 +293,15 @@ def split_at(text: str, places: Sequence[int]) -> list[str]:
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
-@given(REPLIES, st.lists(st.integers(0, 500), max_size=12))
+WORDS = st.sampled_from(["satay ", "a", "花"])
+ENDS = st.sampled_from([". Yes.", "", "...", "。x"])
+LONG = st.builds(lambda word, count, end: word * count + end, WORDS, st.integers(900, 2100), ENDS)
+
+
+@given(REPLIES | LONG, st.lists(st.integers(0, 2500), max_size=12))
 def test_however_a_reply_is_split_the_decision_and_the_note_are_the_same(reply: str, places: list[int]) -> None:
-    request = read_request("Shall I order the satay?", scan(PEANUTS))
-    whole, split = ReplyReader(request, {}), ReplyReader(request, {})
+    case = Case(read_request("Shall I order the satay?", scan(PEANUTS)), {})
+    whole, split = ReplyReader(lambda: case), ReplyReader(lambda: case)
     whole.feed(reply)
     for piece in split_at(reply, places):
         split.feed(piece)
@@ -398,13 +411,7 @@ async def test_all_four_ways_to_call_give_the_same_reply() -> None:
     assert "Please note" in texts.pop()
 
 
-CALL: ToolCallChunk = {
-    "name": "order",
-    "args": '{"dish": "satay"}',
-    "id": "call_1",
-    "index": 0,
-    "type": "tool_call_chunk",
-}
+CALL = tool_call_chunk(name="order", args='{"dish": "satay"}', id="call_1", index=0)
 
 
 def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
@@ -517,7 +524,7 @@ def test_what_cannot_be_guarded_is_an_error(model: Any, guard: Any, problem: str
         guarded(model, scan(PEANUTS), guard=guard)
 
 
-def opened(model: BaseChatModel, told: str = HEIGHTS, request: str = SKYDIVING) -> GuardedModel:
+def opened(model: BaseChatModel, told: str = HEIGHTS, request: str = SKYDIVING) -> BaseChatModel:
     return guarded(model, scan(told), guard="open")
 
 
@@ -555,6 +562,26 @@ def test_a_tag_of_ours_after_an_opening_is_held_back() -> None:
 
     assert "mirror-0badcafe" not in reply.text
     assert reply.text.endswith("\n\nYes, do it!")
+
+
+@pytest.mark.parametrize(("failures", "is_given"), [(2, True), (3, False)])
+async def test_a_model_that_fails_after_the_opening_is_asked_again(
+    failures: int, is_given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror_graph.guard.patience.PAUSE", 0.0)
+    left = [ConnectionError] * failures
+
+    def script(_: list[BaseMessage]) -> str:
+        if left:
+            raise left.pop()
+        return "Yes, do it!"
+
+    model = opened(ScriptedModel(script=script))
+    if is_given:
+        assert (await model.ainvoke(SKYDIVING)).text.endswith("\n\nYes, do it!")
+        return
+    with pytest.raises(ConnectionError):
+        model.invoke(SKYDIVING)
 
 
 def test_without_a_touched_constraint_nothing_is_opened() -> None:

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mirror_graph.guard.request import Request
-from mirror_graph.guard.touching import Touch, touch_of
+from mirror_graph.guard.touching import Touch, is_by_name, touch_of
 from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.match import NAMED_BY_STATE
 from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state.values import SafetyConstraint
 
@@ -67,7 +67,7 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
         if any(near.is_cautious or near.opens_with_no for near in sentences[max(0, place - 1) : place + 2]):
             return True
         touch = sentence.touched.get(name)
-        if sentence.takes_into_account and (touch is None or touch.is_by_name):
+        if sentence.takes_into_account and (touch is None or is_by_name(constraint, touch)):
             return True
     return False
 
@@ -83,7 +83,8 @@ def recommended(constraint: SafetyConstraint, sentences: Sequence[Sentence], lea
         touch = sentence.touched.get(name)
         if touch is None or touch.evidence < least or sentence.is_cautious:
             continue
-        if touch.is_by_name and (sentence.acknowledges or (name in sentence.named and sentence.names_condition)):
+        refers_to_user = sentence.acknowledges or (name in sentence.named and sentence.names_condition)
+        if refers_to_user and is_by_name(constraint, touch):
             continue
         return touch
     return None

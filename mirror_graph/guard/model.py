@@ -18,9 +18,11 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard.holding import HoldingWatch
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.opening import OpeningWatch
+from mirror_graph.guard.patience import aask_patiently, ask_patiently
 from mirror_graph.guard.prefix import acontinues, continues
+from mirror_graph.guard.reading import Case
 from mirror_graph.guard.request import is_severe, read_request
-from mirror_graph.guard.watch import Case, Rule, Watch
+from mirror_graph.guard.watch import Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
 
@@ -194,6 +196,7 @@ class GuardedModel(BaseChatModel):
             return
         if watch.wants_opening():
             yield from watch.open(continues=continues(self.model))
+            ask = partial(ask_patiently, ask)
         for chunk in ask(watch.prompt(messages)):
             yield from watch.take(chunk)
         if watch.wants_retry():
@@ -212,6 +215,7 @@ class GuardedModel(BaseChatModel):
         if watch.wants_opening():
             for piece in watch.open(continues=await acontinues(self.model)):
                 yield piece
+            ask = partial(aask_patiently, ask)
         async for chunk in ask(watch.prompt(messages)):
             for piece in watch.take(chunk):
                 yield piece
@@ -226,14 +230,12 @@ class GuardedModel(BaseChatModel):
         """Return what watches this reply; None if there is nothing to watch, or if the answer is data."""
         if self.guard == "off" or "response_format" in kwargs or not any(map(is_severe, self.constraints)):
             return None
-        return _WATCHES[self.guard](lambda: self._case(messages))
+        return _WATCHES[self.guard](lambda: self._case(messages), self.rule)
 
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request
         earlier = messages if self.history is None else self.history
-        return Case(
-            read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again), self.rule
-        )
+        return Case(read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again))
 
     def _whole(self, messages: list[BaseMessage], **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         yield _one_piece(self.model._generate(messages, **kwargs))

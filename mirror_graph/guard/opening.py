@@ -6,8 +6,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_advice, write_beginning, write_opening
-from mirror_graph.guard.reading import Finding, ReplyReader, findings_before
-from mirror_graph.guard.watch import Case, Pieces, Watch, changed, of_this_run
+from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
+from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 
@@ -19,8 +19,8 @@ class OpeningWatch(Watch):
     complete in itself, and the model's words follow as a paragraph of their own.
     """
 
-    def __init__(self, read_case: Callable[[], Case]) -> None:
-        super().__init__(read_case)
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
+        super().__init__(read_case, rule)
         self._named: list[Finding] = []
         self._opening = ""
         self._is_half = False
@@ -100,7 +100,7 @@ class OpeningWatch(Watch):
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:
             named = frozenset(finding.constraint["id"] for finding in self._named)
-            self._reader = ReplyReader(self._case.request, self._case.noted, named)
+            self._reader = ReplyReader(lambda: self._case._replace(named=named))
         return self._reader
 
 

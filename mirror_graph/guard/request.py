@@ -1,19 +1,22 @@
 """What a request says about each of the user's severe constraints, before any reply."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from mirror_graph.guard.touching import Touch, touch_by
 from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.levels import Level, levels
-from mirror_graph.relevance.match import ENOUGH, evidence
+from mirror_graph.relevance.match import ENOUGH, evidence, weigh
 from mirror_graph.relevance.reading import read
-from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.subject import concern_of_person, is_for_another_only
 from mirror_graph.state.values import SafetyConstraint
 
 SEVERE = ("life-threatening", "serious")
+
+_SENTENCE = re.compile("[^.!?\u3002\uff01\uff1f\n]+")
 
 
 class Request(NamedTuple):
@@ -33,9 +36,8 @@ class Request(NamedTuple):
 
 def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
-    severe = [constraint for constraint in constraints if is_severe(constraint) and _concerns(text, constraint)]
-    if words().knows.is_in(split(text)):
-        severe = []
+    severe = _concerned(text, [constraint for constraint in constraints if is_severe(constraint)])
+    severe = _without_known(text, severe)
     found = levels(severe, text) if severe else {}
     known = {name for name, level in found.items() if level == "touched"} if touched is None else set(touched)
     met: list[SafetyConstraint] = []
@@ -77,8 +79,28 @@ def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
     return text
 
 
-def _concerns(text: str, constraint: SafetyConstraint) -> bool:
-    """Say whether a request is for whoever a constraint is about. Another person's needs the request to say so."""
-    if constraint["subject"] == "user":
-        return not is_for_another_only(text)
-    return concern_of_person(constraint["subject"], text) == "yes"
+def _without_known(text: str, constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Leave out what the user has just said that they know: what that sentence is about, or all if it does not say."""
+    left = constraints
+    for sentence in _SENTENCE.findall(text):
+        spoken = split(sentence)
+        if not words().knows.is_in(spoken):
+            continue
+        reading = read(sentence)
+        known = [
+            entry
+            for entry in left
+            if words().conditions[entry["kind"]].is_in(spoken) or weigh(entry, reading) >= ENOUGH
+        ]
+        left = [entry for entry in left if known and entry not in known]
+    return left
+
+
+def _concerned(text: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the constraints of whoever a request is for. Another person's needs the request to say so."""
+    is_for_user = not is_for_another_only(text)
+    return [
+        constraint
+        for constraint in constraints
+        if (is_for_user if constraint["subject"] == "user" else concern_of_person(constraint["subject"], text) == "yes")
+    ]

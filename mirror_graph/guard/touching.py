@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
+from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, weigh
 from mirror_graph.relevance.reading import Reading, wanted_part
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
 
@@ -18,15 +18,11 @@ _EATEN = frozenset({"food", "drink"})
 
 
 class Touch(NamedTuple):
-    """A text that touches a constraint, the relations it matches, and what `weigh` counted for it.
-
-    `is_by_name` says whether it does so only because it names what the constraint is about.
-    """
+    """A text that touches a constraint, the relations it matches, and what `weigh` counted for it."""
 
     text: str
     relations: frozenset[str]
     evidence: float
-    is_by_name: bool
 
 
 class Explanation(NamedTuple):
@@ -62,9 +58,16 @@ def touch_by(constraint: SafetyConstraint, text: str, reading: Reading, evidence
         met |= reading.shown
     for matched in (triggers.concepts & met, triggers.also & met, triggers.concepts & reading.possible):
         if matched:
-            phrases = _phrases(triggers, text, matched)
-            return Touch(text, matched, evidence, is_by_name=bool(phrases.own) and not phrases.certain)
-    return Touch(text, frozenset({OWN_WORDS}), evidence, is_by_name=True)
+            return Touch(text, matched, evidence)
+    return Touch(text, frozenset({OWN_WORDS}), evidence)
+
+
+def is_by_name(constraint: SafetyConstraint, touch: Touch) -> bool:
+    """Say whether a text touches a constraint only because it names what that is about."""
+    if touch.relations == {OWN_WORDS}:
+        return True
+    phrases = _phrases(triggers_of(constraint), touch.text, touch.relations)
+    return bool(phrases.own) and not phrases.certain
 
 
 def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:

@@ -5,15 +5,15 @@ without one. Its own failures are counted, and cost no reply.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_note
-from mirror_graph.guard.reading import Finding, ReplyReader
-from mirror_graph.guard.request import Request
+from mirror_graph.guard.reading import Case, Finding, ReplyReader
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.state.values import Guarded
 
@@ -28,23 +28,15 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
-class Case(NamedTuple):
-    """What a reply is read against: the request, what was noted lately by constraint, and a host's own rule."""
-
-    request: Request
-    noted: Mapping[str, frozenset[str]]
-    rule: Rule | None
-
-
 class Watch:
     """Lets each piece pass at once, and adds a note at the end of a reply that needs one.
 
-    `read_case` is not called before the first piece has gone out.
+    `rule` writes the note instead of the package's own rule.
     """
 
-    def __init__(self, read_case: Callable[[], Case]) -> None:
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
         self._read_case = read_case
-        self._known: Case | None = None
+        self._rule = rule
         self._reader: ReplyReader | None = None
         self._has_text = False
         self._has_tool_calls = False
@@ -81,11 +73,9 @@ class Watch:
         elif self._failure:
             yield self._piece("", [])
 
-    @property
+    @cached_property
     def _case(self) -> Case:
-        if self._known is None:
-            self._known = self._read_case()
-        return self._known
+        return self._read_case()
 
     def _read(self, chunk: ChatGenerationChunk) -> None:
         message = chunk.message
@@ -101,7 +91,7 @@ class Watch:
 
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:
-            self._reader = ReplyReader(self._case.request, self._case.noted)
+            self._reader = ReplyReader(lambda: self._case)
         return self._reader
 
     def _findings_at_end(self) -> list[Finding]:
@@ -110,8 +100,8 @@ class Watch:
 
     def _note(self, findings: Sequence[Finding]) -> str:
         wording = wording_of(self._case.request.text, findings)
-        if self._case.rule:
-            return self._case.rule(findings, wording.code)
+        if self._rule:
+            return self._rule(findings, wording.code)
         return write_note(findings, wording)
 
     def _attempt(self, action: Callable[[], _Result], otherwise: _Result) -> _Result:

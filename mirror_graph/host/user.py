@@ -9,7 +9,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import ConfigurationError, NoRoomError, UnknownConstraintError
-from mirror_graph.ledger.assertion import LONGEST_ABOUT, LONGEST_WHOSE, is_in
+from mirror_graph.ledger.assertion import ABOUT_LIMIT, SUBJECT_LIMIT, is_in
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import (
     EDITED,
@@ -136,4 +136,4 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 
 _CLOSED = {"kind": get_args(Kind), "severity": get_args(Severity), "status": ("active", "retracted")}
-_LONGEST = {"about": LONGEST_ABOUT, "subject": LONGEST_WHOSE}
+_LONGEST = {"about": ABOUT_LIMIT, "subject": SUBJECT_LIMIT}

@@ -5,8 +5,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mirror_graph.ledger.assertion import (
-    LONGEST_ABOUT,
-    LONGEST_WHOSE,
+    ABOUT_LIMIT,
+    SUBJECT_LIMIT,
     believed_severity,
     is_asserted,
     is_in,
@@ -107,14 +107,10 @@ def verify_notes(
 def _verified(told: Claim, heard: list[UserMessage], at: float) -> SafetyConstraint | None:
     """Return the entry for `told` where its sentence is the user's, states it, and names what it is about."""
     source = find_source(told.quote, heard, at)
-    if (
-        source is None
-        or not is_asserted(told.quote, source["quote"])
-        or not is_in(told.about, told.quote, LONGEST_ABOUT)
-    ):
+    if source is None or not is_asserted(told.quote, source["quote"]) or not is_in(told.about, told.quote, ABOUT_LIMIT):
         return None
     of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
-    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], LONGEST_WHOSE)):
+    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], SUBJECT_LIMIT)):
         return None
     whose, about = "user" if of_the_user else told.whose.strip(), told.about.strip()
     return {

@@ -2,6 +2,9 @@
 
 Nothing is remembered here. Each voice reads the prompt it is given and answers from that alone, so what one turn
 learns reaches a later one through the window or through the mind, as with any model, or not at all.
+
+In the last scene the talker goes along with the wish and names nothing, whatever its prompt holds, as small models do.
+What the user reads below it is the guard's note.
 """
 
 import json

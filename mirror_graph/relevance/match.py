@@ -2,10 +2,10 @@
 
 import math
 
+from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.reading import COMPOUND, Reading, brought_by, read, wanted_part
 from mirror_graph.relevance.relations import Names, Phrase, relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.relevance.wording import compile_patterns
 from mirror_graph.state.values import Kind, SafetyConstraint

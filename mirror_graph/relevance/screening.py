@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirror_graph.relevance.depictions import (
+from mirror_graph.ledger.depictions import (
     is_by_sight,
     is_readable,
     sensitivities_named,

@@ -4,8 +4,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 from mirror_graph.relevance.relations import Names, Phrase, content, relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
 from mirror_graph.state.values import Kind, SafetyConstraint
 
 
