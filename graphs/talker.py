@@ -18,9 +18,9 @@ from mirror_graph.state.schema import MirrorInput
 def build_talker(
     lane: Scheduler | None = None, *, guard: Rule | None = None
 ) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
-    """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
+    """Build `recall -> talker -> schedule`, uncompiled: the graph of live chat.
 
-    `lane` takes over what is to be thought about. By default that is a background run of the graph `thinker` on
+    `lane` is the scheduler that takes over the thinking. By default that is a background run of the graph `thinker` on
     the LangGraph server this process belongs to, and anywhere else a task of this process, which keeps minds in
     the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and

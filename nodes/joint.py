@@ -1,4 +1,4 @@
-"""The paper's way of thinking: one structured call for every thinker."""
+"""`joint`: one structured call for all thinkers, as in the paper."""
 
 import time
 from functools import lru_cache

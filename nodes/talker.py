@@ -1,4 +1,4 @@
-"""The talker: the one voice the person hears."""
+"""`talker`: the node that answers the user."""
 
 import secrets
 import time

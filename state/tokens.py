@@ -1,4 +1,4 @@
-"""The one way tokens are counted, and how a text is cut to a number of them."""
+"""Counting tokens, and truncating text to a number of them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The plain values a mind is made of: JSON and msgpack carry them anywhere."""
+"""The plain values of a mind, which JSON and msgpack can store."""
 
 from typing import Literal, NotRequired
 

@@ -1,4 +1,4 @@
-"""One private model call: bounded in time, kept out of the user's stream, never half an answer."""
+"""One private model call: bounded in time, hidden from the user's stream, never half an answer."""
 
 import asyncio
 import logging
@@ -139,6 +139,7 @@ def thread_of(runtime: Runtime[MirrorContext]) -> str:
     thread_id = runtime.execution_info.thread_id if runtime.execution_info else None
     if not thread_id:
         raise ConfigurationError(
-            "no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer and pass one"
+            "no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer "
+            "and pass a thread_id"
         )
     return thread_id

@@ -102,7 +102,7 @@ class GuardedModel(BaseChatModel):
         """
         if not isinstance(model, BaseChatModel):
             raise ConfigurationError(
-                f"expected a chat model to guard, got {type(model).__name__}: wrap the model first, then bind its tools"
+                f"expected a chat model to guard, got {type(model).__name__}: guard it first, then bind its tools"
             )
         if guard not in get_args(GuardMode):
             raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")

@@ -1,4 +1,4 @@
-"""A conversation: one thread to talk on, and the mind behind it."""
+"""A conversation: one thread and its mind."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ LOOK_SECONDS = 5.0
 
 
 class Conversation:
-    """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
+    """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
     def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
@@ -42,10 +42,10 @@ class Conversation:
         """The thread's id in the database and in traces."""
 
     async def say(self, text: str) -> Reply:
-        """Say something and return the whole reply.
+        """Send a message and return the whole reply.
 
-        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, `ReplyError` if the
-        model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was left.
+        Raises `MessageRefusedError` if the message is not text, is empty or does not fit the window, `ReplyError` if
+        the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
         stream = self.stream(text)
@@ -54,18 +54,18 @@ class Conversation:
         return stream.reply
 
     def stream(self, text: str) -> ReplyStream:
-        """Say something and iterate over the pieces of the reply as the model emits them.
+        """Send a message and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some. A reader who
-        leaves the loop ends the turn; for one who stops reading without leaving, the turn goes on to its end.
+        Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
+        loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
         return ReplyStream(self._pieces(text))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
-        """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
+        """Wait at most `timeout` seconds until thinking has caught up with the conversation.
 
-        False where it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Raises
-        what else kept a pass from being made or stored, such as `StorageError`.
+        Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
+        error that prevented a pass, such as `StorageError`, is raised.
         """
         lane = self._engine.lane
         try:

@@ -1,4 +1,4 @@
-"""What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
+"""What the conversations of a host share: the database, the scheduler and the talker's graph."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ seconds per reply, and bound what an overloaded host holds in memory.
 
 
 class HostRuntime:
-    """The two lanes over one database."""
+    """The talker and the scheduler over one database."""
 
     def __init__(
         self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, guard: Rule | None = None

@@ -1,4 +1,4 @@
-"""The ledger as it holds in this run: the thread's own, and what the user's store adds to it."""
+"""The ledger that applies in a run: the thread's own constraints, and those in the user's store."""
 
 from collections.abc import Sequence
 
@@ -19,18 +19,19 @@ from mirror_graph.state.window import messages_after, pending_messages
 
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
+    """Return the ledger. With a user and a store, it includes other conversations' constraints and the user's edits."""
     return await _with_user_constraints(migrate_constraints(state["constraints"]), runtime)
 
 
 async def ledger_for_reply(
     state: MirrorState, messages: Sequence[AnyMessage], turn: int, runtime: Runtime[MirrorContext]
 ) -> tuple[list[SafetyConstraint], str]:
-    """Return the dangers a reply in `turn` is to heed, the gravest first: the ledger, and what was told since the pass.
+    """Return the constraints for the reply in `turn`, most severe first, and an error class or `""`.
 
-    The user's own edits outrank what they said before, and not what they say now. What the user plainly denied since
-    the last pass is left out, until a pass has thought about it. Where the user's store is away, it is the thread's
-    own ledger, and the error's class; where only items of it cannot be read, it is the rest, and `"UnreadableItem"`.
+    They are the ledger and what was stated since the last pass. The user's own edits override what they said before,
+    and not what they say now. A constraint that the user plainly denied since the last pass is left out until a pass
+    has read the denial. If the user's store cannot be reached, only the thread's own ledger is returned, with the
+    error's class. If single items of the store cannot be read, the rest is returned, with `"UnreadableItem"`.
     """
     branch, user_id = state["branch"], user_of(runtime)
     heard = user_messages(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
@@ -70,7 +71,7 @@ def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[UserM
     over: set[str] = set()
     for message in heard:
         over -= {constraint["id"] for constraint in scan_messages([message])}
-        subject = message.speaker or "user"  # in a group nobody denies what is somebody else's
+        subject = message.speaker or "user"  # in a group, a denial concerns only the speaker's own constraints
         over |= set(
             denied([constraint for constraint in constraints if constraint["subject"] == subject], message.text)
         )
@@ -78,7 +79,7 @@ def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[UserM
 
 
 async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Let the user's other conversations know of `ledger`, and return it with the user's own edits kept."""
+    """Share `ledger` with the user's other conversations, and return it with the user's own edits applied."""
     ledger = await _with_user_constraints(ledger, runtime)
     user_id = user_of(runtime)
     if user_id is not None and runtime.store is not None:

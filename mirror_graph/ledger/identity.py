@@ -1,4 +1,4 @@
-"""When two constraints are the same one: the same kind, person and danger, however it was spelt."""
+"""When two constraints are the same: same kind, same subject and same danger, in any spelling."""
 
 import re
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""What a narrative must not leave out: checked in code before it is committed."""
+"""What a narrative must contain, checked in code before it is committed."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a thinker answers for the ledger, and what of it the user's own words bear out."""
+"""The memory thinker's notes for the ledger, verified against the user's own words."""
 
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ from mirror_graph.state.constraints import active
 from mirror_graph.state.values import Kind, Notes, Severity
 
 NOTES_TOKENS = 800
-"""What the ledger's part of an answer may take beside the thoughts: a dozen dangers with their sentences."""
+"""Tokens for the ledger's part of an answer, in addition to the thought: a dozen dangers with their sentences."""
 
 
 def _at_most(count: int) -> Any:

@@ -1,4 +1,4 @@
-"""Which words of a message are the user's own, and which they only pass on."""
+"""Which words of a message are the user's own, and which they only quote or paste."""
 
 import re
 from collections.abc import Callable

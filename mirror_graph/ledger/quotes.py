@@ -1,4 +1,4 @@
-"""Whether something really is in the user's own words."""
+"""Finding a quote in the user's own words."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How what was just told changes a ledger: added, strengthened, taken back; the history stays."""
+"""How a new statement changes a ledger: a constraint is added, strengthened or taken back, and its history stays."""
 
 from collections.abc import Sequence
 
@@ -31,9 +31,9 @@ def retract(ledger: Sequence[SafetyConstraint], known: SafetyConstraint, source:
 
 
 def with_provisional(ledger: Sequence[SafetyConstraint], caught: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return `ledger` as a reply heeds it: with what was caught just now, which is provisional where it is new.
+    """Return `ledger` with what the scanner has just found. New constraints are provisional.
 
-    What was taken back and is told again holds again, at once.
+    A retracted constraint that is stated again applies again, at once.
     """
     heard = list(ledger)
     for it in caught:

@@ -1,4 +1,4 @@
-"""What a user states about themselves in this very message, found by rules in a few milliseconds, without a model."""
+"""Finding what users state about themselves, by rules, in a few milliseconds and without a model."""
 
 import asyncio
 import re
@@ -363,7 +363,7 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
 
 
 def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
-    """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
+    """Say whom a frame is about: `"user"`, the person it names, or `""` for a person who was not named."""
     groups = opening.groupdict()
     if groups["whose"]:
         return _named(sentence.verbatim(*opening.span("whose")))

@@ -1,4 +1,4 @@
-"""What a pass makes of the ledger: what was scanned, what was noted, in the order it was said."""
+"""The ledger after a pass: what was scanned and what was noted, in the order of the messages."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,10 @@ def update_ledger(
 ) -> list[SafetyConstraint]:
     """Return `ledger` after the messages of a pass.
 
-    What the scanner caught holds unless the thinker said that it is no danger (`take_notes`), which it cannot
-    say of what may kill; so a thinker that fails, or forgets, loses nothing. What the thinker was told holds
-    beside it, in the scanner's reading where both read the same words. A constraint is taken back only by the
-    user's own plain words (`taken_back`), noted by the thinker. What left the window before anybody could think
-    about it holds.
+    What the scanner found stays active unless the thinker noted that it is no danger, which it cannot note about a
+    life-threatening constraint. So a thinker that fails or forgets loses nothing. What the thinker noted is added; if
+    both read the same words, the scanner's reading counts. A constraint is retracted only by the user's own plain
+    words, if the thinker noted them too. Constraints whose messages left the window before a pass stay active.
     """
     dropped = set(notes["false_alarms"]) if notes else set()
     noted = notes["claims"] if notes else []

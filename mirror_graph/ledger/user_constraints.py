@@ -1,4 +1,4 @@
-"""What a user's conversations share: what was told in any of them, and what the user has edited themselves."""
+"""What a user's conversations share: constraints stated in any of them, and the user's own edits."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -124,9 +124,9 @@ _writing: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictiona
 
 
 async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> set[str]:
-    """Store what is known of a user in the place of what was: of both lists the 64 weightiest, as in a ledger.
+    """Replace a user's stored lists. Of both together, the 64 most important constraints are stored.
 
-    Returns the ids that are kept, those of erased entries among them; what had to leave is counted.
+    Returns the stored ids, including those of erased constraints. Evicted constraints are counted.
     """
     listed = apply_edits([], after[TOLD], after[EDITED])
     room = {entry["id"] for entry in listed if not is_erased(entry)}

@@ -1,4 +1,4 @@
-"""What the user's own messages tell, turn by turn: scanned, and looked up."""
+"""The users' messages with their turns, and the constraints that the scanner finds in them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def user_messages(
 
 
 async def scan_ahead(heard: Sequence[UserMessage]) -> None:
-    """Scan messages in slices, so that a long one holds up nobody else's turn; `scanned` then finds them read."""
+    """Scan messages in slices, so that a long one delays no other turn. `scan_messages` then reuses the result."""
     for message in heard:
         await scan_in_slices(message.text)
 
@@ -53,7 +53,7 @@ async def scan_ahead(heard: Sequence[UserMessage]) -> None:
 def scan_messages(heard: Sequence[UserMessage], at: float = 0.0) -> list[SafetyConstraint]:
     """Return the provisional constraints of these messages, each with the message and the turn it stands in.
 
-    Of one that is told several times the gravest word counts.
+    If one is stated several times, the most severe statement counts.
     """
     found: dict[str, SafetyConstraint] = {}
     for it in heard:

@@ -1,4 +1,4 @@
-"""Which chat model a name stands for."""
+"""From a model's name to a chat model."""
 
 import importlib
 import importlib.util
@@ -83,7 +83,7 @@ _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id s
 
 
 def stop_local_models() -> None:
-    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+    """Stop the local engines and free their memory; the next call to a local model starts a new one."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
 

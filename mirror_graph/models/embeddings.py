@@ -1,4 +1,4 @@
-"""Which embeddings model a name stands for."""
+"""From a model's name to an embeddings model."""
 
 import importlib
 import importlib.util

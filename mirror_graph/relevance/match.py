@@ -1,4 +1,4 @@
-"""How much speaks for it that a text touches a constraint: a comparison in a few milliseconds, without a model call."""
+"""How strongly a text touches a constraint: a comparison in a few milliseconds, without a model call."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a text speaks of, read once for any number of constraints."""
+"""What a text mentions, read once for any number of constraints."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Whether an item touches one of a user's constraints: relations only, no model call, a few milliseconds."""
+"""Whether an item touches one of a user's constraints: by relations, in a few milliseconds, without a model call."""
 
 from collections.abc import Sequence
 from functools import lru_cache

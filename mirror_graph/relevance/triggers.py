@@ -1,4 +1,4 @@
-"""What a constraint is touched by: the concepts it names and minds, its own words, and phrases from thinking."""
+"""What touches a constraint: the concepts it names, its own words, and generated phrases."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+"""The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class ThinkingPass:
 
 
 class Scheduler(Protocol):
-    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+    """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
 
     async def recall(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread: one read, never a wait for a pass."""

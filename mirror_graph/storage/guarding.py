@@ -1,4 +1,4 @@
-"""The saver and the store as a host uses them: each error names what could not be read or written."""
+"""The saver and the store of a host. Each error names what could not be read or written."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The leases of a host: the marks in the database that keep two hosts off one thread."""
+"""The leases of a host: rows in the database that prevent two hosts from using one thread."""
 
 import asyncio
 import logging

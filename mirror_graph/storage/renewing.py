@@ -1,4 +1,4 @@
-"""The thread that renews a host's leases, so that neither a busy event loop nor a queue of writes can hold them up."""
+"""The thread that renews a host's leases, so that a busy event loop or a queue of writes cannot delay it."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Threads in one SQLite file, shared by processes of one machine."""
+"""Threads in one SQLite file, shared by processes on one machine."""
 
 import json
 import sqlite3

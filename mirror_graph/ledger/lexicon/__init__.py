@@ -52,7 +52,7 @@ class Pattern:
 
 
 class Rule(NamedTuple):
-    """What a claim looks like and what it says; `intense` is its severity beside a word like "severe".
+    """What a claim looks like and what it says; `intense` is its severity next to a word like "severe".
 
     The danger is `danger`, matched where the pattern ends, or a group of the pattern. `things` and a
     `danger` may be several.
