@@ -17,8 +17,8 @@ from mirror_graph.models.scripted import register_script
 from mirror_graph.state import MirrorState
 from mirror_graph.state.context import GuardMode
 from mirror_graph.testing.endpoint import Answer, Endpoint
-from tests.server import Stage, serving
 from tests.replies import Voices
+from tests.server import Stage, serving
 
 pytestmark = pytest.mark.enable_socket
 

@@ -19,7 +19,7 @@ from mirror_graph import MirrorContext, NoRoomError, UnknownConstraintError, Use
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.user_constraints import EDITED, TOLD, load_lists, namespace, publish, tombstone
+from mirror_graph.ledger.user_constraints import EDITED, STATED, load_lists, namespace, publish, tombstone
 from mirror_graph.scheduling.base import mind_from
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.validation import is_constraint
@@ -228,7 +228,7 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         assert await ana.evicted() == 7
         await ana.add("latex", severity="serious")
         assert abouts(await ana.constraints()) == sorted(kept - {"food 8"} | {"latex"})
-        stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (TOLD, EDITED)]
+        stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (STATED, EDITED)]
         assert sum(map(len, stored)) == 64
 
         await publish(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
@@ -280,7 +280,7 @@ async def test_an_item_that_is_no_constraint_costs_no_other_fact(junk: Any, endp
         await first.say("I'm allergic to peanuts.")
         assert await first.settle(timeout=10)
         store = mirror.user("ana")._store
-        await store.aput(namespace("ana", TOLD), "junk", junk, index=False)
+        await store.aput(namespace("ana", STATED), "junk", junk, index=False)
         await store.aput(namespace("ana", EDITED), "junk", junk, index=False)
         second = mirror.conversation("second", user_id="ana")
         await second.say("Satay tonight?")
