@@ -1,4 +1,4 @@
-"""An endpoint's answers, by the voice that is asked."""
+"""An endpoint's replies, by the component that calls."""
 
 import re
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import cast
 
 from mirror_graph.testing.endpoint import Answer, Call
 
-Said = Answer | str | Callable[[Call], Answer | str]
+Response = Answer | str | Callable[[Call], Answer | str]
 
 
-def voice_of(call: Call) -> str:
-    """Name the component a call comes from, by its prompt."""
+def component_of(call: Call) -> str:
+    """Name the component that a call comes from, by its prompt."""
     system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
     if any("numbers from one to six" in str(message["content"]) for message in call.messages):
         return "probe"
@@ -25,11 +25,11 @@ def voice_of(call: Call) -> str:
     return re.findall(r"Now think about \*\*(\w+)\*\*", last)[-1]
 
 
-class Voices:
-    """Answers by voice. `said` holds an answer, a text or a function of the call; a list is used up in order."""
+class Replies:
+    """Replies by component: an answer, a text or a function of the call. A list is used up in order."""
 
     def __init__(self) -> None:
-        self.said: dict[str, Said | list[Said]] = {
+        self.by_component: dict[str, Response | list[Response]] = {
             "talker": "I hear you.",
             "probe": "What are the numbers for?",
             "goals": "They want to plan a dinner.",
@@ -42,14 +42,16 @@ class Voices:
 
     def __call__(self, call: Call) -> Answer | str:
         """Answer a call."""
-        said = self.said[voice_of(call)]
-        if isinstance(said, list):
-            said = said.pop(0) if len(said) > 1 else said[0]
-        return cast("Answer | str", said(call) if callable(said) else said)
+        response = self.by_component[component_of(call)]
+        if isinstance(response, list):
+            response = response.pop(0) if len(response) > 1 else response[0]
+        return cast("Answer | str", response(call) if callable(response) else response)
 
 
-def asked(calls: list[Call], voice: str) -> list[str]:
-    """Return the whole prompts of a voice's calls, in order."""
+def prompts_of(calls: list[Call], component: str) -> list[str]:
+    """Return the whole prompts of a component's calls, in order."""
     return [
-        "\n".join(str(message["content"]) for message in call.messages) for call in calls if voice_of(call) == voice
+        "\n".join(str(message["content"]) for message in call.messages)
+        for call in calls
+        if component_of(call) == component
     ]

@@ -13,7 +13,7 @@ from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import CALL_MEDIA_BYTES, MEDIA_BYTES, keep_newest_media, media_kind, readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_messages, message_tokens
 from mirror_graph.testing.endpoint import Endpoint
-from tests.replies import asked
+from tests.replies import prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test")
 TEXT = {"type": "text", "text": "What is this?"}
@@ -95,7 +95,7 @@ async def test_the_talker_sees_the_photo_and_the_thinkers_the_word(endpoint: End
     talker = [call for call in endpoint.calls if "QQQQ" in str(call.messages)]
     assert len(talker) == 2
     assert str(talker[1].messages).count("image/jpeg") == 2
-    first, second = asked(endpoint.calls, "goals")
+    first, second = prompts_of(endpoint.calls, "goals")
     assert '"What is this? [image]"' in first or '"What is this?\\n[image]"' in first
     assert '"[image]"' in second
     assert "[…]" not in first + second

@@ -27,6 +27,9 @@ from mirror_graph.testing.prefix_cache import PrefixCache, estimate_tokens
 
 Feature = Literal["json_object", "json_schema", "tools"]
 
+HOLD_SECONDS = 0.01
+"""How often an answer that is held back looks whether it may go."""
+
 EVERY_FEATURE: frozenset[Feature] = frozenset({"json_object", "json_schema", "tools"})
 
 
@@ -43,7 +46,8 @@ class Answer:
     """What a call gets back, and how slowly or badly.
 
     `text` becomes the arguments of the tool which the call forces, if it forces one, unless the answer is `plain`.
-    `delay` passes from the call to the first byte, `pause` after each word of a stream. `cut_after` drops the
+    `delay` passes from the call to the first byte, and `hold` keeps it back until it is set. `pause` passes after each
+    word of a stream. `cut_after` drops the
     connection: a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream
     with `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is
     estimated if it is None. `reasoning` comes before the text in a field of its own, as DeepSeek, vLLM and others send
@@ -59,6 +63,7 @@ class Answer:
     finish_reason: str | None = "stop"
     usage: Usage | tuple[int, int, int] | None = None
     delay: float = 0.0
+    hold: threading.Event | None = None
     pause: float = 0.0
     cut_after: int | None = None
     status: int = 200
@@ -227,6 +232,8 @@ class _Reply(StreamingResponse):
         *pieces, last = sent or [b""]
         with self._counted:
             await asyncio.sleep(self._call.started + self._answer.delay - time.monotonic())
+            while self._answer.hold and not self._answer.hold.is_set():  # noqa: ASYNC110  # set by another thread
+                await asyncio.sleep(HOLD_SECONDS)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

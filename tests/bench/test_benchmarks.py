@@ -3,16 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
-from mirror_graph.benchmarks.cli import app
-from typer.testing import CliRunner
 
 from bench import load_arm
+from bench.__main__ import main
 from bench.lib.delayed_model import CallTimes
 from bench.lib.filler_text import Speech
 from bench.lib.timing import timed
@@ -22,6 +21,7 @@ from mirror_graph.evals.report import Aim, percentile
 from mirror_graph.state.tokens import count_tokens
 
 Figures = dict[str, dict[str, float]]
+Run = Callable[..., list[Figures]]
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +31,19 @@ def no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
-def run(tmp_path: Path, name: str, *options: str) -> list[Figures]:
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a benchmark and return its tables; each of its aims is about a figure that was found."""
-    out = tmp_path / "found" / f"{name}.json"
-    finished = CliRunner().invoke(app, [name, *options, "--seed", "7", "--json", str(out)], catch_exceptions=False)
-    assert finished.exit_code == 0, finished.output
+
+    def run(name: str, *options: str) -> list[Figures]:
+        return _run(tmp_path / "found" / f"{name}.json", capsys, name, *options)
+
+    return run
+
+
+def _run(out: Path, capsys: pytest.CaptureFixture[str], name: str, *options: str) -> list[Figures]:
+    assert main([name, *options, "--seed", "7", "--json", str(out)]) == 0
+    shown = capsys.readouterr().out
     report: dict[str, Any] = json.loads(out.read_text("utf-8"))
     assert report.keys() == {
         "benchmark",
@@ -53,13 +61,13 @@ def run(tmp_path: Path, name: str, *options: str) -> list[Figures]:
     assert report["versions"]["langgraph"]
     for aim in report["aims"]:
         assert aim["met"] in {True, False}
-        assert aim["what"] in " ".join(finished.output.split())
+        assert aim["what"] in " ".join(shown.split())
     return list(report["figures"].values())
 
 
-def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(tmp_path: Path) -> None:
+def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(run: Run) -> None:
     times, guard, weights = run(
-        tmp_path, "overhead", "--turns", "2", "--short", "1", "--long", "3", "--delay", "0.05", "--word-pause", "0"
+        "overhead", "--turns", "2", "--short", "1", "--long", "3", "--delay", "0.05", "--word-pause", "0"
     )
 
     arms = ("bare chat", "bare chat, lean", "mirror")
@@ -73,10 +81,8 @@ def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(tmp_path: 
     assert 0 < weights["turn 1"]["KiB of its state"] < weights["turn 3"]["KiB of its state"]
 
 
-def test_overlap_times_the_local_lanes_without_a_server(tmp_path: Path) -> None:
-    (times,) = run(
-        tmp_path, "overlap", "--no-server", "--pairs", "1", "--thought", "0.6", "--delay", "0.1", "--gap", "0.2"
-    )
+def test_overlap_times_the_local_lanes_without_a_server(run: Run) -> None:
+    (times,) = run("overlap", "--no-server", "--pairs", "1", "--thought", "0.6", "--delay", "0.1", "--gap", "0.2")
 
     assert times.keys() == {"two lanes, local"}
     assert 100 < times["two lanes, local"]["thought in flight p50, ms"] < 600
@@ -84,8 +90,8 @@ def test_overlap_times_the_local_lanes_without_a_server(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_overlap_times_four_ways_to_talk_and_think(tmp_path: Path) -> None:
-    (times,) = run(tmp_path, "overlap", "--pairs", "1", "--thought", "5")
+def test_overlap_times_four_ways_to_talk_and_think(run: Run) -> None:
+    (times,) = run("overlap", "--pairs", "1", "--thought", "5")
 
     assert times.keys() == {
         "one graph, enqueue",
@@ -98,9 +104,9 @@ def test_overlap_times_four_ways_to_talk_and_think(tmp_path: Path) -> None:
         assert times[arm]["thought in flight p50, ms"] < 3_000
 
 
-def test_human_waits_for_no_thought_on_a_virtual_clock(tmp_path: Path) -> None:
+def test_human_waits_for_no_thought_on_a_virtual_clock(run: Run) -> None:
     started = time.monotonic()
-    (found,) = run(tmp_path, "human", "--conversations", "3", "--turns", "2")
+    (found,) = run("simulated_user", "--conversations", "3", "--turns", "2")
 
     assert time.monotonic() - started < 60 < 3 * 2 * 20  # seconds that such humans read and type
     assert len(found) == 4
@@ -124,9 +130,8 @@ async def test_load_counts_turns_that_fail(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
+def test_load_runs_both_arms_flat_out_and_paced(run: Run) -> None:
     flat_out, paced = run(
-        tmp_path,
         "load",
         *("--conversations", "1", "--turns", "2", "--paced-turns", "1", "--pause", "0.1"),
         *("--delay", "0.05", "--word-pause", "0"),
@@ -140,15 +145,15 @@ def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
         assert all(figures["reply p50, ms"] > 50 for figures in found.values())
 
 
-def test_a_large_message_is_timed_next_to_another_user(tmp_path: Path) -> None:
-    (times,) = run(tmp_path, "large-message", "--pairs", "1", "--size", "400", "--delay", "0.05", "--word-pause", "0")
+def test_a_large_message_is_timed_next_to_another_user(run: Run) -> None:
+    (times,) = run("large_message", "--pairs", "1", "--size", "400", "--delay", "0.05", "--word-pause", "0")
 
     assert times.keys() == {"alone", "next to prose", "next to repeated claims"}
     assert all(figures["first token p50, ms"] > 50 for figures in times.values())
 
 
-def test_storage_weighs_threads_on_every_database(tmp_path: Path) -> None:
-    sqlite, postgres = run(tmp_path, "storage", "--turns", "10")
+def test_storage_weighs_threads_on_every_database(run: Run) -> None:
+    sqlite, postgres = run("storage", "--turns", "10")
 
     for found in (sqlite, postgres):
         assert found.keys() == {
@@ -158,8 +163,8 @@ def test_storage_weighs_threads_on_every_database(tmp_path: Path) -> None:
         assert found["mirror after 10 turns"]["KiB in all"] < found["one-node chat after 10 turns"]["KiB in all"]
 
 
-def test_tokens_compares_the_papers_set_up_and_every_way_of_thinking(tmp_path: Path) -> None:
-    last, _, components = run(tmp_path, "tokens", "--turns", "4")
+def test_tokens_compares_the_papers_set_up_and_every_way_of_thinking(run: Run) -> None:
+    last, _, components = run("tokens", "--turns", "4")
 
     modes = ("parallel", "joint", "synthesis_only", "monologue_only", "off")
     assert last.keys() == {"bare chat", "the paper's", *(f"mirror, {mode}" for mode in modes)}

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirror_graph.evals.saferec.__main__ import main
+from typer.testing import CliRunner
 
+from mirror_graph.cli.evaluate import app
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.evals.saferec import run
 from mirror_graph.evals.saferec.dataset import OWN, Case, DataSet, DataSetError, load_dataset
 from mirror_graph.evals.saferec.metrics import FIGURES
+from mirror_graph.evals.saferec.scoring import run
 from mirror_graph.evals.saferec.titles import key
 from mirror_graph.evals.saferec.traits import SAFEREC_TRAITS, TOPICS, unsafe_traits
 
@@ -231,15 +232,17 @@ def test_a_run_that_cannot_be_made_is_refused(arms: list[str], k: list[int], pro
         run(OWN, arms, k)
 
 
-def test_the_command_writes_the_report(write: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_report(write: Callable[..., Path]) -> None:
     folder = write()
     out = folder / "report.json"
-    assert main(["--inputs", str(folder), "--arm", "guard_noted", "--k", "1", "--json", str(out)]) == 0
+    options = ["--inputs", str(folder), "--arm", "guard_noted", "--k", "1", "--json", str(out)]
+    ended = CliRunner().invoke(app, ["saferec", *options], catch_exceptions=False)
+    assert ended.exit_code == 0
     report: Mapping[str, Any] = json.loads(out.read_text("utf-8"))
     assert report["arms"]["guard_noted"]["explicit"]["caught"] == 1
-    assert "guard_noted" in capsys.readouterr().out
+    assert "guard_noted" in ended.output
 
 
-def test_the_command_says_what_is_wrong_with_a_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--inputs", str(tmp_path)]) == 2
-    assert "films.jsonl is missing" in capsys.readouterr().err
+def test_the_command_says_what_is_wrong_with_a_set(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"films\.jsonl is missing"):
+        CliRunner().invoke(app, ["saferec", "--inputs", str(tmp_path)], catch_exceptions=False)
