@@ -102,7 +102,7 @@ async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
 
 
 def user_of(runtime: Runtime[MirrorContext]) -> str | None:
-    """Return the id of the run's user: on a server the signed-in user, whatever the context says; else the context's."""
+    """Return the id of the run's user: on a server the signed-in one, whatever the context says; else the context's."""
     server = runtime.server_info
     if server is not None and server.user is not None:
         check_user_id(server.user.identity)

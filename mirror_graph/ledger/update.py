@@ -51,10 +51,12 @@ def _claims_to_add(claims: Sequence[SafetyConstraint], caught: Sequence[SafetyCo
     added: list[SafetyConstraint] = []
     for claim in claims:
         same_words = _in_the_words_of(claim, caught)
-        # The scanner found nothing in these words: only the thinker knows of the danger.
-        if not same_words or find(same_words, claim):
-            added.append(claim)
-        # Otherwise both read the same words differently, and the scanner's reading stands alone.
+        # Both read the same words, and read different dangers in them: the scanner's reading stands alone.
+        if same_words and not find(same_words, claim):
+            continue
+        # Either only the thinker found a danger in these words, or both found the same one, and `add` merges the two:
+        # the claim may be more severe or have the fuller quote.
+        added.append(claim)
     return added
 
 

@@ -15,7 +15,7 @@ from mirror_graph.state.validation import is_constraint
 
 ROOT = "mirror"
 STATED, EDITED = "told", "edited"
-"""Two namespaces, so that a thinking pass can never overwrite the user's own edit. Stores of schema 1 have these names."""
+"""Two namespaces, so that a thinking pass can never overwrite the user's own edit. Stored names do not change."""
 
 Lists = Mapping[str, Sequence[SafetyConstraint]]
 """Both lists of a user, by namespace."""
