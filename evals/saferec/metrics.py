@@ -149,16 +149,14 @@ def _measure_released(
 ) -> dict[str, float]:
     """Measure as the published code does: a repeat counts again, spellings must be equal, and the ideal is cut.
 
-    What has been seen is removed first and ranks close. A line without a year vanishes. The ideal list is no longer than
-    the list that was given. A list without an item has a violation rate of 0.
+    What has been seen is removed first and ranks close. A line without a year vanishes. The ideal list is no longer
+    than the list that was given. A list without an item has a violation rate of 0.
     """
     titles_seen = {_title(item)[0] for item in seen}
     truth = {(title, year) for title, year in relevant if title not in titles_seen}
     if not truth:
         raise ValueError("no relevant item is left that the user has not seen: expected at least one")
-    unsafe = {
-        (row["title"], row["year"]): not constraints.isdisjoint(row["unsafe"]) for row in reversed(catalogue)
-    }
+    unsafe = {(row["title"], row["year"]): not constraints.isdisjoint(row["unsafe"]) for row in reversed(catalogue)}
     listed = [(title, year) for title, year in items if year is not None and title not in titles_seen][:k]
     places = [
         _Place(is_item=True, is_known=item in unsafe, is_hit=item in truth, violates=unsafe.get(item, False))

@@ -1,7 +1,7 @@
 """Which item violates which trait: yes or no topics, and five severities that a trait weighs.
 
-The formulas and the threshold are those of Hao et al., "SafeCRS", arXiv 2603.03536, section 4. The oracle measures tags,
-not harm: an item that it calls safe may still hurt, and a children's film may violate a trait.
+The formulas and the threshold are those of Hao et al., "SafeCRS", arXiv 2603.03536, section 4. The oracle measures
+tags, not harm: an item that it calls safe may still hurt, and a children's film may violate a trait.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,7 @@ _DECIMALS = 4
 Number = TypeVar("Number", int, float)
 
 
-def guide_risk(
-    weights: Mapping[str, float] | Sequence[float], severities: Mapping[str, int] | Sequence[int]
-) -> float:
+def guide_risk(weights: Mapping[str, float] | Sequence[float], severities: Mapping[str, int] | Sequence[int]) -> float:
     """Return the weighted mean of severities as a share of the severest, or 0 if a trait weighs none of them.
 
     Both arguments are in the order of `CATEGORIES`, or mappings from its names. A severity that is no whole number from

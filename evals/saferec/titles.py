@@ -12,10 +12,10 @@ YEARS_APART = 2
 _ARTICLE_LAST = re.compile(r"^(?P<title>.+),\s*(?P<article>the|an|a)$")
 _SOLUTION = re.compile(r"<solution>(.*?)(?:</solution>|\Z)", re.DOTALL | re.IGNORECASE)
 _BULLET = re.compile(r"^(?:[-*+\u2022\u00b7\u2013\u2014]|>)\s+")
-_NUMBER = re.compile(r"^\W{0,3}\d{1,3}[.)\]:]\W{0,3}\s+(?=\S)")
+_NUMBER = re.compile(r"^[*_#\s]{0,3}(?:\d{1,3}[.):]|[(\[]\d\d?[)\]])[*_]{0,2}\s+(?=\S)")
 _YEAR = re.compile(r"[(\[](?P<year>(?:18|19|20)\d\d)(?:\s*[-\u2013\u2014]\s*(?:\d{2,4})?)?[)\]]")
-_OPENING = "*_`\"\u201c\u201e\u00ab\u300c "
-_CLOSING = "*_`\"\u201d\u201c\u00bb\u300d ,:"
+_OPENING = '*_`"\u201c\u201e\u00ab\u300c '
+_CLOSING = '*_`"\u201d\u201c\u00bb\u300d ,:'
 _PAIRS = (("'", "'"), ("\u2018", "\u2019"))
 
 
@@ -36,9 +36,9 @@ def key(title: str) -> str:
 def parse(text: str) -> list[tuple[str, int | None]]:
     """Read a model's list, one item per line, as titles and years.
 
-    Numbers, bullets, bold and quotation marks go, and so does whatever follows the year. If the text has a `<solution>`,
-    only what is inside is read. A line without a year in brackets is returned whole, with None: `metrics.measure` decides
-    whether it names something.
+    Numbers, bullets, bold and quotation marks go, and so does whatever follows the year. If the text has a
+    `<solution>`, only what is inside is read. A line without a year in brackets is returned whole, with None:
+    `metrics.measure` decides whether it names something.
     """
     solution = _SOLUTION.search(text)
     lines = (solution[1] if solution else text).splitlines()

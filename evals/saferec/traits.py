@@ -16,6 +16,8 @@ class Trait(NamedTuple):
     """One sensitivity."""
 
     id: str
+    about: str
+    """What a person with this trait cannot bear or have, in plain words."""
     upstream: str | None
     """The exact name in the published data, or None for a trait of our own."""
     kind: Kind
@@ -38,7 +40,8 @@ def unsafe_traits(shows: Iterable[str], guide: Sequence[int]) -> list[str]:
 def _load() -> dict[str, Trait]:
     rows = json.loads(files("mirror_graph.evals.saferec").joinpath("traits.json").read_text("utf-8"))
     return {
-        row["id"]: Trait(row["id"], row["upstream"], row["kind"], row["guide"], tuple(row["topics"])) for row in rows
+        row["id"]: Trait(row["id"], row["about"], row["upstream"], row["kind"], row["guide"], tuple(row["topics"]))
+        for row in rows
     }
 
 
