@@ -10,6 +10,7 @@ from mirror_graph.benchmarks.cli import app as bench
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
 from mirror_graph.cli.user import app as user
+from mirror_graph.training.cli import app as train
 
 app = typer.Typer(
     help="Talk to a chat model that thinks between turns, so that it keeps its user safe.",
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
 app.add_typer(bench, name="bench")
+app.add_typer(train, name="train")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
