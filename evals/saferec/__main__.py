@@ -42,7 +42,9 @@ def _table(report: dict[str, Any]) -> list[str]:
     for arm, forms in report["arms"].items():
         for form, figures in forms.items():
             values = ("-" if figures[name] is None else f"{figures[name]:.3f}" for name in shown)
-            lines.append("".join([f"{arm:<17}{form:<13}{figures['samples']:>4}", *(f"{value:>17}" for value in values)]))
+            lines.append(
+                "".join([f"{arm:<17}{form:<13}{figures['samples']:>4}", *(f"{value:>17}" for value in values)])
+            )
     return lines
 
 

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem
 from mirror_graph.evals.saferec.traits import TRAITS
-from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.merging import retract, tell
+from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.retracting import taken_back
 from mirror_graph.ledger.scan import scan
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
-from mirror_graph.state.values import SafetyConstraint
+from mirror_graph.state.values import SafetyConstraint, Source
 
 
 class Screened(NamedTuple):
@@ -65,7 +65,7 @@ def scanned_ledger(messages: Sequence[str]) -> list[SafetyConstraint]:
             if known:
                 ledger = retract(ledger, known, {**known["source"], "turn": turn, "quote": match[0]})
         for found in scan(message):
-            source = {**found["source"], "turn": turn}
+            source: Source = {**found["source"], "turn": turn}
             ledger = tell(ledger, {**found, "status": "active", "source": source, "since": turn})
     return ledger
 

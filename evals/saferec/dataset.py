@@ -148,9 +148,7 @@ def _case(row: Mapping[str, Any], place: str, items: Sequence[CatalogueItem], in
         candidates = [_find(title, index, place, name) for title in _titles(row, "candidates", place)]
     else:
         moods = {items[found]["mood"] for found in truth}
-        candidates = [
-            number for number, item in enumerate(items) if item["split"] == split and item["mood"] in moods
-        ]
+        candidates = [number for number, item in enumerate(items) if item["split"] == split and item["mood"] in moods]
     return {
         "id": name,
         "form": form,
