@@ -77,6 +77,11 @@ def test_nothing_can_be_said_about_an_item_of_which_nothing_is_said() -> None:
     assert screen([], item(""))["finding"] == "fits"
 
 
+def test_a_text_in_another_language_is_not_taken_to_be_harmless() -> None:
+    german = "Ein alter Hirte begleitet im Winter seinen Hund, der am Ende stirbt, durch die Berge."
+    assert screen([DOGS_DYING], item(german))["finding"] == "unknown"
+
+
 def test_the_most_severe_constraint_that_is_undecided_is_named() -> None:
     mild = constraint("phobia", "geese", severity="preference")
     severe = constraint("phobia", "buttons", severity="life-threatening")

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mirror_graph.ledger.relations.spelling import split
+from mirror_graph.relevance.spelling import split
 
 TEXT_LIMIT = 8_000
 """Characters of a text that are read."""
@@ -21,6 +21,31 @@ LOOKALIKE = "lookalike"
 _SHORTEST_BEGINNING = 3
 _SKIPPED_WORDS = 3
 """How many words `..` stands for at most."""
+
+_JUDGED_FROM = 8
+"""From how many words on an English text has one of the commonest words."""
+_FUNCTION_WORDS = frozenset(
+    [
+        "the",
+        "a",
+        "of",
+        "and",
+        "to",
+        "with",
+        "for",
+        "his",
+        "her",
+        "their",
+        "who",
+        "is",
+        "are",
+        "from",
+        "that",
+        "when",
+        "by",
+        "without",
+    ]
+)
 
 _CANNOT = re.compile(r"\bcan(?:['\u2019]t|not| not)\b", re.IGNORECASE)
 _WILL_NOT = re.compile(r"\bwon['\u2019]t\b", re.IGNORECASE)
@@ -89,6 +114,12 @@ def topics_shown(text: str) -> frozenset[str]:
         if span.group.startswith("topic:")
     }
     return frozenset(found & depictions.topics)
+
+
+def is_readable(text: str) -> bool:
+    """Say whether a text is in English, the language of the vocabulary. A text of a few words is taken to be."""
+    words = split(text[:TEXT_LIMIT])
+    return len(words) < _JUDGED_FROM or not _FUNCTION_WORDS.isdisjoint(words)
 
 
 @lru_cache(maxsize=4096)
