@@ -139,6 +139,7 @@ def film(**changes: Any) -> list[dict[str, Any]]:
         (FILMS, [{**CASE, "relevant": ["Pepper"]}], "expected a list of .title, year."),
         (FILMS, [{**CASE, "form": ""}], "has no form"),
         (FILMS, [CASE, CASE], "two cases have the id 'one'"),
+        (FILMS, [], "cases.jsonl has no case"),
         (film(split="test"), [CASE], "has a relevant item of another: 'Pepper'"),
     ],
 )

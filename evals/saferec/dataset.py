@@ -84,6 +84,8 @@ def load_dataset(folder: Path | str, split: str | None = None) -> DataSet:
     index = Index(items)
     cases = [_case(row, place, items, index) for place, row in _rows(folder / "cases.jsonl")]
     _check_ids(cases, folder / "cases.jsonl")
+    if not cases:
+        raise DataSetError(f"{folder / 'cases.jsonl'} has no case, expected one or more")
     if split is None:
         return DataSet(items, cases)
     chosen = [case for case in cases if case["split"] == split]

@@ -25,26 +25,7 @@ _SKIPPED_WORDS = 3
 _JUDGED_FROM = 8
 """From how many words on an English text has one of the commonest words."""
 _FUNCTION_WORDS = frozenset(
-    [
-        "the",
-        "a",
-        "of",
-        "and",
-        "to",
-        "with",
-        "for",
-        "his",
-        "her",
-        "their",
-        "who",
-        "is",
-        "are",
-        "from",
-        "that",
-        "when",
-        "by",
-        "without",
-    ]
+    {"the", "a", "of", "and", "to", "with", "for", "his", "her", "their", "who", "is", "are", "from", "that", "by"}
 )
 
 _CANNOT = re.compile(r"\bcan(?:['\u2019]t|not| not)\b", re.IGNORECASE)
