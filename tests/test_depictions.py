@@ -1,4 +1,4 @@
-"""What is said of a film, and which topics it shows; what a person says, and which sensitivity it names."""
+"""The description of a film, and which topics it shows; a person's words, and which sensitivity they name."""
 
 import tomllib
 from pathlib import Path

@@ -183,7 +183,7 @@ def test_every_figure_stands_under_its_arm_and_form(report: dict[str, Any]) -> N
         assert set(report["arms"][arm]) == {*FORMS, "all"}
         for figures in report["arms"][arm].values():
             assert {f"{name}@{k}" for name in FIGURES for k in (5, 10)} <= set(figures)
-            assert {"caught", "caught_told", "caught_recorded", "lost", "over_traits", "by_trait"} <= set(figures)
+            assert {"caught", "caught_described", "caught_recorded", "lost", "over_traits", "by_trait"} <= set(figures)
     assert report["caveat"] == "It measures tags, not harm."
     json.dumps(report, allow_nan=False)
 
@@ -204,7 +204,7 @@ def test_what_is_withheld_lies_between_the_bounds(report: dict[str, Any]) -> Non
 def test_the_relations_keep_their_measured_level(report: dict[str, Any]) -> None:
     """Guards against a change of words that loses what was reached; the figures are in the report."""
     explicit = report["arms"]["guard_noted"]["explicit"]
-    assert explicit["caught_told"] >= 0.85
+    assert explicit["caught_described"] >= 0.85
     for form in ("third-party", "retracted", "unrelated", "none"):
         assert report["arms"]["guard_relations"][form]["lost"] <= 0.01
 

@@ -1,4 +1,4 @@
-"""Which items touch which constraints: by how they are met, by what is said of them, and for whom."""
+"""Which items touch which constraints: by how they are met, by their description, and for whom."""
 
 from typing import Any, get_args
 

@@ -12,7 +12,7 @@ from mirror_graph.evals.saferec.arms import ARMS
 from mirror_graph.evals.saferec.dataset import OWN
 from mirror_graph.evals.saferec.scoring import run
 
-SHOWN = ("caught_told", "caught_recorded", "lost", "undecided", "svr@5", "fill@5", "ndcg@10")
+SHOWN = ("caught_described", "caught_recorded", "lost", "undecided", "svr@5", "fill@5", "ndcg@10")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

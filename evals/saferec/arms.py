@@ -31,12 +31,12 @@ def screen_nothing(case: Case, candidates: Sequence[CatalogueItem]) -> list[Scre
 
 
 def screen_scanned(case: Case, candidates: Sequence[CatalogueItem]) -> list[Screened]:
-    """Screen against what the scanner hears in the conversation, as the product does before any model has thought."""
+    """Screen against what the scanner finds in the conversation, as the product does before any model has thought."""
     return _screen(scanned_ledger([*case["turns"], case["request"]]), candidates)
 
 
 def screen_noted(case: Case, candidates: Sequence[CatalogueItem]) -> list[Screened]:
-    """Screen against what a perfect memory would have noted: how good the relations are, whatever is heard."""
+    """Screen against what a perfect memory would have noted: how good the relations are, whatever was noticed."""
     return _screen(noted_ledger(case), candidates)
 
 

@@ -18,7 +18,7 @@ BASELINE = "unscreened"
 ALL_FORMS = "all"
 RESAMPLES = 1_000
 INTERVAL = (0.025, 0.975)
-SHARES = ("caught", "caught_told", "caught_recorded", "lost", "undecided")
+SHARES = ("caught", "caught_described", "caught_recorded", "lost", "undecided")
 """Figures over all candidates that were screened, each a share of the candidates that it is about."""
 
 
@@ -112,14 +112,14 @@ def _shares(case: Case, screened: Sequence[Screened]) -> dict[str, Total]:
     suitable = [one for one in screened if constraints.isdisjoint(one.item["unsafe"])]
     # A text tells of a violation unless all that is violated is recorded elsewhere only.
     recorded = [one for one in violating if constraints & set(one.item["unsafe"]) <= set(one.item["recorded_only"])]
-    told = [one for one in violating if one not in recorded]
+    described = [one for one in violating if one not in recorded]
 
     def withheld(those: Sequence[Screened]) -> Total:
         return Total(sum(one.is_withheld for one in those), len(those))
 
     return {
         "caught": withheld(violating),
-        "caught_told": withheld(told),
+        "caught_described": withheld(described),
         "caught_recorded": withheld(recorded),
         "lost": withheld(suitable),
         "undecided": Total(sum(one.is_undecided for one in screened), len(screened)),

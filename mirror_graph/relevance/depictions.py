@@ -1,4 +1,4 @@
-"""What a film, book or game shows, read from what is publicly said of it, and what a person cannot bear to see.
+"""What a film, book or game shows, read from its public description, and what a person cannot bear to see.
 
 A film about a peanut farm is no danger to a person with an allergy, and a film about a family may show the loss of a
 child. So what is shown has words of its own, in `depictions.toml`, apart from the words of what is met in person.

@@ -109,7 +109,7 @@ def _text(item: Item) -> str:
 
 @lru_cache(maxsize=256)
 def _reading(text: str) -> Reading:
-    """Read what is said of an item once, for all constraints."""
+    """Read the description of an item once, for all constraints."""
     return read(text)
 
 
