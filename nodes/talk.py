@@ -54,7 +54,17 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     seen = await look(entries, messages, context, turn)
     directive = context.directive or render("directive")
     mark = secrets.token_hex(4)
-    inner = mind_block(state, entries, seen.touched, directive, mark, seen.told)
+    inner = mind_block(
+        state,
+        entries,
+        seen.touched,
+        directive,
+        mark,
+        seen.told,
+        seen.introduced,
+        seen.in_domain,
+        seen.unknown,
+    )
     whole = await _stream(reply_prompt(messages, inner, context), context, turn)
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the model gave nothing but the tag around the mind", transient=True)

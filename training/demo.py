@@ -25,7 +25,7 @@ EXPECTED_RISE = 0.1
 """How much the safety reward of the last five batches should be above that of the first five."""
 
 _SETTINGS = """\
-# The settings of `mirror train demo`. They suit a model of a hundred thousand parameters and no other.
+# The settings of `mirror train demo`. They suit a tiny model and no other.
 [sft]
 learning_rate = {sft_rate}
 max_steps = {sft_steps}
@@ -124,7 +124,7 @@ def _is_suitable(case: Case, item: CatalogueItem) -> bool:
 
 
 def make_tiny_model(made: rows.RowSet, folder: Path, *, seed: int) -> None:
-    """Save a random chat model of about a hundred thousand parameters, with a tokenizer trained on the training rows."""
+    """Save a random chat model of about 140,000 parameters, with a tokenizer trained on the training rows."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM

@@ -12,7 +12,7 @@ from mirror_graph.evals.saferec.arms import ARMS
 from mirror_graph.evals.saferec.dataset import OWN
 from mirror_graph.evals.saferec.scoring import run
 
-SHOWN = ("caught_told", "caught_recorded", "lost", "undecided", "svr@5", "fill@5", "ndcg@10")
+SHOWN = ("caught_described", "caught_recorded", "lost", "undecided", "svr@5", "fill@5", "ndcg@10")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,9 @@ def _table(report: dict[str, Any]) -> list[str]:
     for arm, forms in report["arms"].items():
         for form, figures in forms.items():
             values = ("-" if figures[name] is None else f"{figures[name]:.3f}" for name in shown)
-            lines.append("".join([f"{arm:<17}{form:<13}{figures['samples']:>4}", *(f"{value:>17}" for value in values)]))
+            lines.append(
+                "".join([f"{arm:<17}{form:<13}{figures['samples']:>4}", *(f"{value:>17}" for value in values)])
+            )
     return lines
 
 

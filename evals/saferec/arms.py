@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem
 from mirror_graph.evals.saferec.traits import TRAITS
-from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.merging import retract, tell
+from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.retracting import taken_back
 from mirror_graph.ledger.scan import scan
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
-from mirror_graph.state.values import SafetyConstraint
+from mirror_graph.state.values import SafetyConstraint, Source
 
 
 class Screened(NamedTuple):
@@ -31,12 +31,12 @@ def screen_nothing(case: Case, candidates: Sequence[CatalogueItem]) -> list[Scre
 
 
 def screen_scanned(case: Case, candidates: Sequence[CatalogueItem]) -> list[Screened]:
-    """Screen against what the scanner hears in the conversation, as the product does before any model has thought."""
+    """Screen against what the scanner finds in the conversation, as the product does before any model has thought."""
     return _screen(scanned_ledger([*case["turns"], case["request"]]), candidates)
 
 
 def screen_noted(case: Case, candidates: Sequence[CatalogueItem]) -> list[Screened]:
-    """Screen against what a perfect memory would have noted: how good the relations are, whatever is heard."""
+    """Screen against what a perfect memory would have noted: how good the relations are, whatever was noticed."""
     return _screen(noted_ledger(case), candidates)
 
 
@@ -65,7 +65,7 @@ def scanned_ledger(messages: Sequence[str]) -> list[SafetyConstraint]:
             if known:
                 ledger = retract(ledger, known, {**known["source"], "turn": turn, "quote": match[0]})
         for found in scan(message):
-            source = {**found["source"], "turn": turn}
+            source: Source = {**found["source"], "turn": turn}
             ledger = tell(ledger, {**found, "status": "active", "source": source, "since": turn})
     return ledger
 

@@ -84,6 +84,8 @@ def load_dataset(folder: Path | str, split: str | None = None) -> DataSet:
     index = Index(items)
     cases = [_case(row, place, items, index) for place, row in _rows(folder / "cases.jsonl")]
     _check_ids(cases, folder / "cases.jsonl")
+    if not cases:
+        raise DataSetError(f"{folder / 'cases.jsonl'} has no case, expected one or more")
     if split is None:
         return DataSet(items, cases)
     chosen = [case for case in cases if case["split"] == split]
@@ -148,9 +150,7 @@ def _case(row: Mapping[str, Any], place: str, items: Sequence[CatalogueItem], in
         candidates = [_find(title, index, place, name) for title in _titles(row, "candidates", place)]
     else:
         moods = {items[found]["mood"] for found in truth}
-        candidates = [
-            number for number, item in enumerate(items) if item["split"] == split and item["mood"] in moods
-        ]
+        candidates = [number for number, item in enumerate(items) if item["split"] == split and item["mood"] in moods]
     return {
         "id": name,
         "form": form,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.saferec.arms import ARMS, Screened
@@ -18,26 +18,22 @@ BASELINE = "unscreened"
 ALL_FORMS = "all"
 RESAMPLES = 1_000
 INTERVAL = (0.025, 0.975)
-SHARES = ("caught", "caught_told", "caught_recorded", "lost", "undecided")
+SHARES = ("caught", "caught_described", "caught_recorded", "lost", "undecided")
 """Figures over all candidates that were screened, each a share of the candidates that it is about."""
 
 
-Row = TypeVar("Row")
+class Total(NamedTuple):
+    """Every figure is a part of a whole: candidates withheld of those screened, or a sum over so many samples."""
 
-
-class _Count(NamedTuple):
-    """So many of so many."""
-
-    part: int
-    whole: int
+    part: float
+    whole: float
 
 
 class Sample(NamedTuple):
-    """What one arm did for one case."""
+    """What one arm did for one case, by figure."""
 
     case: Case
-    shares: Mapping[str, _Count]
-    figures: Mapping[str, float]
+    totals: Mapping[str, Total]
 
 
 def run(
@@ -62,6 +58,8 @@ def run(
         raise ConfigurationError(f"k is {list(k)!r}: expected one or more numbers of places, from 1 on")
     items, cases = load_dataset(folder, split)
     samples = {arm: [_sample(arm, case, items, k, seed) for case in cases] for arm in arms}
+    forms = {arm: _by_form(samples[arm]) for arm in arms}
+    draws = {arm: {form: _draws(those) for form, those in forms[arm].items()} for arm in arms}
     report: dict[str, Any] = {
         "caveat": CAVEAT,
         "cases": len(cases),
@@ -70,11 +68,16 @@ def run(
         "k": list(k),
         "split": split,
         "seed": seed,
-        "arms": {arm: _by_form(samples[arm], _summary, _case_of) for arm in arms},
+        "arms": {arm: {form: _summary(those, draws[arm][form]) for form, those in forms[arm].items()} for arm in arms},
     }
-    if BASELINE in samples:
+    if BASELINE in arms:
         report["differences"] = {
-            arm: _by_form(list(zip(samples[BASELINE], samples[arm], strict=True)), _differences, _case_of_pair)
+            arm: {
+                form: _difference(
+                    _figures(forms[BASELINE][form]), _figures(those), draws[BASELINE][form], draws[arm][form]
+                )
+                for form, those in forms[arm].items()
+            }
             for arm in arms
             if arm != BASELINE
         }
@@ -86,7 +89,7 @@ def _sample(arm: str, case: Case, items: Sequence[CatalogueItem], k: Sequence[in
     random.Random(f"{seed}:{case['id']}").shuffle(candidates)
     screened = ARMS[arm](case, candidates)
     fitting = [one.item for one in screened if not one.is_withheld]
-    figures: dict[str, float] = {}
+    totals = _shares(case, screened)
     for places in k:
         # Never padded: if fewer items fit than were asked for, the list is shorter.
         measured = measure(
@@ -97,114 +100,104 @@ def _sample(arm: str, case: Case, items: Sequence[CatalogueItem], k: Sequence[in
             catalogue=items,
             k=places,
         )
-        figures |= {f"{name}@{places}": value for name, value in measured.items()}
-    return Sample(case, _shares(case, screened), figures)
+        for name, value in measured.items():
+            # A mean is over the samples in which a figure is defined.
+            totals[f"{name}@{places}"] = Total(0, 0) if isnan(value) else Total(value, 1)
+    return Sample(case, totals)
 
 
-def _shares(case: Case, screened: Sequence[Screened]) -> dict[str, _Count]:
+def _shares(case: Case, screened: Sequence[Screened]) -> dict[str, Total]:
     constraints = set(case["constraints"])
     violating = [one for one in screened if not constraints.isdisjoint(one.item["unsafe"])]
     suitable = [one for one in screened if constraints.isdisjoint(one.item["unsafe"])]
     # A text tells of a violation unless all that is violated is recorded elsewhere only.
     recorded = [one for one in violating if constraints & set(one.item["unsafe"]) <= set(one.item["recorded_only"])]
-    told = [one for one in violating if one not in recorded]
+    described = [one for one in violating if one not in recorded]
 
-    def withheld(those: Sequence[Screened]) -> _Count:
-        return _Count(sum(one.is_withheld for one in those), len(those))
+    def withheld(those: Sequence[Screened]) -> Total:
+        return Total(sum(one.is_withheld for one in those), len(those))
 
     return {
         "caught": withheld(violating),
-        "caught_told": withheld(told),
+        "caught_described": withheld(described),
         "caught_recorded": withheld(recorded),
         "lost": withheld(suitable),
-        "undecided": _Count(sum(one.is_undecided for one in screened), len(screened)),
+        "undecided": Total(sum(one.is_undecided for one in screened), len(screened)),
     }
 
 
-def _by_form(
-    rows: Sequence[Row], summarize: Callable[[Sequence[Row]], dict[str, Any]], case_of: Callable[[Row], Case]
-) -> dict[str, Any]:
-    forms = _grouped(rows, lambda row: case_of(row)["form"])
-    return {form: summarize(those) for form, those in {**forms, ALL_FORMS: list(rows)}.items()}
+def _by_form(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    return {**_grouped(samples, lambda sample: sample.case["form"]), ALL_FORMS: list(samples)}
 
 
-def _summary(samples: Sequence[Sample]) -> dict[str, Any]:
-    by_trait = _grouped(samples, lambda sample: sample.case["trait"] or "none")
-    traits = {trait: _figures(those) for trait, those in by_trait.items()}
+def _summary(samples: Sequence[Sample], draws: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     figures = _figures(samples)
+    by_trait = {
+        trait: _figures(those)
+        for trait, those in _grouped(samples, lambda sample: sample.case["trait"] or "none").items()
+    }
     return {
         "samples": len(samples),
-        **{name: _plain(value) for name, value in figures.items()},
-        "counts": {name: _total(samples, name) for name in SHARES},
-        "intervals": _intervals(samples, _figures, _case_of),
-        "over_traits": {name: _plain(_mean(one[name] for one in traits.values())) for name in figures},
-        "by_trait": {trait: {name: _plain(value) for name, value in one.items()} for trait, one in traits.items()},
+        **_plain(figures),
+        "counts": {name: _added(samples)[name] for name in SHARES},
+        "intervals": {name: _interval([drawn[name] for drawn in draws]) for name in figures},
+        "over_traits": _plain({name: _mean(one[name] for one in by_trait.values()) for name in figures}),
+        "by_trait": {trait: _plain(one) for trait, one in by_trait.items()},
+    }
+
+
+def _difference(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    drawn_before: Sequence[Mapping[str, float]],
+    drawn_after: Sequence[Mapping[str, float]],
+) -> dict[str, Any]:
+    """Say by how much an arm differs from the baseline. Both were drawn in the same way, so the draws are pairs."""
+    values = _plain({name: after[name] - before[name] for name in after})
+    pairs = list(zip(drawn_before, drawn_after, strict=True))
+    return {
+        name: {"value": values[name], "interval": _interval([after[name] - before[name] for before, after in pairs])}
+        for name in values
     }
 
 
 def _figures(samples: Sequence[Sample]) -> dict[str, float]:
-    """Return shares over all candidates, and means over the samples in which a figure is defined."""
-    shares = {name: _ratio(_total(samples, name)) for name in SHARES}
-    names = samples[0].figures if samples else ()
-    return shares | {name: _mean(sample.figures[name] for sample in samples) for name in names}
+    return _ratios(_added(samples))
 
 
-def _differences(pairs: Sequence[tuple[Sample, Sample]]) -> dict[str, Any]:
-    """Return how much an arm differs from the baseline on the same cases."""
+def _draws(samples: Sequence[Sample]) -> list[dict[str, float]]:
+    """Draw dialogues with replacement and return the figures of every draw, or none if there is one dialogue only.
 
-    def difference(chosen: Sequence[tuple[Sample, Sample]]) -> dict[str, float]:
-        before = _figures([pair[0] for pair in chosen])
-        after = _figures([pair[1] for pair in chosen])
-        return {name: after[name] - before[name] for name in after}
-
-    values = difference(pairs)
-    intervals = _intervals(pairs, difference, _case_of_pair)
-    return {name: {"value": _plain(value), "interval": intervals[name]} for name, value in values.items()}
-
-
-def _intervals(
-    rows: Sequence[Row], figures: Callable[[Sequence[Row]], dict[str, float]], case_of: Callable[[Row], Case]
-) -> dict[str, list[float] | None]:
-    """Return 95 % intervals by bootstrap. Dialogues are drawn, since the cases of one dialogue are not independent.
-
-    A figure has no interval if there are fewer than two dialogues, or if it is undefined in a tenth of the draws.
+    Dialogues are drawn, and not cases, because the cases of one dialogue are not independent.
     """
-    dialogues = list(_grouped(rows, lambda row: case_of(row)["dialogue"]).values())
-    names = figures(rows)
+    dialogues = [_added(those) for those in _grouped(samples, lambda sample: sample.case["dialogue"]).values()]
     if len(dialogues) < 2:
-        return dict.fromkeys(names)
+        return []
     generator = random.Random(0)
-    drawn: defaultdict[str, list[float]] = defaultdict(list)
-    for _ in range(RESAMPLES):
-        chosen = [row for dialogue in generator.choices(dialogues, k=len(dialogues)) for row in dialogue]
-        for name, value in figures(chosen).items():
-            if not isnan(value):
-                drawn[name].append(value)
-    return {name: _interval(drawn[name]) for name in names}
+    return [_ratios(_add(generator.choices(dialogues, k=len(dialogues)))) for _ in range(RESAMPLES)]
 
 
 def _interval(values: Sequence[float]) -> list[float] | None:
-    if len(values) < 0.9 * RESAMPLES:
+    """Return the middle 95 % of the draws, or None if there are none or a tenth of them is undefined."""
+    ordered = sorted(value for value in values if not isnan(value))
+    if len(ordered) < 0.9 * RESAMPLES:
         return None
-    ordered = sorted(values)
     low, high = (ordered[round(quantile * (len(ordered) - 1))] for quantile in INTERVAL)
     return [round(low, 4), round(high, 4)]
 
 
-def _grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[key(row)].append(row)
-    return dict(groups)
+def _added(samples: Sequence[Sample]) -> dict[str, Total]:
+    return _add([sample.totals for sample in samples])
 
 
-def _total(samples: Sequence[Sample], share: str) -> _Count:
-    counts = [sample.shares[share] for sample in samples]
-    return _Count(sum(count.part for count in counts), sum(count.whole for count in counts))
+def _add(totals: Sequence[Mapping[str, Total]]) -> dict[str, Total]:
+    return {
+        name: Total(sum(one[name].part for one in totals), sum(one[name].whole for one in totals)) for name in totals[0]
+    }
 
 
-def _ratio(count: _Count) -> float:
-    return count.part / count.whole if count.whole else nan
+def _ratios(totals: Mapping[str, Total]) -> dict[str, float]:
+    return {name: total.part / total.whole if total.whole else nan for name, total in totals.items()}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -212,13 +205,13 @@ def _mean(values: Iterable[float]) -> float:
     return fmean(defined) if defined else nan
 
 
-def _plain(value: float) -> float | None:
-    return None if isnan(value) else round(value, 4)
+def _plain(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures as JSON can carry them: None for what is undefined."""
+    return {name: None if isnan(value) else round(value, 4) for name, value in figures.items()}
 
 
-def _case_of(sample: Sample) -> Case:
-    return sample.case
-
-
-def _case_of_pair(pair: tuple[Sample, Sample]) -> Case:
-    return pair[0].case
+def _grouped(samples: Sequence[Sample], key: Callable[[Sample], str]) -> dict[str, list[Sample]]:
+    groups: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[key(sample)].append(sample)
+    return dict(groups)

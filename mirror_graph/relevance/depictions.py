@@ -1,7 +1,7 @@
-"""What a film, book or game shows, read from what is publicly said of it, and what a person cannot bear to see.
+"""What a film, book or game shows, read from its public description, and what a person cannot bear to see.
 
-A film about a peanut farm shows no danger to a person with an allergy, and a film about a family may show the loss of a
-child. So what is shown has words of its own, in `depictions.toml`, which the words of what is met in person do not touch.
+A film about a peanut farm is no danger to a person with an allergy, and a film about a family may show the loss of a
+child. So what is shown has words of its own, in `depictions.toml`, apart from the words of what is met in person.
 """
 
 import re
@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mirror_graph.ledger.relations.spelling import split
+from mirror_graph.relevance.spelling import split
 
 TEXT_LIMIT = 8_000
 """Characters of a text that are read."""
@@ -22,6 +22,12 @@ _SHORTEST_BEGINNING = 3
 _SKIPPED_WORDS = 3
 """How many words `..` stands for at most."""
 
+_JUDGED_FROM = 8
+"""From how many words on an English text has one of the commonest words."""
+_FUNCTION_WORDS = frozenset(
+    {"the", "a", "of", "and", "to", "with", "for", "his", "her", "their", "who", "is", "are", "from", "that", "by"}
+)
+
 _CANNOT = re.compile(r"\bcan(?:['\u2019]t|not| not)\b", re.IGNORECASE)
 _WILL_NOT = re.compile(r"\bwon['\u2019]t\b", re.IGNORECASE)
 _NOT = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
@@ -29,10 +35,10 @@ _SENTENCE_END = re.compile(r"[.!?;:\n]+(?=\s|\Z)|\n")
 _CLAUSE_END = re.compile(r"[,()]|\s[-\u2013\u2014]+\s|\u2014")
 _BREAK = ","
 
-_NEGATIONS = {"no": 2, "not": 2, "never": 2, "without": 4, "nor": 2, "neither": 2, "zero": 2}
+_NEGATIONS = {"no": 2, "not": 2, "never": 3, "without": 4, "nor": 2, "neither": 2, "zero": 2}
 """How many words after a negation it still denies."""
 _NOTHING = frozenset({"nobody", "none", "nothing"})
-_AFTER_NOTHING = frozenset("is gets get ever are was will has really even be been being of them the actually one".split())
+_WORDS_AFTER_NOTHING = 3
 _NO_NEGATION = frozenset({("no", "longer"), ("no", "matter"), ("no", "doubt"), ("no", "sooner"), ("not", "only"),
                           ("not", "just"), ("not", "even"), ("without", "warning"), ("not", "until")})  # fmt: skip
 
@@ -89,6 +95,12 @@ def topics_shown(text: str) -> frozenset[str]:
         if span.group.startswith("topic:")
     }
     return frozenset(found & depictions.topics)
+
+
+def is_readable(text: str) -> bool:
+    """Say whether a text is in English, the language of the vocabulary. A text of a few words is taken to be."""
+    words = split(text[:TEXT_LIMIT])
+    return len(words) < _JUDGED_FROM or not _FUNCTION_WORDS.isdisjoint(words)
 
 
 @lru_cache(maxsize=4096)
@@ -199,7 +211,7 @@ def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[_Span]:
     """Return the topics and sensitivities that a sentence speaks of."""
     spans = list(dict.fromkeys(_spans(sentence)))
     lookalikes = [span for span in spans if span.group == LOOKALIKE]
-    spans = [span for span in spans if not any(_is_inside(span, other) for other in lookalikes)]
+    spans = [span for span in spans if not any(_overlap(span, other) for other in lookalikes)]
     if is_denial_read:
         spans = [span for span in spans if not _is_denied(sentence, span)]
     # The longer phrase says what is meant: a mental hospital is no hospital, and motion sickness is no illness.
@@ -227,7 +239,9 @@ def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[_S
             skipping = True
             continue
         last = end + _SKIPPED_WORDS if skipping else end
-        found = next((place for place in range(end, min(last + 1, len(sentence))) if _fits(part, sentence[place])), None)
+        found = next(
+            (place for place in range(end, min(last + 1, len(sentence))) if _fits(part, sentence[place])), None
+        )
         if found is None or _BREAK in sentence[end:found]:
             return
         end, skipping = found + 1, False
@@ -260,6 +274,10 @@ def _joined(sentence: tuple[str, ...], spans: list[_Span]) -> Iterator[_Span]:
                         yield _Span(sequence.group, first.start, second.end)
 
 
+def _overlap(span: _Span, other: _Span) -> bool:
+    return span.start < other.end and other.start < span.end
+
+
 def _is_inside(span: _Span, other: _Span) -> bool:
     return other.start <= span.start and span.end <= other.end
 
@@ -279,8 +297,7 @@ def _is_denied(sentence: tuple[str, ...], span: _Span) -> bool:
         distance = span.start - place
         following = sentence[place + 1 : place + 2]
         if word in _NOTHING or (word == "no" and following == ("one",)):
-            return all(between in _AFTER_NOTHING for between in sentence[place + 1 : span.start])
+            return distance <= _WORDS_AFTER_NOTHING
         if distance <= _NEGATIONS.get(word, 0) and (word, *following) not in _NO_NEGATION:
             return True
     return False
-

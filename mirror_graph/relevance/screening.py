@@ -1,23 +1,22 @@
 """Whether an item touches one of a user's constraints: relations only, no model call, a few milliseconds."""
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirror_graph.ledger.relations import content
-from mirror_graph.ledger.relevance import ENOUGH, evidence, is_related
-from mirror_graph.relevance.depictions import is_by_sight, sensitivities_named, topics_shown, touching_topics
+from mirror_graph.relevance.depictions import (
+    is_by_sight,
+    is_readable,
+    sensitivities_named,
+    topics_shown,
+    touching_topics,
+)
 from mirror_graph.relevance.exposure import can_touch
+from mirror_graph.relevance.match import ENOUGH, is_related, weigh
+from mirror_graph.relevance.reading import Reading, read, wanted_part
+from mirror_graph.relevance.relations import content
 from mirror_graph.state.offers import Finding, Item, Screener, Verdict
 from mirror_graph.state.values import SafetyConstraint
-
-_DENIED = re.compile(
-    r"\b(?:no|without(?: any)?|free of|free from|contains no|never any)\s+[\w-]+(?:(?:\s*,\s*|\s+(?:or|nor)\s+)[\w-]+)*"
-    r"|\b[\w-]+[- ]free\b",
-    re.IGNORECASE,
-)
-"""What a description says is not in it: "nut-free", "without dairy or egg"."""
 
 _SEVERITIES = ("life-threatening", "serious", "preference")
 
@@ -65,9 +64,10 @@ def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
         return _decide_shown(constraint, item)
     if not can_touch(constraint["kind"], item["met"]):
         return _FITS
-    if evidence(constraint, _present(item)) >= ENOUGH:
+    reading = _reading(_text(item))
+    if weigh(constraint, reading) >= ENOUGH:
         return _Decision("touches", "relations")
-    return _FITS if is_related(constraint) and _is_described(item) else _UNKNOWN
+    return _FITS if is_related(constraint) and _is_described(item) and reading.is_readable else _UNKNOWN
 
 
 def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
@@ -82,7 +82,7 @@ def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
         return _Decision("touches", "relations")
     if touching & _tagged(tuple(item["tags"])):
         return _Decision("touches", "tags")
-    return _FITS if _is_described(item) else _UNKNOWN
+    return _FITS if _is_described(item) and is_readable(item["about"]) else _UNKNOWN
 
 
 @lru_cache(maxsize=4096)
@@ -100,12 +100,17 @@ def _tagged(tags: tuple[str, ...]) -> frozenset[str]:
 
 def _shares_words(constraint: SafetyConstraint, item: Item) -> bool:
     own = set(content(constraint["about"]) or content(constraint["source"]["quote"]))
-    return not own.isdisjoint(content(_present(item)))
+    return not own.isdisjoint(content(wanted_part(_text(item))))
 
 
-def _present(item: Item) -> str:
-    """Return what is said of an item, without what is said not to be in it."""
-    return _DENIED.sub(" ", "\n".join([item["title"], item["about"], *item["tags"]]))
+def _text(item: Item) -> str:
+    return "\n".join([item["title"], item["about"], *item["tags"]])
+
+
+@lru_cache(maxsize=256)
+def _reading(text: str) -> Reading:
+    """Read the description of an item once, for all constraints."""
+    return read(text)
 
 
 def _is_described(item: Item) -> bool:
