@@ -18,9 +18,9 @@ from mirror_graph.training import gdpo, rows, sft
 from mirror_graph.training.requirements import check_extra, check_output, work_offline
 
 PLACES = 5
-LONG, SHORT = ("1e-2", 100), ("3e-3", 30)
+LONG, SHORT = ("5e-3", 120), ("1e-3", 10)
 DRAWS = 8
-SUITABLE_PER_VIOLATING = 2
+SUITABLE_PER_VIOLATING = 1
 EXPECTED_RISE = 0.1
 """How much the safety reward of the last five batches should be above that of the first five."""
 
@@ -36,7 +36,7 @@ gradient_checkpointing = false
 
 [gdpo]
 learning_rate = 2e-3
-max_steps = 40
+max_steps = 50
 per_device_train_batch_size = 32
 max_completion_length = 16
 logging_strategy = "no"
