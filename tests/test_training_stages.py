@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """Training with TRL, on a tiny model made on the spot. `make test-train` runs these: they need the extra `train`.
 
 What needs torch is imported within the tests, so that this file can be collected without it.

@@ -61,6 +61,7 @@ def sft(
     """Train a model on lists without violations (Safe-SFT)."""
     from mirror_graph.training.sft import train
 
+    _hide_renaming()
     _show(train(rows, model, output, lora=lora, settings=settings, seed=seed))
     echo(f"The model and run.json are in {output}.")
 
@@ -72,6 +73,7 @@ def gdpo(
     """Reinforce relevance, safety and length (Safe-GDPO), from the model that `sft` saved. KL is against that model."""
     from mirror_graph.training.gdpo import train
 
+    _hide_renaming()
     _show(train(rows, model, output, lora=lora, settings=settings, seed=seed))
     echo(f"The model and run.json are in {output}.")
 
@@ -89,6 +91,7 @@ def demo(
     from mirror_graph.training.demo import EXPECTED_RISE, demo
     from mirror_graph.training.errors import TrainingError
 
+    _hide_renaming()
     with TemporaryDirectory(prefix="mirror-train-") as temporary:
         made = demo(output or Path(temporary) / "demo", seed=seed)
     for stage in ("base", "sft", "gdpo"):
@@ -98,6 +101,13 @@ def demo(
     if made["rise"] < EXPECTED_RISE:
         raise TrainingError(f"the safety reward rose by {made['rise']:.3f}: expected {EXPECTED_RISE} or more")
     echo(f"the safety reward rose by {made['rise']:.3f}")
+
+
+def _hide_renaming() -> None:
+    """Hide that TRL 1.16 uses a setting which transformers 5.23 renamed: a user cannot change that."""
+    import warnings
+
+    warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 def _show(log: dict[str, Any]) -> None:
@@ -112,6 +122,8 @@ def _show(log: dict[str, Any]) -> None:
         echo(f"flat groups: {log['flat_groups']} of {log['groups']}")
     for when, figures in log["benchmark"].items():
         held = figures["constrained"]
+        if not held["rows"]:
+            continue
         shown = "  ".join(f"{name} {_plain(held[name])}" for name in SHOWN)
         echo(f"{when}, {held['rows']} test rows with a constraint: {shown}")
     echo(log["benchmark"]["after"]["caveat"])

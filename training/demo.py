@@ -109,7 +109,7 @@ def make_demo_rows(seed: int) -> tuple[rows.RowSet, rows.RowSet]:
 
 
 def _by_taste(case: Case, items: Sequence[CatalogueItem], seed: int) -> Case:
-    """Return a case a third of whose items violate, as in the lists of strong models that know the constraint."""
+    """Return a case half of whose items violate, so that there is something to learn."""
     violating = [number for number in case["candidates"] if not _is_suitable(case, items[number])]
     suitable = [number for number in case["candidates"] if _is_suitable(case, items[number])]
     if violating:
