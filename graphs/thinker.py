@@ -1,4 +1,4 @@
-"""`thinker`: one pass of thinking, on a thread of its own. Thinkers side by side, synthesis, commit."""
+"""`thinker`: one thinking pass on a thread of its own. Think in parallel, synthesize, commit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,14 +8,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 from langsmith.run_helpers import tracing_context
 
-from mirror_graph.graphs.thinking import add_thinking
+from mirror_graph.graphs.fan_out import add_thinking
 from mirror_graph.nodes import commit
 from mirror_graph.state import MirrorContext, MirrorState
-from mirror_graph.state.mind import PassState
+from mirror_graph.state.schema import PassState
 
 
 def build_thinker() -> StateGraph[PassState, MirrorContext, MirrorState, MirrorState]:
-    """Build `goals | reasoning | memory -> synthesis -> commit`, uncompiled: the thinking lane of live chat.
+    """Build `goals | reasoning | memory -> synthesis -> commit`, uncompiled: the thinking of live chat.
 
     Its input is the messages that have not been thought about; its thread keeps the mind and nothing else.
     """

@@ -7,17 +7,28 @@ So a pass may be replayed, repeated or raced by another host, and the mind comes
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, convert_to_messages
-from langgraph.graph.message import add_messages
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    BaseMessageChunk,
+    convert_to_messages,
+    message_chunk_to_message,
+)
 
-from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import CUT, count_tokens, cut, cut_to_sentence
+from mirror_graph.state.alignment import align_messages
+from mirror_graph.state.content import block_tokens, blocks_of, bounded_message, refused_message
+from mirror_graph.state.text import sanitize
+from mirror_graph.state.tokens import count_tokens, truncate_at_sentence, truncate_middle
+from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import (
+    AnsweredTurn,
     ComponentUsage,
     Failure,
+    MonologueEntry,
     Narrative,
-    Passage,
     Thought,
     Tokens,
 )
@@ -31,58 +42,92 @@ MESSAGE_LIMIT = 32_000
 MESSAGES_LIMIT = 256_000
 """Hard bounds in tokens, and in entries for components. A run's tighter budgets are in `MirrorContext`."""
 
+BRANCH_LIMIT = 32
+"""How many answered turns a thread remembers: more than the 20 narratives that a host keeps to go back to."""
+
+NOTHING_READ: AnsweredTurn = {"turn": 0, "reply": ""}
+
 _Value = TypeVar("_Value")
 
 
-def later(left: int, right: int) -> int:
+def merge_turn(left: int, right: int) -> int:
     """Keep the later turn."""
+    check_value("turn", right)
     return max(left, right)
 
 
-def newest_narrative(left: Narrative, right: Narrative) -> Narrative:
+def merge_narrative(left: Narrative, right: Narrative) -> Narrative:
     """Keep the narrative of the newer turn, cut to 3,000 tokens (paper, output limit)."""
-    return max(_bounded_narrative(left), _bounded_narrative(right), key=lambda it: (it["turn"], it["text"]))
+    check_value("narrative", right)
+    return max(_bounded_narrative(left), _bounded_narrative(right), key=_narrative_order)
 
 
-def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
+def _narrative_order(narrative: Narrative) -> tuple[int, str, str]:
+    return narrative["turn"], narrative.get("reply", ""), narrative["text"]
+
+
+def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
     """Gather the thoughts of the newest turn, one a thinker, in one order whoever finished first."""
+    check_value("thoughts", right)
     thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
     turn = max((thought["turn"] for thought in thoughts), default=0)
     newest = sorted((it for it in thoughts if it["turn"] == turn), key=lambda it: (it["thinker"], it["text"]))
     return list({thought["thinker"]: thought for thought in newest}.values())[:COMPONENT_LIMIT]
 
 
-def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]:
+def merge_monologue(left: list[MonologueEntry], right: list[MonologueEntry]) -> list[MonologueEntry]:
     """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
-    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right)), key=_reach)
+    check_value("monologue", right)
+    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, entry_tokens) for stream in (left, right)), key=_reach)
     return newer if _reach(older) < _reach(newer) else max(older, newer, key=str)
 
 
-def _reach(stream: list[Passage]) -> tuple[int, int]:
+def _reach(stream: list[MonologueEntry]) -> tuple[int, int]:
     return (stream[-1]["turn"] if stream else 0), len(stream)
 
 
-def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
+def merge_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
     """Keep the higher count of each component: a failure told twice is one failure."""
+    check_value("failures", right)
     return _join(left, right, _more_failures)
 
 
-def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
+def merge_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
     """Keep the higher totals of each component: usage only grows, and usage told twice is used once."""
+    check_value("usage", right)
     return _join(left, right, _more_usage)
 
 
-def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
-    """Append, replace or remove messages by id as LangGraph does, cleaned and bounded.
+def merge_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
+    """Take messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
 
-    A single message is cut to 32,000 tokens. The window's own trimming (which waits until a message
-    has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
+    What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens; one with
+    media that do not fit, and what is no message, is marked as refused. The window's own trimming (which waits until a
+    message has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
     replies, what the provider noted about the call goes with the next write: the caller has read it by then.
     """
-    written = convert_to_messages(right if isinstance(right, list) else [right])
-    earlier = [_without_call(it) for it in left]
-    merged = cast("list[AnyMessage]", add_messages(earlier, [_bounded_message(it) for it in written]))  # type: ignore[arg-type]
+    try:
+        written = convert_to_messages(right if isinstance(right, list) else [right])
+    except Exception:
+        # LangGraph keeps a pending write that a reducer refuses, and the thread could not be read any more.
+        written = [refused_message(f"the input's messages are no messages but {type(right).__name__}")]
+    earlier = [_without_call(message) for message in left]
+    whole = [message_chunk_to_message(it) if isinstance(it, BaseMessageChunk) else it for it in written]
+    bounded = [bounded_message(message, MESSAGE_LIMIT) for message in whole]
+    merged = [_with_id(message) for message in align_messages(earlier, cast("list[AnyMessage]", bounded))]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
+
+
+def merge_read(left: AnsweredTurn, right: AnsweredTurn) -> AnsweredTurn:
+    """Keep the later of two turns up to which a mind has read."""
+    check_value("read", right)
+    return max(left or NOTHING_READ, right or NOTHING_READ, key=lambda answered: (answered["turn"], answered["reply"]))
+
+
+def replace_branch(left: list[AnsweredTurn], right: list[AnsweredTurn]) -> list[AnsweredTurn]:
+    """Replace the branch: only the talker writes it, whole, with each reply."""
+    check_value("branch", right)
+    return right[-BRANCH_LIMIT:]
 
 
 def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list[_Value]:
@@ -104,22 +149,26 @@ def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list
 
 def message_tokens(message: BaseMessage) -> int:
     """Count the tokens of a message's content."""
-    return sum(count_tokens(_text_of(block)) for block in _blocks(message))
+    return sum(map(block_tokens, blocks_of(message)))
 
 
-def passage_tokens(passage: Passage) -> int:
+def entry_tokens(passage: MonologueEntry) -> int:
     """Count the tokens of what was said and thought in a passage."""
     said = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
     return said + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
 
 
 def _bounded_narrative(narrative: Narrative) -> Narrative:
-    text = cut_to_sentence(clean(narrative.get("text", "")), NARRATIVE_LIMIT)
-    return {"turn": narrative.get("turn", 0), "text": text}
+    text = truncate_at_sentence(sanitize(narrative.get("text", "")), NARRATIVE_LIMIT)
+    return {**narrative, "turn": narrative.get("turn", 0), "text": text}
 
 
 def _bounded_thought(thought: Thought) -> Thought:
-    return {**thought, "text": cut(clean(thought["text"]), THOUGHT_LIMIT)}
+    return {**thought, "text": truncate_middle(sanitize(thought["text"]), THOUGHT_LIMIT)}
+
+
+def _with_id(message: AnyMessage) -> AnyMessage:
+    return message if message.id else message.model_copy(update={"id": str(uuid4())})
 
 
 def _without_call(message: AnyMessage) -> AnyMessage:
@@ -127,39 +176,6 @@ def _without_call(message: AnyMessage) -> AnyMessage:
     if not isinstance(message, AIMessage) or "mirror" not in noted or (len(noted) == 1 and not message.usage_metadata):
         return message
     return message.model_copy(update={"response_metadata": {"mirror": noted["mirror"]}, "usage_metadata": None})
-
-
-def _bounded_message(message: BaseMessage) -> BaseMessage:
-    if isinstance(message.content, str):
-        return message.model_copy(update={"content": cut(clean(message.content), MESSAGE_LIMIT)})
-    kept: list[str | dict[str, Any]] = []
-    room = MESSAGE_LIMIT
-    for block in _blocks(message):
-        block = _cleaned_block(block, room)
-        if count_tokens(_text_of(block)) > room:
-            block = {"type": "text", "text": CUT.strip()}
-        room = max(0, room - count_tokens(_text_of(block)))
-        kept.append(block)
-    return message.model_copy(update={"content": kept})
-
-
-def _cleaned_block(block: str | dict[str, Any], room: int) -> str | dict[str, Any]:
-    if isinstance(block, str):
-        return cut(clean(block), room)
-    if isinstance(block.get("text"), str):
-        return {**block, "text": cut(clean(block["text"]), room)}
-    return block
-
-
-def _blocks(message: BaseMessage) -> list[str | dict[str, Any]]:
-    return [message.content] if isinstance(message.content, str) else message.content
-
-
-def _text_of(block: str | dict[str, Any]) -> str:
-    if isinstance(block, str):
-        return block
-    text = block.get("text")
-    return text if isinstance(text, str) else str(block)
 
 
 def _join(

@@ -1,10 +1,11 @@
-"""The one way tokens are counted, and how a text is cut to a number of them."""
+"""Counting tokens, and truncating text to a number of them."""
 
 import re
 
 BYTES_PER_TOKEN = 4
 CUT = " […] "
 
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+")
 _SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[\u3002\uff01\uff1f]|\n")
 
 
@@ -17,7 +18,7 @@ def count_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
 
 
-def cut(text: str, tokens: int) -> str:
+def truncate_middle(text: str, tokens: int) -> str:
     """Cut the middle out of `text` so that it has at most `tokens` tokens, head and tail kept."""
     if count_tokens(text) <= tokens:
         return text
@@ -28,7 +29,7 @@ def cut(text: str, tokens: int) -> str:
     return _head(text, room - len(tail.encode("utf-8", "surrogatepass"))) + CUT + tail
 
 
-def cut_to_sentence(text: str, tokens: int) -> str:
+def truncate_at_sentence(text: str, tokens: int) -> str:
     """Cut `text` to at most `tokens` tokens after the last whole sentence that fits.
 
     Where not even one sentence fits, the words that fit are kept.
@@ -36,13 +37,23 @@ def cut_to_sentence(text: str, tokens: int) -> str:
     if count_tokens(text) <= tokens:
         return text
     head = _head(text, tokens * BYTES_PER_TOKEN)
-    ends = [match.end() for match in _SENTENCE_END.finditer(head)]
-    if ends:
-        return head[: ends[-1]].rstrip()
+    if _SENTENCE_END.search(head):
+        return whole_sentences(head)
     broken = not (head[-1:].isspace() or text[len(head)].isspace())
     if broken and " " in head.strip():
         head = head.rsplit(maxsplit=1)[0]
     return head.rstrip()
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split `text` at the white space behind its sentences; a line break inside of a sentence stays in it."""
+    return _BETWEEN_SENTENCES.split(text)
+
+
+def whole_sentences(text: str) -> str:
+    """Return `text` up to the end of its last whole sentence, or all of it if it has none."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]].rstrip() if ends else text
 
 
 def _head(text: str, size: int) -> str:

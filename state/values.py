@@ -1,4 +1,4 @@
-"""The plain values a mind is made of: JSON and msgpack carry them anywhere."""
+"""The plain values of a mind, which JSON and msgpack can store."""
 
 from typing import Literal, NotRequired
 
@@ -30,8 +30,15 @@ class Failure(TypedDict):
     error: str
 
 
+class AnsweredTurn(TypedDict):
+    """A turn that was answered: its number, and the id of the reply. No two turns of a thread share both."""
+
+    turn: int
+    reply: str
+
+
 class Exchange(TypedDict):
-    """One turn as it was spoken."""
+    """What was said on both sides, in a turn or, where others answered too, as a part of one."""
 
     turn: int
     user: str
@@ -46,19 +53,26 @@ class Thought(TypedDict):
     text: str
 
 
-class Passage(TypedDict):
-    """A piece of the monologue: what was said since the last one, and what was thought about it."""
+class MonologueEntry(TypedDict):
+    """A piece of the monologue: what was said since the last one, and what was thought about it.
+
+    `reply` is the id of its last reply. `messages` are the ids of the user's messages in it; only the newest passages
+    have them.
+    """
 
     turn: int
     exchanges: list[Exchange]
     thoughts: list[Thought]
+    reply: NotRequired[str]
+    messages: NotRequired[list[str]]
 
 
 class Narrative(TypedDict):
-    """The first-person account a reply starts from, rebuilt from everything up to `turn`."""
+    """The first-person account a reply starts from, rebuilt from everything up to `turn`, whose reply is `reply`."""
 
     turn: int
     text: str
+    reply: NotRequired[str]
 
 
 Kind = Literal[
@@ -82,39 +96,53 @@ class Source(TypedDict):
     """Where the last word on a constraint comes from: the user's own words, to the letter.
 
     `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`;
-    `at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
+    `recorded_at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
     """
 
     message: str
     turn: int
     quote: str
     language: str
-    at: float
+    recorded_at: float
 
 
 class SafetyConstraint(TypedDict):
     """A safety fact of the user's own, or of somebody they named.
 
-    `about` is the danger in the user's words ("peanuts"). `whose` is `"user"` or the person it concerns ("my
-    sister"). A `provisional` one was found by the scanner and not yet thought about. `since` is the turn it
-    was first told in. `touches` is what thinking has anticipated it to bear on: foods, places, acts, words.
+    `about` is the danger in the user's words ("peanuts"). `subject` is `"user"` or the person it concerns ("my
+    sister"). A `provisional` one was found by the scanner and not yet thought about. `first_turn` is the turn it
+    was first told in. `triggers` is what thinking has anticipated it to bear on: foods, places, acts, words.
     """
 
     id: str
     kind: Kind
     about: str
     severity: Severity
-    whose: str
+    subject: str
     status: Status
     source: Source
-    since: int
-    touches: NotRequired[list[str]]
+    first_turn: int
+    triggers: NotRequired[list[str]]
+
+
+class Guarded(TypedDict):
+    """What the guard added to a reply for one constraint, by the constraint's id.
+
+    `relations` are what matched, `words` the words that did so, of the user's request or the model's reply (`by`).
+    `place` is `"note"`, `"opening"`, or `"replacement"` for a note that stands in the reply's place.
+    """
+
+    constraint: str
+    relations: list[str]
+    words: list[str]
+    by: str
+    place: str
 
 
 class Notes(TypedDict):
     """What the memory thinker noted for the ledger in one pass, each item borne out by the user's own words."""
 
     turn: int
-    told: list[SafetyConstraint]
-    taken_back: list[Source]
-    no_danger: list[str]
+    claims: list[SafetyConstraint]
+    retractions: list[Source]
+    false_alarms: list[str]

@@ -13,10 +13,10 @@ from uuid import uuid4
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.lanes import mind_thread
-from tests.voices import Voices
+from mirror_graph.scheduling import mind_thread
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.langgraph_server import langgraph_dev
+from tests.replies import Voices
 
 ROOT = Path(__file__).parent.parent
 SETTLE_SECONDS = 30.0
@@ -133,6 +133,13 @@ class Chat:
         while {"pending", "running"} & set(await self.passes()):
             assert time.monotonic() < deadline, "thinking did not end"
             await asyncio.sleep(0.05)
+
+    async def send(self, messages: list[dict[str, Any]], checkpoint: Any = None) -> dict[str, Any]:
+        """Send messages as they are, from `checkpoint` on where one is given, and return the reply."""
+        turn = {**self._turn(""), "input": {"messages": messages}}
+        values = await self.client.runs.wait(self.thread_id, self.graph, checkpoint=checkpoint, **turn)
+        assert isinstance(values, dict)
+        return cast("dict[str, Any]", values["messages"][-1])
 
     def _turn(self, text: str) -> dict[str, Any]:
         context = {"talker_model": f"openai:{self.model}", "think_after": 0, **self.context}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mirror_graph.evals.saferec.traits import SAFEREC_TRAITS, TRAITS
-from mirror_graph.relevance.depictions import load_depictions, sensitivities_named, topics_shown, touching_topics
+from mirror_graph.ledger.depictions import load_depictions, sensitivities_named, topics_shown, touching_topics
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
 from mirror_graph.state.values import SafetyConstraint
@@ -46,10 +46,10 @@ def constraint(trait: str) -> SafetyConstraint:
         "kind": TRAITS[trait].kind,
         "about": TRAITS[trait].about,
         "severity": "serious",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "", "turn": 1, "quote": NAMED[trait], "language": "en", "at": 0.0},
-        "since": 1,
+        "source": {"message": "", "turn": 1, "quote": NAMED[trait], "language": "en", "recorded_at": 0.0},
+        "first_turn": 1,
     }
 
 

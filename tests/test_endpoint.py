@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint, PrefixCache
+from mirror_graph.testing.endpoint import Answer, Endpoint, PrefixCache
 
 pytestmark = pytest.mark.enable_socket
 
@@ -84,6 +84,37 @@ async def test_a_stream_comes_word_by_word(endpoint: Endpoint, text: str) -> Non
     assert sum(bool(chunk.text) for chunk in chunks) >= len(text.split())
     assert endpoint.calls[0].stream
     assert "stream_options" not in endpoint.calls[0].body
+
+
+async def test_a_stream_may_come_in_pieces_that_split_words(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda call: Answer("<think>hm</think>", letters=4)
+
+    assert [chunk.text for chunk in await stream(chat(endpoint)) if chunk.text] == ["<thi", "nk>h", "m</t", "hink", ">"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_reasoning_comes_in_a_field_of_its_own(endpoint: Endpoint, streamed: bool) -> None:
+    endpoint.answer = lambda call: Answer("Hello", reasoning="They greet me.")
+    body = {"model": "m", "messages": [], "stream": streamed}
+
+    async with httpx.AsyncClient() as client:
+        text = (await client.post(f"{endpoint.url}/chat/completions", json=body)).text
+
+    messages = [json.loads(line.removeprefix("data: ")) for line in text.split("\n\n") if "{" in line]
+    parts = [message["choices"][0]["delta" if streamed else "message"] for message in messages]
+    assert "".join(part.get("reasoning_content") or "" for part in parts) == "They greet me."
+    assert "".join(part.get("content") or "" for part in parts) == "Hello"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_parameter_is_refused_as_openai_refuses_it(endpoint: Endpoint, streaming: bool) -> None:
+    endpoint.refuses = frozenset({"temperature"})
+
+    with pytest.raises(openai.BadRequestError, match="Unsupported parameter: 'temperature'") as refused:
+        await chat(endpoint, temperature=0.7, streaming=streaming).ainvoke("Hello")
+
+    assert (refused.value.param, refused.value.code) == ("temperature", "unsupported_parameter")
+    assert (await chat(endpoint, streaming=streaming).ainvoke("Hello")).text == "ok"
 
 
 async def test_a_stream_keeps_the_pace_it_was_told(endpoint: Endpoint) -> None:
@@ -393,7 +424,7 @@ def test_starting_and_stopping_take_no_time() -> None:
 
 
 def test_it_can_be_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "mirror_graph.benchmarks.endpoint", "--words", "3", "--delay", "0.1"]
+    command = [sys.executable, "-m", "mirror_graph.testing.endpoint", "--words", "3", "--delay", "0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         model = ChatOpenAI(model="test", base_url=server.stdout.readline().strip(), api_key=SecretStr("test"))

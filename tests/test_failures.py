@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ReplyError
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 THINKERS = ("goals", "memory", "reasoning")
@@ -66,9 +66,12 @@ async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint,
     assert '"third"' in handed_over
 
 
-@pytest.mark.parametrize("empty", ["", "  \n ", Answer("", refusal="I cannot help with that.")])
+@pytest.mark.parametrize(
+    ("empty", "error"),
+    [("", "CallError"), ("  \n ", "CallError"), (Answer("", refusal="I cannot help with that."), "RefusalError")],
+)
 async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
-    endpoint: Endpoint, voices: Voices, empty: Any, quick_retries: None
+    endpoint: Endpoint, voices: Voices, empty: Any, error: str, quick_retries: None
 ) -> None:
     voices.said["memory"] = empty
     async with open_mirror(context=CONTEXT) as mirror:
@@ -77,7 +80,7 @@ async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
         await conversation.settle()
         mind = await conversation.mind()
     assert mind.thoughts.keys() == {"goals", "reasoning"}
-    assert mind.failures["memory"]["error"] == "CallError"
+    assert mind.failures["memory"]["error"] == error
 
 
 async def test_a_slow_thinker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:
@@ -122,16 +125,17 @@ async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_
         [mark] = set(re.findall(r"mirror-[0-9a-f]{8}", str(call.messages[-1]["content"])))
         return f"<{mark}>\n</{mark}>"
 
+    safe = "Avoid the satay, with your allergy."
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm severely allergic to peanuts.")
         await conversation.settle()
-        voices.said["talker"] = [copied, copied, "Not the satay."]
+        voices.said["talker"] = [copied, copied, safe]
         pieces = [piece async for piece in conversation.stream("What about the peanut satay?")]
         last = (await conversation.messages())[-1].text
         voices.said["talker"] = "<mirror-0badcafe>"
         asked_for = await conversation.say("Write <mirror-0badcafe> and nothing else.")
-    assert ("".join(pieces), last) == ("Not the satay.", "Not the satay.")
+    assert ("".join(pieces), last) == (safe, safe)
     assert asked_for.text == "<mirror-0badcafe>"
 
 

@@ -1,16 +1,20 @@
 """The lean chat model sends what `ChatOpenAI` sends, to the letter, and reads the same in what comes back."""
 
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_openai import ChatOpenAI
+from openai.resources.chat import AsyncChat
 from pydantic import BaseModel, SecretStr
 
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.models import finish_reason
-from mirror_graph.models.lean import LeanChatOpenAI
+from mirror_graph.models import chat_model, ending, finish_reason, refusal_text
+from mirror_graph.models.compatible import CompatibleChatOpenAI
+from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
+from mirror_graph.testing.endpoint import Answer, Endpoint
 
 TEXT = {"type": "text", "text": "What is this?"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
@@ -48,7 +52,7 @@ class Weather(BaseModel):
 
 def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
     given = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "stream_usage": True, **settings}
-    return [ChatOpenAI(**given), LeanChatOpenAI(**given)]
+    return [ChatOpenAI(**given), FastChatOpenAI(**given)]
 
 
 def told(message: BaseMessage) -> list[object]:
@@ -124,3 +128,62 @@ def test_a_call_without_a_loop_is_answered(endpoint: Endpoint) -> None:
     assert [model.invoke(PROMPTS["texts"]).text for model in both(endpoint, model="m")] == ["Good day."] * 2
     stock, lean = (call.body for call in endpoint.calls)
     assert lean == stock
+
+
+BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "the function that makes options is gone": lambda patch: patch.delattr(openai._base_client, "make_request_options"),
+    "it takes other options": lambda patch: patch.setattr(
+        openai._base_client, "make_request_options", lambda *, headers: {}
+    ),
+    "the client posts another way": lambda patch: patch.setattr(openai.AsyncOpenAI, "post", lambda self, request: None),
+    "the client's completions cannot be replaced": lambda patch: patch.setattr(
+        AsyncChat, "completions", property(lambda self: None)
+    ),
+    "LangChain makes the payload another way": lambda patch: patch.setattr(
+        CompatibleChatOpenAI, "_get_request_payload", lambda self, prompt: {}
+    ),
+}
+
+
+@pytest.mark.parametrize("break_it", BREAKS.values(), ids=BREAKS.keys())
+def test_where_private_parts_are_not_as_expected_one_warning_says_so(
+    break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lean_is_possible.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            break_it(patch)
+            assert [lean_is_possible() for _ in range(3)] == [False] * 3
+    finally:
+        lean_is_possible.cache_clear()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert openai.__version__ in caplog.text
+    assert lean_is_possible()
+
+
+async def test_without_the_private_parts_a_turn_works_the_plain_way(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lean_is_possible.cache_clear()
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(openai._base_client, "make_request_options")
+            plain = chat_model("openai:lean is broken", temperature=0.7, max_tokens=64)
+        assert type(plain) is CompatibleChatOpenAI
+        endpoint.answer = lambda call: "Good day."
+        assert (await plain.ainvoke("Hi.")).text == "Good day."
+        assert "".join([chunk.text async for chunk in plain.astream("Hi.")]) == "Good day."
+    finally:
+        lean_is_possible.cache_clear()
+    assert len([record for record in caplog.records if record.name.startswith("mirror_graph")]) == 1
+
+
+async def test_a_refusal_arrives_the_lean_way_and_the_plain_way(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda call: Answer(refusal="I would rather not.")
+    given: dict[str, Any] = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "model": "m"}
+    for model in (FastChatOpenAI(**given), CompatibleChatOpenAI(**given)):
+        whole = await model.ainvoke("Hi.")
+        chunks = [chunk async for chunk in model.astream("Hi.")]
+        streamed = add_ai_message_chunks(*chunks)
+        assert [refusal_text(message) for message in (whole, streamed)] == ["I would rather not."] * 2
+        assert ending(whole) == ending(streamed) == "refusal"

@@ -18,10 +18,10 @@ def constraint(kind: Kind, about: str, **changes: Any) -> SafetyConstraint:
         "kind": kind,
         "about": about,
         "severity": "serious",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "", "turn": 1, "quote": "", "language": "en", "at": 0.0},
-        "since": 1,
+        "source": {"message": "", "turn": 1, "quote": "", "language": "en", "recorded_at": 0.0},
+        "first_turn": 1,
     }
     return {**made, **changes}  # type: ignore[typeddict-item]  # tests name real fields
 
@@ -89,8 +89,8 @@ def test_the_most_severe_constraint_that_is_undecided_is_named() -> None:
 
 
 def test_a_film_is_watched_by_the_user_and_a_dish_may_be_shared() -> None:
-    assert screen([{**SPIDERS, "whose": "my sister"}], item("Giant spiders."))["finding"] == "fits"
-    assert screen([{**PEANUTS, "whose": "my sister"}], item("Peanut soup.", "eaten"))["finding"] == "touches"
+    assert screen([{**SPIDERS, "subject": "my sister"}], item("Giant spiders."))["finding"] == "fits"
+    assert screen([{**PEANUTS, "subject": "my sister"}], item("Peanut soup.", "eaten"))["finding"] == "touches"
 
 
 TEXTS = st.sampled_from(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -11,10 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import asked
 from tests.server import Stage, serving, until
-from tests.voices import asked
 
 pytestmark = pytest.mark.enable_socket
 
@@ -32,9 +32,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, End
 BESIDE = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.lanes.store import StoreLane
+from mirror_graph.scheduling.item_store import StoreScheduler
 
-graph = build_talker(StoreLane(thinker)).compile(name="talker")
+graph = build_talker(StoreScheduler(thinker)).compile(name="talker")
 """
 
 
@@ -55,10 +55,15 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
     chat = stage.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
-    reply = await chat.say("What shall we cook?")
+    reply = await chat.say("What shall we talk about now?")
 
     assert reply["content"] == "I hear you."
-    assert reply["response_metadata"]["mirror"] == {"turn": 2, "narrative_turn": 1, "lag": 0}
+    assert reply["response_metadata"]["mirror"] == {
+        "turn": 2,
+        "narrative_turn": 1,
+        "lag": 0,
+        "finish_reason": "stop",
+    }
     first, second = asked(chat.calls, "talker")
     assert NARRATIVE not in first
     assert NARRATIVE in second
@@ -71,7 +76,7 @@ async def test_a_mind_has_a_thread_of_its_own_that_keeps_no_messages(stage: Stag
     await chat.settle()
 
     mind = await chat.mind()
-    assert mind["narrative"] == {"turn": 1, "text": NARRATIVE}
+    assert (mind["narrative"]["turn"], mind["narrative"]["text"]) == (1, NARRATIVE)
     assert {thought["thinker"] for thought in mind["thoughts"]} == {"goals", "reasoning", "memory"}
     assert mind["messages"] == []
     assert [message["type"] for message in (await chat.state())["messages"]] == ["human", "ai"]
@@ -175,8 +180,47 @@ async def own(ctx, value):
 async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
     talker = build_talker().compile(checkpointer=InMemorySaver())
 
-    with pytest.raises(ConfigurationError, match="lane"):
+    with pytest.raises(ConfigurationError, match="pass a scheduler"):
         await talker.ainvoke(
             {"messages": [HumanMessage("Hello")]},
             {"configurable": {"thread_id": "00000000-0000-0000-0000-000000000000"}},
         )
+
+
+async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(stage: Stage) -> None:
+    chat = stage.chat(relevance="talker")
+    for turn in range(4):
+        await chat.send([{"role": "user", "content": f"Message {turn}.", "id": f"m{turn}"}])
+    await chat.settle()
+    states = await chat.client.threads.get_history(chat.thread_id, limit=50)
+    ends = [
+        state for state in reversed(states) if not state["next"] and len(cast("Any", state["values"])["messages"]) == 2
+    ]
+
+    edited = {"role": "user", "content": "I'm allergic to sesame.", "id": "m1"}
+    reply = await chat.send([edited], ends[-1]["checkpoint"])
+    await chat.settle()
+    await chat.say("What is the weather like?")
+    await chat.settle()
+    last = await chat.say("Pad thai with sesame?")
+
+    assert all("sesame" in prompt for prompt in asked(chat.calls, "talker")[-3:])
+    assert "Message 2." not in asked(chat.calls, "talker")[-1]
+    assert 0 <= reply["response_metadata"]["mirror"]["lag"] <= 1  # a pass about all four turns is given up whole
+    assert last["response_metadata"]["mirror"]["lag"] == 0
+    assert [entry["about"] for entry in (await chat.mind())["constraints"]] == ["sesame"]
+
+
+async def test_a_transcript_without_ids_is_answered_once(stage: Stage) -> None:
+    chat = stage.chat(relevance="talker")
+    transcript: list[dict[str, Any]] = []
+    for turn in range(4):
+        fact = " I'm allergic to kiwi." if turn == 1 else ""
+        transcript.append({"role": "user", "content": f"Message {turn}.{fact}"})
+        reply = await chat.send(transcript)
+        transcript.append({"role": "assistant", "content": reply["content"]})
+        assert reply["response_metadata"]["mirror"]["turn"] == turn + 1
+
+    prompt = asked(chat.calls, "talker")[-1]
+    assert [prompt.count(f"Message {turn}.") for turn in range(4)] == [1, 1, 1, 1]
+    assert "allergic to kiwi" in prompt

@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 
 def context(**choices: Any) -> MirrorContext:
@@ -34,7 +34,7 @@ async def test_each_way_of_thinking_asks_its_own(endpoint: Endpoint, thinking: A
         await conversation.say("I'm allergic to peanuts.")
         assert await conversation.settle(timeout=10) is (thinking != "off")
         mind = await conversation.mind()
-        second = await conversation.say("What shall I cook?")
+        second = await conversation.say("Shall we talk about music?")
     calls = [voice_of(call) for call in endpoint.calls]
     assert (calls[0], sorted(calls[1:-1]), calls[-1]) == ("talker", WHO[thinking], "talker")
     assert second.narrative_turn == (0 if thinking == "off" else 1)
@@ -199,11 +199,12 @@ async def test_it_composes_as_a_subgraph_and_streams_only_the_reply(endpoint: En
     assert "".join(said) == "I hear you."
 
 
-async def test_replies_of_other_graphs_count_as_turns(endpoint: Endpoint) -> None:
+async def test_replies_of_other_agents_are_no_turns_and_are_thought_about(endpoint: Endpoint) -> None:
     history = [HumanMessage("a"), AIMessage("b"), HumanMessage("c"), AIMessage("d"), HumanMessage("e")]
     state = await build_mirror().compile().ainvoke({"messages": history}, context=context())
-    assert state["messages"][-1].response_metadata["mirror"]["turn"] == 3
-    assert '"a"' in asked(endpoint.calls, "goals")[0]
+    assert state["messages"][-1].response_metadata["mirror"]["turn"] == 1
+    prompt = asked(endpoint.calls, "goals")[0]
+    assert all(f'"{words}"' in prompt for words in "abcd")
 
 
 async def test_a_scripted_mind_needs_no_network() -> None:

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from mirror_graph.testing.endpoint import Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
+from tests.replies import Voices, voice_of
 
 pytestmark = pytest.mark.enable_socket
 
@@ -36,13 +38,13 @@ wait_for_all_tracers()
 """Three turns and two passes, the second over two turns. Every voice repeats what it is told."""
 
 
-def trace(**env: str) -> list[TracedRun]:
-    """Run the program in a process of its own: the LangSmith client reads its environment once."""
+def trace(program: str = PROGRAM, **env: str) -> list[TracedRun]:
+    """Run a program in a process of its own: the LangSmith client reads its environment once."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("LANGSMITH_", "LANGCHAIN_"))}
     with langsmith_endpoint() as langsmith:
         traced = {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "none"}
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", PROGRAM], env={**clean, **traced, **env}, check=True, timeout=60
+            [sys.executable, "-W", "error", "-c", program], env={**clean, **traced, **env}, check=True, timeout=60
         )
         return langsmith.runs
 
@@ -115,3 +117,43 @@ def test_what_was_said_stays_here_where_langsmith_is_told_to_hide_it() -> None:
 
     assert len(named(runs, "turn")) == 3
     assert [run.name for run in runs if SECRET in run.labels + run.content] == []
+
+
+ONE_TURN = """
+import asyncio
+
+from langchain_core.tracers.langchain import wait_for_all_tracers
+
+from mirror_graph import MirrorContext, open_mirror
+
+
+async def converse():
+    async with open_mirror(context=MirrorContext(talker_model="openai:test", think_after=60)) as mirror:
+        conversation = mirror.conversation("dinner", user_id="ana")
+        await conversation.say("I am allergic to quandongs.")
+        assert await conversation.settle(20)
+
+
+asyncio.run(converse())
+wait_for_all_tracers()
+"""
+
+
+def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, voices: Voices) -> None:
+    voices.said["memory"] = '{"thought": "They are allergic."}'
+
+    runs = trace(ONE_TURN, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
+
+    calls = [run for run in runs if run.is_model_call]
+    assert len(calls) == len(endpoint.calls)
+    assert sorted(run.name for run in calls) == sorted(voice_of(call) for call in endpoint.calls)
+    assert all(run.name == run.metadata["component"] for run in calls)
+    nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__", "choose")
+    assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
+    assert len(runs) == 2 * len(calls) + len(nodes)
+
+
+def test_every_graph_has_a_name() -> None:
+    from mirror_graph.graphs import mirror, talker, thinker
+
+    assert [mirror.graph.name, talker.graph.name, thinker.thinker.name] == ["mirror", "talker", "thinker"]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem
 from mirror_graph.evals.saferec.traits import TRAITS
-from mirror_graph.ledger.merging import retract, tell
 from mirror_graph.ledger.quotes import SENTENCE
-from mirror_graph.ledger.retracting import taken_back
+from mirror_graph.ledger.repeats import add, retract
+from mirror_graph.ledger.retraction import find_retracted
 from mirror_graph.ledger.scan import scan
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
@@ -61,12 +61,12 @@ def scanned_ledger(messages: Sequence[str]) -> list[SafetyConstraint]:
     ledger: list[SafetyConstraint] = []
     for turn, message in enumerate(messages, start=1):
         for match in SENTENCE.finditer(message):
-            known = taken_back(match[0], ledger)
+            known = find_retracted(match[0], ledger)
             if known:
                 ledger = retract(ledger, known, {**known["source"], "turn": turn, "quote": match[0]})
         for found in scan(message):
             source: Source = {**found["source"], "turn": turn}
-            ledger = tell(ledger, {**found, "status": "active", "source": source, "since": turn})
+            ledger = add(ledger, {**found, "status": "active", "source": source, "first_turn": turn})
     return ledger
 
 
@@ -78,10 +78,10 @@ def noted_ledger(case: Case) -> list[SafetyConstraint]:
             "kind": TRAITS[trait].kind,
             "about": TRAITS[trait].about,
             "severity": "serious",
-            "whose": "user",
+            "subject": "user",
             "status": "active",
-            "source": {"message": "", "turn": 1, "quote": case["turns"][0], "language": "en", "at": 0.0},
-            "since": 1,
+            "source": {"message": "", "turn": 1, "quote": case["turns"][0], "language": "en", "recorded_at": 0.0},
+            "first_turn": 1,
         }
         for trait in case["constraints"]
     ]

@@ -1,7 +1,8 @@
-"""A conversation: one thread to talk on, and the mind behind it."""
+"""A conversation: one thread and its mind."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 from uuid import uuid4
@@ -9,35 +10,43 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from mirror_graph.errors import MessageRefusedError
-from mirror_graph.host.engine import Engine
+from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageError
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.host.reply import Opening, Reply, ReplyStream
-from mirror_graph.lanes import Pass, mind_thread
-from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
-from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
+from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.nodes.schedule import is_exhausted
+from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
-from mirror_graph.state.constraints import merge_constraints, unread
-from mirror_graph.state.reducers import count_failures, count_usage
-from mirror_graph.state.text import clean
+from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
+from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.reducers import merge_failures, merge_usage
+from mirror_graph.state.text import is_unicode, sanitize
 from mirror_graph.state.tokens import count_tokens
-from mirror_graph.state.window import last_turn, messages_since
+from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import pending_exchanges
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How long to look, after the database failed, whether a reply was stored."""
 
 
 class Conversation:
-    """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
+    """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
-    def __init__(self, engine: Engine, thread_id: str, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
 
     async def say(self, text: str) -> Reply:
-        """Say something and return the whole reply.
+        """Send a message and return the whole reply.
 
-        Raises `MessageRefusedError` for an empty message or one that does not fit the window, and
-        `ReplyError` where the model gave no reply: the message is kept, and saying it again tries again.
+        Raises `MessageRefusedError` if the message is not text, is empty or does not fit the window, `ReplyError` if
+        the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was closed.
+        After any of them the same message may be sent again: it is stored and answered once.
         """
         stream = self.stream(text)
         async for _ in stream:
@@ -45,39 +54,47 @@ class Conversation:
         return stream.reply
 
     def stream(self, text: str) -> ReplyStream:
-        """Say something and iterate over the pieces of the reply as the model emits them.
+        """Send a message and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some.
+        Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
+        loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-        return ReplyStream(self._turn(text))
+        return ReplyStream(self._pieces(text))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
-        """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
+        """Wait at most `timeout` seconds until thinking has caught up with the conversation.
 
-        False where it has not: the time was up, thinking is paused, or the pass failed (see `mind`).
+        Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
+        error that prevented a pass, such as `StorageError`, is raised.
         """
+        lane = self._engine.lane
         try:
             async with asyncio.timeout(timeout):
-                await self._engine.lane.settle(self.thread_id)
+                await lane.settle(self.thread_id)
                 if work := await self._left_over():
-                    await self._engine.lane.schedule(work)
-                    await self._engine.lane.settle(self.thread_id)
+                    await lane.schedule(work)
+                    if error := await lane.settle(self.thread_id):
+                        raise error
         except TimeoutError:
             return False
         return (await self.mind()).lag == 0
 
     async def mind(self) -> Mind:
         """Return what is thought about the conversation so far."""
-        mind = await self._engine.minds.load(self.thread_id)
         values = await self._engine.values(self.thread_id)
+        branch = _branch_of(values)
+        mind = await self._load_mind(values)
+        usage = merge_usage(mind["usage"], values.get("usage", {}))
+        guarded = usage.pop("guard", None)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
             constraints=tuple(await self._ledger(mind, values)),
             turn=mind["turn"],
-            lag=max(0, last_turn(values.get("messages", [])) - mind["turn"]),
-            failures=count_failures(mind["failures"], values.get("failures", {})),
-            usage=count_usage(mind["usage"], values.get("usage", {})),
+            lag=lag_of(mind, branch),
+            failures=merge_failures(mind["failures"], values.get("failures", {})),
+            usage=usage,
+            guarded=guarded["total"]["calls"] if guarded else 0,
             paused=self._paused(mind),
         )
 
@@ -98,53 +115,121 @@ class Conversation:
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
 
-    async def _turn(self, text: str) -> AsyncGenerator[str | Reply]:
-        """Run one turn: the pieces of the reply, then the reply."""
-        opening = Opening()
+    async def _pieces(self, text: str) -> AsyncGenerator[str | Reply]:
+        """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
         message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
+        pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
+        turn = self._engine.start_turn(self._turn(message, pieces.put_nowait))
+        turn.add_done_callback(lambda _: pieces.put_nowait(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            if turn.cancelled():
+                raise HostClosedError
+            turn.result()
+        finally:
+            turn.cancel()
+            await asyncio.wait({turn})
+
+    async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+        """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
+        is_given = False
+
+        def pass_on(piece: str | Reply) -> None:
+            nonlocal is_given
+            is_given = is_given or isinstance(piece, Reply)
+            send(piece)
+
+        try:
+            async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
+                if not await self._was_answered(message, pass_on):
+                    await self._answer(message, pass_on)
+        except (StorageError, asyncio.CancelledError) as error:
+            if not is_given:
+                raise
+            # The reply may be stored although the database reported an error, or although the turn was cut off.
+            if isinstance(error, StorageError):
+                self._engine.unconfirmed[self.thread_id] = message
+            if not await self._has_stored_reply(message):
+                raise
+            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
+        self._engine.unconfirmed.pop(self.thread_id, None)
+        self._engine.tidy(self.thread_id)
+
+    async def _was_answered(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> bool:
+        """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""
+        failed = self._engine.unconfirmed.get(self.thread_id)
+        if failed is None or failed.content != message.content:
+            return False
+        reply = _reply_to(failed, await self.messages())
+        if reply is None:
+            return False
+        send(reply.text)
+        send(Reply.of(reply))
+        return True
+
+    async def _has_stored_reply(self, message: HumanMessage) -> bool:
+        """Look whether a message has its reply; False too if the database stays away for `LOOK_SECONDS`."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                while True:
+                    try:
+                        return _reply_to(message, await self.messages()) is not None
+                    except StorageError:
+                        await asyncio.sleep(LOOK_SECONDS / 10)
+        except TimeoutError:
+            return False
+
+    async def _answer(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+        """Run the talker over a message."""
+        opening = LeadingTagFilter()
         config: RunnableConfig = {
             "run_name": "turn",
             "configurable": {"thread_id": self.thread_id},
             "metadata": {"thread_id": self.thread_id, "component": "turn"},
         }
-        async with self._engine.storage.lock(self.thread_id):
-            # Sync, so that the user's words are in the database before the first token of a reply to them.
-            events = self._engine.talker.astream(
-                {"messages": [message]},
-                config,
-                context=self._context,
-                stream_mode=["messages", "updates"],
-                durability="sync",
-            )
-            async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
-                async for mode, event in events:
-                    if mode == "messages" and isinstance(event[0], AIMessageChunk):
-                        if piece := opening.take(event[0].text):
-                            yield piece
-                    elif mode == "updates" and "talker" in event:
-                        if rest := opening.rest():
-                            yield rest
-                        reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
-                        yield Reply.of(reply)
-        self._engine.tidy(self.thread_id)
+        # Sync, so that the user's words are in the database before the first token of a reply to them.
+        events = self._engine.talker.astream(
+            {"messages": [message]},
+            config,
+            context=self._context,
+            stream_mode=["messages", "updates"],
+            durability="sync",
+        )
+        async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
+            async for mode, event in events:
+                if mode == "messages" and isinstance(event[0], AIMessageChunk):
+                    if piece := opening.take(event[0].text):
+                        send(piece)
+                elif mode == "updates" and "talker" in event:
+                    if rest := opening.rest():
+                        send(rest)
+                    reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                    send(Reply.of(reply))
 
-    async def _left_over(self) -> Pass | None:
+    async def _left_over(self) -> ThinkingPass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""
-        mind = await self._engine.minds.load(self.thread_id)
         values = await self._engine.values(self.thread_id)
-        messages: list[AnyMessage] = values.get("messages", [])
-        waiting = messages_since(messages, mind["turn"])
+        mind, branch = await self._load_mind(values), _branch_of(values)
+        waiting = pending_exchanges(values.get("messages", []), read_turn(mind), branch)
         if not waiting or self._paused(mind):
             return None
-        turn = last_turn(messages)
-        behind, caught = turn - mind["turn"], unread(values.get("constraints", []))
-        return Pass(self.thread_id, turn, waiting, self._context, behind, unread=caught)
+        behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
+        turn = last_turn(branch)
+        return ThinkingPass(self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch)
+
+    async def _load_mind(self, values: dict[str, Any]) -> MindState:
+        """Load the newest mind, taken back to the conversation as it stands."""
+        mind, branch = await self._engine.minds.load(self.thread_id), _branch_of(values)
+        if is_on_branch(mind, branch):
+            return mind
+        return rewind(mind, branch, values.get("messages", []), await self.history())
 
     async def _ledger(self, mind: MindState, values: dict[str, Any]) -> list[SafetyConstraint]:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
         ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
-            ledger = with_users_word(ledger, *await shared(self._engine.storage.store, self._context.user_id))
+            ledger = apply_edits(ledger, *await load(self._engine.storage.store, self._context.user_id))
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:
@@ -155,16 +240,39 @@ class Conversation:
         return "daily budget" if self._engine.lane.budget.is_spent else ""
 
 
-def _accepted(text: str, window: int) -> str:
+def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
+    return current_branch(values.get("messages", []), values.get("branch", []))
+
+
+def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessage | None:
+    """Return the stored reply of ours to a message, or None."""
+    is_after = False
+    for stored in messages:
+        if stored.id == message.id:
+            is_after = True
+        elif is_after and isinstance(stored, AIMessage) and turn_of(stored) is not None:
+            return stored
+    return None
+
+
+def _accepted(text: object, window: int) -> str:
     """Return the cleaned text of a message that fits the window with room for the reply."""
-    words = clean(text)
+    if not isinstance(text, str):
+        raise MessageRefusedError(f"the message is of type {type(text).__name__}: expected a string", tokens=0, limit=0)
+    if not is_unicode(text):
+        raise MessageRefusedError(
+            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
+            tokens=0,
+            limit=0,
+        )
+    words = sanitize(text)
     if not words.strip():
-        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=window // 2)
     tokens = count_tokens(words)
     if tokens > window // 2:
         raise MessageRefusedError(
-            f"the message has {tokens:,} tokens, at most {window // 2:,} fit half of the window: "
-            "shorten it or raise window_tokens",
+            f"the message has {tokens:,} tokens: expected at most {window // 2:,}, half of the window. "
+            "Shorten it or raise window_tokens",
             tokens=tokens,
             limit=window // 2,
         )

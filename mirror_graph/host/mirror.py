@@ -1,4 +1,4 @@
-"""`open_mirror`: a database, the two lanes, and conversations on them."""
+"""`open_mirror`: conversations and users on one database."""
 
 import asyncio
 import json
@@ -10,10 +10,17 @@ from dataclasses import replace
 from os import PathLike
 from uuid import UUID, uuid5
 
+from mirror_graph import relevance
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.guard import Rule
+from mirror_graph.guard.words import words
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
+from mirror_graph.ledger.scan import warm_up
 from mirror_graph.state import MirrorContext
+from mirror_graph.state.context import check_user_id
 from mirror_graph.storage import open_storage
 
 THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
@@ -28,17 +35,22 @@ async def open_mirror(
     max_thinking: int = 8,
     daily_tokens: int | None = None,
     drain: float = 0.0,
+    guard: Rule | None = None,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
-    `context` is what its conversations start from. At most `max_thinking` passes think at once, and once they
-    have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, passes may
-    finish for `drain` seconds and are then cancelled: what they were about is thought about later.
+    `context` applies to all of its conversations. At most `max_thinking` passes run at once. After they have used
+    `daily_tokens` in a day (UTC), no more run until the next day. On leaving, and on SIGTERM, turns and passes may
+    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and the exchanges of a cancelled
+    pass are thought about later. `guard` replaces the built-in rule: it writes what is added to a reply that leaves a
+    danger unnamed, or returns `""` to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
 
-    Raises `ConfigurationError` where the database cannot be opened.
+    Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
+    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
+    await asyncio.to_thread(_warm_up)
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, guard=guard)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
@@ -49,27 +61,35 @@ async def open_mirror(
 class Mirror:
     """Conversations on one database. Made by `open_mirror`."""
 
-    def __init__(self, engine: Engine, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
 
     def conversation(self, thread: str, *, user_id: str | None = None) -> Conversation:
-        """Return the conversation named `thread`, of `user_id` where one is given.
+        """Return the conversation named `thread`, of `user_id` if one is given.
 
-        A name is any text; the same name of two users is two conversations.
+        A name is any string. The same name of two users is two conversations. Raises `ConfigurationError` for
+        anything else.
         """
+        if not isinstance(thread, str):
+            raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")
         owner = user_id if user_id is not None else self._context.user_id
+        context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
-        return Conversation(self._engine, thread_id, replace(self._context, user_id=owner))
+        return Conversation(self._engine, thread_id, context)
 
     def user(self, user_id: str) -> User:
-        """Return what follows a user into every conversation, to list, edit, export or erase."""
+        """Return a user, whose constraints can be listed, edited, exported and erased.
+
+        Raises `ConfigurationError` for an empty id, and for one that is not a string.
+        """
+        check_user_id(user_id)
         return User(self._engine.storage.store, user_id)
 
     async def prune(self) -> int:
-        """Delete every checkpoint of the database that no reply will read; return how many threads there are.
+        """Delete every checkpoint that no reply will read, and return the number of threads.
 
-        The host does so after each turn: this is for a database that another program has written to.
+        The host does this after each turn. Call it for a database that another program has written to.
         """
         threads = await self._engine.storage.threads()
         for thread_id in threads:
@@ -77,9 +97,16 @@ class Mirror:
         return len(threads)
 
 
+def _warm_up() -> None:
+    """Read and compile the data that the first message, and every other conversation with it, would wait for."""
+    relevance.warm_up()
+    words()
+    warm_up()
+
+
 @contextmanager
 def _leaving_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM cancel the task that runs the block, as asyncio lets SIGINT, where nobody else answers it."""
+    """Let SIGTERM cancel the task that runs the block, as asyncio does with SIGINT, unless there is another handler."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return

@@ -1,4 +1,4 @@
-"""Which chat model a name stands for."""
+"""From a model's name to a chat model."""
 
 import importlib
 import importlib.util
@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.models.ending import finish_reason, is_whole
+from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
+from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
+from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
+from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
     ScriptedModel,
     register_model,
@@ -17,41 +20,42 @@ from mirror_graph.models.scripted import (
     registered_model,
     scripted_model,
 )
-from mirror_graph.models.transience import is_transient
+from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
+    "REASONED_ABOVE",
+    "FinishReason",
     "ScriptedModel",
     "chat_model",
+    "closes_reasoning",
+    "ending",
     "finish_reason",
+    "is_complete",
     "is_transient",
-    "is_whole",
+    "refusal_text",
     "register_model",
     "register_script",
-    "release",
     "scripted_model",
+    "spoken",
+    "stop_local_models",
+    "visible_model",
+    "without_reasoning",
 ]
 
-EXPECTED = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 CONNECT_SECONDS = 10.0
 
 
-def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatModel:
+def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
     """Return the chat model a name stands for, the same object for the same arguments.
 
-    No call is retried and, but for connecting, none is timed: both are the caller's. `scripted:` models
-    heed `temperature` and `max_tokens` only where `register_model` was given a function of them.
+    A `temperature` of None is not sent. A call is made again only without a parameter that the endpoint refuses and,
+    but for connecting, none is timed: both are the caller's. `scripted:` models use `temperature` and `max_tokens`
+    only where `register_model` was given a function of them.
 
     Raises `ConfigurationError` for an unknown name, a model where its name is due, a missing key or a
     missing package, and `ModelFileError` for a local model that was not downloaded.
     """
-    if not isinstance(name, str):
-        raise ConfigurationError(
-            f"models are named, and this is a {type(name).__name__}: {EXPECTED}; "
-            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
-        )
-    provider, _, model = name.partition(":")
-    if not provider or not model:
-        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}")
+    provider, model = split_chat_name(name)
     match provider:
         case "openai":
             base_url = os.environ.get("OPENAI_BASE_URL") or None
@@ -64,8 +68,22 @@ def chat_model(name: str, *, temperature: float, max_tokens: int) -> BaseChatMod
             return _provider_model(name, temperature, max_tokens)
 
 
-def release() -> None:
-    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+def visible_model(name: str, *, temperature: float | None, max_tokens: int) -> VisibleModel:
+    """Return the chat model a name stands for, so wrapped that its reasoning reaches no reader and no stream.
+
+    Raises as `chat_model` does.
+    """
+    model = chat_model(name, temperature=temperature, max_tokens=max_tokens)
+    if id(model) not in _visible:
+        _visible[id(model)] = VisibleModel.around(model)
+    return _visible[id(model)]
+
+
+_visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id stays its own
+
+
+def stop_local_models() -> None:
+    """Stop the local engines and free their memory; the next call to a local model starts a new one."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
 
@@ -74,21 +92,23 @@ def release() -> None:
 
 @lru_cache
 def _openai_model(
-    model: str, temperature: float, max_tokens: int, api_key: str | None, base_url: str | None
+    model: str, temperature: float | None, max_tokens: int, api_key: str | None, base_url: str | None
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
-            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
-            "any value does, such as OPENAI_API_KEY=none"
+            f"openai:{model} needs OPENAI_API_KEY; if the endpoint in OPENAI_BASE_URL needs no key, "
+            "set any value, such as OPENAI_API_KEY=none"
         )
     from openai import Timeout
     from pydantic import SecretStr
 
-    from mirror_graph.models.connections import shared_client
-    from mirror_graph.models.lean import LeanChatOpenAI
+    from mirror_graph.models.compatible import CompatibleChatOpenAI
+    from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
+    from mirror_graph.models.http_client import shared_client
 
     bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
-    return LeanChatOpenAI(
+    chat_openai = FastChatOpenAI if lean_is_possible() else CompatibleChatOpenAI
+    return chat_openai(
         model=model,
         temperature=temperature,
         max_completion_tokens=None if bounded_by_old_name else max_tokens,
@@ -111,24 +131,25 @@ def _speaks_newest_protocol(base_url: str) -> bool:
 
 
 @lru_cache
-def _local_model(model: str, temperature: float, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
+def _local_model(model: str, temperature: float | None, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
     if not importlib.util.find_spec("xllamacpp") or not importlib.util.find_spec("platformdirs"):
         raise ConfigurationError(f"local:{model} needs the local extra: pip install 'mirror-graph[local]'")
-    from mirror_graph.models.files import find
     from mirror_graph.models.local import LocalModel
+    from mirror_graph.models.weights import find
 
     return LocalModel.of(find(model), temperature=temperature, max_tokens=max_tokens)
 
 
 @lru_cache
-def _provider_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+def _provider_model(name: str, temperature: float | None, max_tokens: int) -> BaseChatModel:
     if not importlib.util.find_spec("langchain"):
         raise ConfigurationError(
-            f"unknown model {name!r}: {EXPECTED}, and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
+            f"unknown model {name!r}: {EXPECTED_CHAT}, and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
         )
     providers = importlib.import_module("langchain.chat_models")
+    warmth = {} if temperature is None else {"temperature": temperature}
     try:
-        model: BaseChatModel = providers.init_chat_model(name, temperature=temperature, max_tokens=max_tokens)
+        model: BaseChatModel = providers.init_chat_model(name, **warmth, max_tokens=max_tokens)
     except (ImportError, ValueError) as error:
-        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED}; {error}") from error
+        raise ConfigurationError(f"unknown model {name!r}: {EXPECTED_CHAT}; {error}") from error
     return model

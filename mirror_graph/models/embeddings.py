@@ -1,4 +1,4 @@
-"""Which embeddings model a name stands for."""
+"""From a model's name to an embeddings model."""
 
 import importlib
 import importlib.util
@@ -8,8 +8,7 @@ from functools import lru_cache
 from langchain_core.embeddings import Embeddings
 
 from mirror_graph.errors import ConfigurationError
-
-EXPECTED = "expected openai:NAME or PROVIDER:NAME"
+from mirror_graph.model_names import EXPECTED_EMBEDDINGS, split_embeddings_name
 
 
 def embeddings_model(name: str) -> Embeddings:
@@ -18,9 +17,7 @@ def embeddings_model(name: str) -> Embeddings:
     No call is retried and none is timed: both are the caller's. Raises `ConfigurationError` for an unknown name,
     a missing key or a missing package.
     """
-    provider, _, model = name.partition(":")
-    if not provider or not model:
-        raise ConfigurationError(f"unknown embeddings model {name!r}: {EXPECTED}")
+    provider, model = split_embeddings_name(name)
     if provider == "openai":
         return _openai(model, os.environ.get("OPENAI_API_KEY"), os.environ.get("OPENAI_BASE_URL") or None)
     return _of_provider(name)
@@ -29,11 +26,11 @@ def embeddings_model(name: str) -> Embeddings:
 @lru_cache
 def _openai(model: str, api_key: str | None, base_url: str | None) -> Embeddings:
     if not api_key:
-        raise ConfigurationError(f"openai:{model} needs OPENAI_API_KEY; where no key is asked for, any value does")
+        raise ConfigurationError(f"openai:{model} needs OPENAI_API_KEY; if the endpoint needs no key, set any value")
     from langchain_openai import OpenAIEmbeddings
     from pydantic import SecretStr
 
-    from mirror_graph.models.connections import shared_client
+    from mirror_graph.models.http_client import shared_client
 
     return OpenAIEmbeddings(
         model=model,
@@ -50,11 +47,11 @@ def _openai(model: str, api_key: str | None, base_url: str | None) -> Embeddings
 def _of_provider(name: str) -> Embeddings:
     if not importlib.util.find_spec("langchain"):
         raise ConfigurationError(
-            f"unknown embeddings model {name!r}: {EXPECTED}, "
+            f"unknown embeddings model {name!r}: {EXPECTED_EMBEDDINGS}, "
             "and PROVIDER:NAME needs pip install 'mirror-graph[providers]'"
         )
     try:
         model: Embeddings = importlib.import_module("langchain.embeddings").init_embeddings(name)
     except (ImportError, ValueError) as error:
-        raise ConfigurationError(f"unknown embeddings model {name!r}: {EXPECTED}; {error}") from error
+        raise ConfigurationError(f"unknown embeddings model {name!r}: {EXPECTED_EMBEDDINGS}; {error}") from error
     return model

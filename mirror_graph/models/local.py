@@ -1,4 +1,4 @@
-"""A real model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
+"""A model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
 
 import asyncio
 import atexit
@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from mirror_graph.errors import ModelFileError
 from mirror_graph.models import engine
-from mirror_graph.models.connections import shared_client
+from mirror_graph.models.http_client import shared_client
 
 # Any page in the user's browser can reach a loopback port, so the engine answers only who knows this.
 _key = secrets.token_urlsafe()
@@ -37,10 +37,13 @@ class LocalModel(ChatOpenAI):
     19 s instead of 43, and a reply asked for among them began after 3 s instead of 7.
     """
 
+    continues_prefix: ClassVar[bool] = True
+    """Whether the engine goes on from an assistant message that stands last."""
+
     path: Path
 
     @classmethod
-    def of(cls, path: Path, *, temperature: float, max_tokens: int) -> "LocalModel":
+    def of(cls, path: Path, *, temperature: float | None, max_tokens: int) -> "LocalModel":
         """Return a model over a file, without starting anything."""
         return cls(
             path=path,
@@ -82,14 +85,14 @@ class LocalModel(ChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         await asyncio.to_thread(self._connect)
-        async with turn_after(message.text for message in messages[:2]):
+        async with prefix_lock(message.text for message in messages[:2]):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
 
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         await asyncio.to_thread(self._connect)
-        async with turn_after(message.text for message in messages[:2]):
+        async with prefix_lock(message.text for message in messages[:2]):
             async for chunk in super()._astream(messages, *args, **kwargs):
                 yield chunk
 
@@ -143,11 +146,11 @@ def _start(path: Path) -> Engine:
     address = process.stdout.readline().strip()
     if not address:
         _stop(Engine(process, address))
-        raise ModelFileError(f"{path} cannot be loaded: expected a whole GGUF chat model", path=str(path))
+        raise ModelFileError(f"cannot load {path}: expected a complete GGUF chat model", path=str(path))
     return Engine(process, address)
 
 
-def turn_after(opening: Iterable[str]) -> asyncio.Lock:
+def prefix_lock(opening: Iterable[str]) -> asyncio.Lock:
     """Return the lock of the calls whose prompts open with these messages: hold it for the time of a call."""
     beginning = "\n".join(text[:OPENING] for text in opening)
     return _turns.setdefault((asyncio.get_running_loop(), beginning), asyncio.Lock())

@@ -5,7 +5,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -20,7 +20,7 @@ from mirror_graph.models.demo_script import demo
 Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
 
-Making = Callable[[float, int], BaseChatModel]
+ModelFactory = Callable[[float, int], BaseChatModel]
 """Make a model of this temperature, whose answers have at most so many tokens."""
 
 
@@ -40,7 +40,7 @@ class ScriptedModel(BaseChatModel):
     """
 
     script: Script = Field(exclude=True)
-    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True)
+    calls: deque[list[BaseMessage]] = Field(default_factory=_last_calls, exclude=True, repr=False)
 
     @property
     def _llm_type(self) -> str:
@@ -106,12 +106,12 @@ class ScriptedModel(BaseChatModel):
             yield chunk
 
 
-def register_model(name: str, model: BaseChatModel | Making) -> str:
+def register_model(name: str, model: BaseChatModel | ModelFactory) -> str:
     """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced.
 
     A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
-    thought do not reach it. A function of `temperature` and `max_tokens` makes one that heeds them; it is called
-    once for the same arguments.
+    thought do not reach it. A function of `temperature` and `max_tokens` makes one that uses them; it is called
+    once for the same arguments, with `None` for a temperature that is not to be sent.
     """
     _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
@@ -124,21 +124,21 @@ def register_script(name: str, script: Script) -> ScriptedModel:
     return model
 
 
-def registered_model(name: str, temperature: float, max_tokens: int) -> BaseChatModel:
+def registered_model(name: str, temperature: float | None, max_tokens: int) -> BaseChatModel:
     """Return the live model behind `scripted:NAME`."""
     model = _registered(name)
-    return model if isinstance(model, BaseChatModel) else model(temperature, max_tokens)
+    return model if isinstance(model, BaseChatModel) else model(cast(float, temperature), max_tokens)
 
 
 def scripted_model(name: str) -> ScriptedModel:
     """Return the live model behind `scripted:NAME`, which follows a script; its `calls` are what the graph asked."""
     model = _registered(name)
     if not isinstance(model, ScriptedModel):
-        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected one that follows a script")
+        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected a ScriptedModel")
     return model
 
 
-def _registered(name: str) -> BaseChatModel | Making:
+def _registered(name: str) -> BaseChatModel | ModelFactory:
     if name not in _models:
         raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
     return _models[name]
@@ -159,6 +159,6 @@ def _tokens(text: str) -> int:
 
 
 _ENDING = {"finish_reason": "stop"}
-_models: dict[str, BaseChatModel | Making] = {}
+_models: dict[str, BaseChatModel | ModelFactory] = {}
 register_script("echo", echo)
 register_script("demo", demo)

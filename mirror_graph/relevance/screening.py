@@ -1,10 +1,10 @@
-"""Whether an item touches one of a user's constraints: relations only, no model call, a few milliseconds."""
+"""Whether an item touches one of a user's constraints: by relations, in a few milliseconds, without a model call."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirror_graph.relevance.depictions import (
+from mirror_graph.ledger.depictions import (
     is_by_sight,
     is_readable,
     sensitivities_named,
@@ -56,7 +56,7 @@ def _holds(constraint: SafetyConstraint, item: Item) -> bool:
     if constraint["status"] not in ("active", "provisional"):
         return False
     # A film is watched by the user. A dish or an outing may be shared with whoever the constraint is about.
-    return constraint["whose"] == "user" or item["met"] != "shown"
+    return constraint["subject"] == "user" or item["met"] != "shown"
 
 
 def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:

@@ -1,4 +1,4 @@
-"""Threads in memory: gone with the process."""
+"""Threads in memory, lost when the process ends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import Written
+from mirror_graph.storage.records import Serialized
 from mirror_graph.storage.serde import CompressedSerializer
 
 
@@ -19,24 +19,17 @@ async def open_memory() -> AsyncIterator[Storage]:
 
 
 class MemoryRecords:
-    """Records in dictionaries. There is no other host, so every lease is free."""
+    """Records in dictionaries. No other host can reach them, so there are no leases."""
 
     def __init__(self, saver: InMemorySaver) -> None:
         self._saver = saver
-        self._versions: dict[str, Written] = {}
+        self._versions: dict[str, Serialized] = {}
 
-    async def take(self, thread_id: str, holder: str) -> bool:
-        """Take a lease."""
-        return True
-
-    async def drop(self, thread_id: str, holder: str) -> None:
-        """Give a lease back."""
-
-    async def keep(self, thread_id: str, versions: Written) -> None:
+    async def keep(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind."""
         self._versions[thread_id] = versions
 
-    async def versions(self, thread_id: str) -> Written | None:
+    async def versions(self, thread_id: str) -> Serialized | None:
         """Return the kept versions of a mind."""
         return self._versions.get(thread_id)
 

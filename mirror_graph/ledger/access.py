@@ -1,0 +1,110 @@
+"""The ledger in this run: the thread's own, and what the user's store adds to it."""
+
+from collections.abc import Sequence
+
+from langchain_core.messages import AnyMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.calls.model_call import context_of
+from mirror_graph.ledger.repeats import with_provisional
+from mirror_graph.ledger.retraction import denied
+from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_lists, publish
+from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
+from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
+from mirror_graph.state.branch import read_turn
+from mirror_graph.state.constraints import active
+from mirror_graph.state.context import check_user_id
+from mirror_graph.state.migration import migrate_constraints
+from mirror_graph.state.window import messages_after, pending_messages
+
+
+async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
+    """Return the ledger; with a user and a store, what the user's other conversations stated, and their edits."""
+    return await _with_user_constraints(migrate_constraints(state["constraints"]), runtime)
+
+
+async def ledger_for_reply(
+    state: MirrorState, messages: Sequence[AnyMessage], turn: int, runtime: Runtime[MirrorContext]
+) -> tuple[list[SafetyConstraint], str]:
+    """Return the constraints that hold for a reply in `turn`, the most severe first, and a failure's class or `""`.
+
+    They are the ledger and what was stated since the last pass. What the user plainly denied since then is left out
+    until a pass has read it. If the user's store fails, only the thread's own ledger is returned, with the error's
+    class. If single items of the store cannot be read, the rest is returned, with `"UnreadableItem"`.
+    """
+    branch, user_id = state["branch"], user_of(runtime)
+    unread = user_messages(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
+    await scan_ahead(unread)
+    waiting = {message.id for message in pending_messages(messages, branch)}
+    earlier = [message for message in unread if message.message not in waiting]
+    latest = [message for message in unread if message.message in waiting]
+    ledger = with_provisional(migrate_constraints(state["constraints"]), scan_messages(earlier))
+    failure = ""
+    try:
+        # The user's own edits outrank what they said before, and not what they say now.
+        lists = await _users_lists(runtime)
+        if lists is not None:
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
+            failure = "UnreadableItem" if lists.unreadable else ""
+    except Exception as error:
+        failure = type(error).__name__
+    constraints = active(with_provisional(ledger, scan_messages(latest)))
+    denied_ids = _denied_since(constraints, unread)
+    holding = [constraint for constraint in constraints if constraint["id"] not in denied_ids]
+    return for_speaker(holding, latest[-1].speaker if latest else "", user_id), failure
+
+
+def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
+    """Return the constraints as they concern whoever speaks now: in a group, their own are the user's."""
+    if not speaker:
+        return constraints
+    owner = user_id or "another user"
+    subjects = {speaker: "user", "user": owner}
+    return [
+        {**constraint, "subject": subjects.get(constraint["subject"], constraint["subject"])}
+        for constraint in constraints
+    ]
+
+
+def _denied_since(constraints: Sequence[SafetyConstraint], messages: Sequence[UserMessage]) -> set[str]:
+    """Return the ids of the constraints that these messages plainly deny and do not state again later."""
+    ids: set[str] = set()
+    for message in messages:
+        # What is stated again after it was denied holds.
+        ids -= {constraint["id"] for constraint in scan_messages([message])}
+        # In a group, a member can deny only what is their own.
+        subject = message.speaker or "user"
+        own = [constraint for constraint in constraints if constraint["subject"] == subject]
+        ids.update(denied(own, message.text))
+    return ids
+
+
+async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
+    """Share `ledger` with the user's other conversations, and return it with the user's own edits applied."""
+    ledger = await _with_user_constraints(ledger, runtime)
+    user_id = user_of(runtime)
+    if user_id is not None and runtime.store is not None:
+        await publish(runtime.store, user_id, ledger)  # what was erased is superseded by now, and not published
+    return ledger
+
+
+async def _with_user_constraints(
+    ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]
+) -> list[SafetyConstraint]:
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else apply_edits(ledger, lists.stated, lists.edited)
+
+
+async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
+    """Return what the user's store holds, or None for a run without a user or a store."""
+    user_id = user_of(runtime)
+    return None if user_id is None or runtime.store is None else await load_lists(runtime.store, user_id)
+
+
+def user_of(runtime: Runtime[MirrorContext]) -> str | None:
+    """Return the id of the run's user: on a server the signed-in user, whatever the context says; else the context's."""
+    server = runtime.server_info
+    if server is not None and server.user is not None:
+        check_user_id(server.user.identity)
+        return server.user.identity
+    return context_of(runtime).user_id

@@ -1,0 +1,157 @@
+"""What a thinker answers for the ledger, and what of it the user's own words confirm."""
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from mirror_graph.ledger.assertion import (
+    ABOUT_LIMIT,
+    SUBJECT_LIMIT,
+    believed_severity,
+    is_asserted,
+    is_in,
+    is_of_the_user,
+)
+from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.quotes import overlap
+from mirror_graph.ledger.retraction import plain_denials
+from mirror_graph.ledger.user_messages import UserMessage, find_source
+from mirror_graph.prompts import quoted, render
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import active
+from mirror_graph.state.values import Kind, Notes, Severity, Source
+
+NOTES_TOKENS = 800
+"""Tokens of the ledger's part of an answer, besides the thoughts: a dozen dangers with their sentences."""
+
+
+def _at_most(count: int) -> Any:
+    """Bound a list in the schema that is sent: without a bound a small model repeats one item until it is cut.
+
+    Only what is sent is bounded: where an endpoint lets a longer list pass, nothing of it is lost.
+    """
+    return Field(json_schema_extra={"maxItems": count})
+
+
+class Claim(BaseModel):
+    """A danger that a model believes the user stated. The names of the fields are those of the prompt."""
+
+    quote: str
+    about: str
+    kind: Kind
+    severity: Severity
+    whose: str
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _known_kind(cls, kind: Any) -> Any:
+        return kind if kind in get_args(Kind) else "other"
+
+    @field_validator("severity", mode="before")
+    @classmethod
+    def _known_severity(cls, severity: Any) -> Any:
+        return severity if severity in get_args(Severity) else "serious"
+
+
+class LedgerNotes(BaseModel):
+    """What a model answers for the ledger, under the names of the prompt. A part that it leaves out is empty.
+
+    `no_danger` are numbers of what the scanner caught, from 1, in the order of the prompt.
+    """
+
+    told: list[Claim] = _at_most(12)
+    taken_back: list[str] = _at_most(4)
+    no_danger: list[int] = _at_most(8)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, given: Any) -> Any:
+        return {"told": [], "taken_back": [], "no_danger": [], **given} if isinstance(given, dict) else given
+
+    @field_validator("no_danger", mode="before")
+    @classmethod
+    def _numbers(cls, given: Any) -> Any:
+        return [number for number in given if str(number).isdecimal()] if isinstance(given, list) else given
+
+
+def ledger_task(ledger: list[SafetyConstraint], caught: list[SafetyConstraint]) -> str:
+    """Tell what the ledger holds, and what the scanner may have caught, numbered from 1."""
+    known = [f"- {constraint['kind']}: {quoted(constraint['about'])}" for constraint in active(ledger)]
+    numbered = [f"{number}. {quoted(constraint['source']['quote'])}" for number, constraint in enumerate(caught, 1)]
+    return render("ledger", known="\n".join(known) or "- nothing yet", caught="\n".join(numbered) or "- nothing")
+
+
+def notes_task() -> str:
+    """Ask for what is to be noted."""
+    return render("ledger_notes", kinds=", ".join(get_args(Kind)))
+
+
+def verify_notes(
+    answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint], turn: int, at: float
+) -> Notes:
+    """Return what of an answer the user's own words confirm, read with the whole sentence they stand in.
+
+    `caught` is what `ledger_task` numbered, and `at` is the time of the notes, in seconds since 1970.
+    """
+    claims = [_verified(claim, messages, at) for claim in answer.told]
+    return {
+        "turn": turn,
+        "claims": [claim for claim in claims if claim is not None],
+        "retractions": _retractions(answer, messages, at),
+        "false_alarms": _false_alarms(answer, messages, caught),
+    }
+
+
+def _retractions(answer: LedgerNotes, messages: list[UserMessage], at: float) -> list[Source]:
+    """Return the sentences of the user's own that plainly say that something is over."""
+    plain: set[str] = set()
+    for message in messages:
+        plain.update(plain_denials(message.text))
+    sources = [find_source(quote, messages, at) for quote in answer.taken_back]
+    return [source for source in sources if source is not None and source["quote"] in plain]
+
+
+def _false_alarms(answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint]) -> list[str]:
+    """Return the ids of what the answer calls harmless, if it does not contradict itself.
+
+    A sentence that the answer also quotes for a danger cannot be harmless, even if the danger itself is not confirmed
+    by the user's words: an answer that contradicts itself loses nothing.
+    """
+    sources = [find_source(claim.quote, messages, 0.0) for claim in answer.told]
+    quotes = [source["quote"] for source in sources if source is not None]
+    ids: list[str] = []
+    for number, constraint in enumerate(caught, 1):
+        is_contradicted = any(overlap(constraint["source"]["quote"], quote) for quote in quotes)
+        if number in answer.no_danger and not is_contradicted:
+            ids.append(constraint["id"])
+    return ids
+
+
+def _verified(claim: Claim, messages: list[UserMessage], at: float) -> SafetyConstraint | None:
+    """Return the constraint of a claim if its sentence is the user's, states the danger, and names what it is about."""
+    source = find_source(claim.quote, messages, at)
+    if source is None or not is_asserted(claim.quote, source["quote"]):
+        return None
+    if not is_in(claim.about, claim.quote, ABOUT_LIMIT):
+        return None
+    subject = _subject(claim.whose, source["quote"])
+    if subject is None:
+        return None
+    about = claim.about.strip()
+    return {
+        "id": constraint_id(claim.kind, about, subject),
+        "kind": claim.kind,
+        "about": about,
+        "severity": believed_severity(claim.severity, claim.kind, about, source["quote"]),
+        "subject": subject,
+        "status": "active",
+        "source": source,
+        "first_turn": source["turn"],
+    }
+
+
+def _subject(claimed: str, sentence: str) -> str | None:
+    """Return whom a sentence is about, or None if it does not say what is claimed."""
+    if claimed.strip().casefold() in ("user", "i", "me", "self", ""):
+        return "user" if is_of_the_user(sentence) else None
+    return claimed.strip() if is_in(claimed, sentence, SUBJECT_LIMIT) else None

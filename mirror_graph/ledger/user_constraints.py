@@ -1,0 +1,180 @@
+"""What a user's conversations share: what was stated in any of them, and what the user has edited."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, cast
+from weakref import WeakValueDictionary
+
+from langgraph.store.base import BaseStore
+
+from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.migration import migrate_constraints
+from mirror_graph.state.validation import is_constraint
+
+ROOT = "mirror"
+STATED, EDITED = "told", "edited"
+"""Two namespaces, so that a thinking pass can never overwrite the user's own edit. Stores of schema 1 have these names."""
+
+Lists = Mapping[str, Sequence[SafetyConstraint]]
+"""Both lists of a user, by namespace."""
+
+EVICTED = "evicted"
+"""The namespace that counts what a full list had no room for."""
+
+ERASED_LIMIT = 1_000
+"""How many erased constraints are remembered, the latest first."""
+
+
+def namespace(user_id: str, kind: str) -> tuple[str, ...]:
+    """Return where a user's constraints are stored. It depends on the user's id alone, which cannot be read from it."""
+    return ROOT, sha256(user_id.encode()).hexdigest(), kind
+
+
+class UserLists(NamedTuple):
+    """What a user's store holds: what their conversations stated, their own edits, and how many items are neither."""
+
+    stated: list[SafetyConstraint]
+    edited: list[SafetyConstraint]
+    unreadable: int
+
+
+async def load(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
+    """Return what the user's conversations stated, and what the user has edited or erased."""
+    lists = await load_lists(store, user_id)
+    return lists.stated, lists.edited
+
+
+async def load_lists(store: BaseStore, user_id: str) -> UserLists:
+    """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
+    readable: dict[str, list[SafetyConstraint]] = {}
+    unreadable = 0
+    for kind in (STATED, EDITED):
+        items = await store.asearch(namespace(user_id, kind), limit=2 * ERASED_LIMIT)
+        values = migrate_constraints([item.value for item in items])
+        readable[kind] = []
+        for item, value in zip(items, values, strict=True):
+            if is_constraint(value) and value["id"] == item.key:
+                readable[kind].append(value)
+            else:
+                unreadable += 1
+    return UserLists(readable[STATED], readable[EDITED], unreadable)
+
+
+def apply_edits(
+    ledger: Sequence[SafetyConstraint], stated: Sequence[SafetyConstraint], edited: Sequence[SafetyConstraint]
+) -> list[SafetyConstraint]:
+    """Return a conversation's ledger with what other conversations stated, and with the user's own edits above all.
+
+    An edit replaces every version of its constraint, and is dated after it, so that it also wins whenever the two are
+    merged again.
+    """
+    merged = merge_constraints(list(ledger), list(stated))
+    edits = {edit["id"]: edit for edit in edited}
+    known = {constraint["id"] for constraint in merged}
+    replaced = [_in_place_of(constraint, edits.get(constraint["id"].partition("@")[0])) for constraint in merged]
+    new = [edit for edit in edited if edit["id"] not in known and not is_erased(edit)]
+    return merge_constraints(replaced, new)
+
+
+def tombstone(constraint_id: str, at: float) -> SafetyConstraint:
+    """Return what is left of a constraint that its user erased: its id, and none of its words."""
+    return {
+        "id": constraint_id,
+        "kind": "other",
+        "about": "",
+        "severity": "preference",
+        "subject": "user",
+        "status": "superseded",
+        "source": {"message": "", "turn": 0, "quote": "", "language": "", "recorded_at": at},
+        "first_turn": 0,
+    }
+
+
+def is_erased(constraint: SafetyConstraint) -> bool:
+    """Say whether a constraint's words are gone."""
+    return not constraint["about"]
+
+
+def _in_place_of(constraint: SafetyConstraint, edit: SafetyConstraint | None) -> SafetyConstraint:
+    """Return the user's edit of a constraint in its place, or the constraint itself if it was not edited."""
+    if edit is None or constraint["source"] == edit["source"]:
+        return constraint
+    # History stays as it was, but for the words of what the user erased.
+    if constraint["status"] == "superseded" and not is_erased(edit):
+        return constraint
+    at = max(edit["source"]["recorded_at"], constraint["source"]["recorded_at"] + 0.001)
+    return {**edit, "id": constraint["id"], "source": {**edit["source"], "recorded_at": at}}
+
+
+async def publish(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
+    """Share `ledger` with the user's other conversations; only what is new is written."""
+    news = [constraint for constraint in ledger if constraint["status"] in ("active", "retracted")]
+    async with user_lock(user_id):
+        stated, edited = await load(store, user_id)
+        after = {STATED: merge_constraints(stated, news), EDITED: edited}
+        await save(store, user_id, {STATED: stated, EDITED: edited}, after)
+
+
+def user_lock(user_id: str) -> asyncio.Lock:
+    """Return the lock under which a user's lists are read and written, so that no change of this process is lost."""
+    key = user_id, id(asyncio.get_running_loop())
+    lock = _writing.get(key)
+    if lock is None:
+        lock = _writing[key] = asyncio.Lock()
+    return lock
+
+
+_writing: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
+
+
+async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> set[str]:
+    """Store a user's lists in place of what was there; of both together the 64 most important stay, as in a ledger.
+
+    Returns the ids that are stored, those of erased constraints included. What had to leave is counted.
+    """
+    bounded = _bounded(after)
+    for kind, constraints in bounded.items():
+        await _write_changes(store, namespace(user_id, kind), before[kind], constraints)
+    stored = _ids(bounded)
+    lost = len(_ids(before) - stored)
+    if lost:
+        count = await evicted(store, user_id) + lost
+        await store.aput(namespace(user_id, EVICTED), EVICTED, {"count": count}, index=False)
+    return stored
+
+
+def _bounded(lists: Lists) -> dict[str, list[SafetyConstraint]]:
+    """Return both lists with only the most important constraints, and the latest of the erased ones."""
+    listed = apply_edits([], lists[STATED], lists[EDITED])
+    room = {constraint["id"] for constraint in listed if not is_erased(constraint)}
+    bounded = {
+        kind: [constraint for constraint in lists[kind] if constraint["id"] in room] for kind in (STATED, EDITED)
+    }
+    erased = sorted(filter(is_erased, lists[EDITED]), key=lambda constraint: constraint["source"]["recorded_at"])
+    bounded[EDITED] += erased[-ERASED_LIMIT:]
+    return bounded
+
+
+async def _write_changes(
+    store: BaseStore, place: tuple[str, ...], before: Sequence[SafetyConstraint], after: Sequence[SafetyConstraint]
+) -> None:
+    """Write what is new or changed in a list, and delete what is no longer in it."""
+    known = {constraint["id"]: constraint for constraint in before}
+    for constraint in after:
+        if known.pop(constraint["id"], None) != constraint:
+            await store.aput(place, constraint["id"], cast("dict[str, Any]", constraint), index=False)
+    for removed in known:
+        await store.adelete(place, removed)
+
+
+async def evicted(store: BaseStore, user_id: str) -> int:
+    """Return how many of a user's constraints had to leave a full list."""
+    item = await store.aget(namespace(user_id, EVICTED), EVICTED)
+    count = item.value.get("count") if item else 0
+    return count if isinstance(count, int) else 0
+
+
+def _ids(lists: Lists) -> set[str]:
+    return {constraint["id"] for constraints in lists.values() for constraint in constraints}

@@ -1,0 +1,40 @@
+"""The form of a model's name. Whether the model exists shows when it is first used."""
+
+import re
+
+from mirror_graph.errors import ConfigurationError
+
+EXPECTED_CHAT = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
+EXPECTED_EMBEDDINGS = "expected openai:NAME or PROVIDER:NAME"
+
+_PROVIDER = re.compile(r"\w[\w.-]*")
+
+
+def split_chat_name(name: object) -> tuple[str, str]:
+    """Return the provider and the model that a chat model's name stands for.
+
+    Raises `ConfigurationError` for anything else, such as a model object.
+    """
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"{EXPECTED_CHAT}, got a {type(name).__name__}. To use an object, pass the name that "
+            "mirror_graph.models.register_model(NAME, model) returns"
+        )
+    return _split(name, "model", EXPECTED_CHAT)
+
+
+def split_embeddings_name(name: object) -> tuple[str, str]:
+    """Return the provider and the model that an embeddings model's name stands for.
+
+    Raises `ConfigurationError` for anything else.
+    """
+    if not isinstance(name, str):
+        raise ConfigurationError(f"embeddings is {name!r}: {EXPECTED_EMBEDDINGS}")
+    return _split(name, "embeddings model", EXPECTED_EMBEDDINGS)
+
+
+def _split(name: str, kind: str, expected: str) -> tuple[str, str]:
+    provider, _, model = name.partition(":")
+    if not _PROVIDER.fullmatch(provider) or not model.strip() or not model.isprintable():
+        raise ConfigurationError(f"unknown {kind} {name!r}: {expected}")
+    return provider, model

@@ -1,0 +1,77 @@
+"""The interface of a scheduler: `recall` before a reply, `schedule` after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+from uuid import UUID, uuid5
+
+from langchain_core.messages import AnyMessage
+
+from mirror_graph.errors import ConfigurationError, StorageError
+from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
+from mirror_graph.state.migration import migrate_mind
+from mirror_graph.state.validation import is_constraint
+from mirror_graph.state.values import AnsweredTurn
+
+
+@dataclass(frozen=True)
+class ThinkingPass:
+    """One pass of thinking to be made: every exchange after the last turn that was thought about.
+
+    `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
+    `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
+    words that left the window before anybody thought about them. `branch` is the conversation's, up to this turn.
+    """
+
+    thread_id: str
+    turn: int
+    messages: list[AnyMessage]
+    context: MirrorContext
+    behind: int
+    trace: dict[str, str] = field(default_factory=dict)
+    unread: list[SafetyConstraint] = field(default_factory=list)
+    branch: list[AnsweredTurn] = field(default_factory=list)
+
+
+class Scheduler(Protocol):
+    """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
+
+    async def recall(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread: one read, never a wait for a pass."""
+        ...
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first; a mind goes back to one if its branch is abandoned."""
+        ...
+
+    async def schedule(self, work: ThinkingPass) -> None:
+        """Take over a pass: it starts `think_after` seconds from now unless a newer one comes first."""
+        ...
+
+
+def mind_thread(thread_id: str) -> str:
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+
+    Raises `ConfigurationError` where `thread_id` is not a UUID, which a LangGraph server demands too.
+    """
+    try:
+        return str(uuid5(UUID(thread_id), "mind"))
+    except ValueError as error:
+        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass a UUID, or use `open_mirror`") from error
+
+
+def mind_from(values: Mapping[str, Any]) -> MindState:
+    """Return the mind among a thread's stored `values`; what they lack is as in an empty one.
+
+    What stands in its ledger and is no constraint is left out: a client may have written there.
+
+    Raises `StorageError` for one that a later release has written.
+    """
+    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+        raise StorageError(
+            f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
+        )
+    stored = migrate_mind(values)
+    mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}
+    mind["constraints"] = [constraint for constraint in mind["constraints"] if is_constraint(constraint)]
+    return cast(MindState, mind)
