@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evals test-slow test-local format lint type golden constraints clean
+.PHONY: help setup demo test test-evals test-slow test-local test-train format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
@@ -27,6 +27,9 @@ test-slow: setup  ## the tests that take minutes
 
 test-local: setup  ## the tests on the real local model
 	$(PYTHON) -m pytest -m local_model
+
+test-train: setup  ## the tests of the training stages; they need the extra `train` in .venv
+	$(PYTHON) -m pytest -m train
 
 format: setup  ## format the code
 	$(BIN)/ruff check --fix

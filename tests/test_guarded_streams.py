@@ -18,7 +18,7 @@ from mirror_graph.state import MirrorState
 from mirror_graph.state.context import GuardMode
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies
-from tests.server import Stage, serving
+from tests.server import ServerFixture, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -222,15 +222,15 @@ def running() -> Iterator[tuple[str, Endpoint]]:
 
 
 @pytest.fixture
-async def stage(running: tuple[str, Endpoint]) -> AsyncIterator[Stage]:
-    stage = Stage(*running)
-    yield stage
-    await stage.close()
+async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
+    server = ServerFixture(*running)
+    yield server
+    await server.close()
 
 
 @pytest.mark.parametrize("graph", ["talker", "mirror"])
-async def test_a_server_streams_the_note_in_every_mode(stage: Stage, graph: str) -> None:
-    chat = stage.chat(graph, thinking="off")
+async def test_a_server_streams_the_note_in_every_mode(server: ServerFixture, graph: str) -> None:
+    chat = server.chat(graph, thinking="off")
     await chat.say(PEANUTS)
     chat.replies.by_component["talker"] = NAIVE
     ids: set[str] = set()

@@ -10,6 +10,7 @@ from mirror_graph.cli.evaluate import app as evaluate
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
 from mirror_graph.cli.user import app as user
+from mirror_graph.training.cli import app as train
 
 app = typer.Typer(
     help="Chat with a model that keeps thinking between turns, so that it can keep its user safe.",
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
 app.add_typer(evaluate, name="eval")
+app.add_typer(train, name="train")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
