@@ -161,6 +161,32 @@ def load(
 
 
 @app.command()
+def large_message(
+    pairs: Annotated[int, Option(min=1, help="Messages of the second user in each arm.")] = 20,
+    size: Annotated[int, Option(min=1, max=40_000, help="Bytes of the first user's message.")] = 40_000,
+    delay: Delay = 0.1,
+    word_pause: WordPause = 0.002,
+    model: Model = "gpt-4o-mini",
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """Time of a user's reply while another user of the host sends a very long message."""
+    from mirror_graph.benchmarks.load_large_message import measure
+
+    _run(
+        "large-message",
+        measure,
+        json,
+        pairs=pairs,
+        size=size,
+        delay=delay,
+        word_pause=word_pause,
+        model=model,
+        seed=seed,
+    )
+
+
+@app.command()
 def storage(
     turns: Annotated[int, Option(min=1, help="Weigh a thread after so many turns, a tenth and a hundredth.")] = 1_000,
     message_tokens: MessageTokens = 50,

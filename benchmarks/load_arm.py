@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -47,6 +48,28 @@ class Turn(NamedTuple):
     lag: int
 
 
+class Failures(logging.Handler):
+    """Counts turns that failed, and leases that were lost, whether a turn or a pass of thinking lost them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.turns = 0
+        self.leases = 0
+
+    def count(self, error: Exception) -> None:
+        """Count a turn that failed."""
+        self.turns += 1
+        self.leases += LOST in str(error)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a pass that lost its lease, which the host logs."""
+        error = record.exc_info[1] if record.exc_info else None
+        self.leases += LOST in str(error)
+
+
+LOST = "lost the lease"
+
+
 def run_apart(job: Job) -> dict[str, float]:
     """Do a job in a fresh process and return its figures."""
     command = [sys.executable, "-m", __name__, json.dumps(asdict(job))]
@@ -56,24 +79,31 @@ def run_apart(job: Job) -> dict[str, float]:
 
 
 async def run(job: Job) -> dict[str, float]:
-    """Hold the conversations and return their figures."""
+    """Hold the conversations and return their figures. A turn that fails is counted, and the next one begun."""
+    failures = Failures()
+    logging.getLogger("mirror_graph").addHandler(failures)
+    people = [Random(f"{job.seed} {number}") for number in range(job.conversations)]
+    speakers = [(Speech(person.randrange(2**32)), person) for person in people]  # takes long, and is not measured
     async with _stock_chats(job) if job.arm == STOCK else _conversations(job) as new_chat:
         await timed(new_chat().stream("Hello."))  # imports, connects
         use = ProcessUse()
         watching = asyncio.create_task(use.watch())
-        talking = [_converse(new_chat(), job, Random(f"{job.seed} {number}")) for number in range(job.conversations)]
+        talking = [_converse(new_chat(), job, speech, person, failures) for speech, person in speakers]
         turns = [turn for taken in await asyncio.gather(*talking) for turn in taken]
         watching.cancel()
-        return _figures(job, turns, use)
+        return _figures(job, turns, use, failures)
 
 
-async def _converse(chat: Chat, job: Job, random: Random) -> list[Turn]:
-    speech = Speech(random.randrange(2**32))
+async def _converse(chat: Chat, job: Job, speech: Speech, random: Random, failures: Failures) -> list[Turn]:
     taken: list[Turn] = []
     for _ in range(job.turns):
         await asyncio.sleep(random.uniform(0, 2 * job.pause))
         stream = chat.stream(speech.text(job.message_tokens))
-        timing = await timed(stream)
+        try:
+            timing = await timed(stream)
+        except Exception as error:
+            failures.count(error)
+            continue
         taken.append(Turn(timing, stream.reply.lag if isinstance(stream, ReplyStream) else 0))
     return taken
 
@@ -91,8 +121,11 @@ async def _conversations(job: Job) -> AsyncIterator[Callable[[], Chat]]:
         yield lambda: mirror.conversation("load", user_id=str(uuid4()))
 
 
-def _figures(job: Job, turns: list[Turn], use: ProcessUse) -> dict[str, float]:
-    found = {
+def _figures(job: Job, turns: list[Turn], use: ProcessUse, failures: Failures) -> dict[str, float]:
+    found = {"failed turns": float(failures.turns), "leases lost": float(failures.leases)}
+    if not turns:
+        return found | {"turns a second": 0.0}
+    found |= {
         "turns a second": len(turns) / use.seconds,
         **spread("first token", [turn.timing.first for turn in turns]),
         **spread("reply", [turn.timing.last for turn in turns]),

@@ -15,10 +15,11 @@ from mirror_graph.benchmarks.curate.conversations import Control, write
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
 from mirror_graph.nodes.anticipate import anticipate
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import resembling
+from mirror_graph.relevance.levels import relevant
+from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.usage import NONE
 from mirror_graph.state.values import Kind, SafetyConstraint, Tokens
@@ -166,8 +167,13 @@ def _share(judged: Sequence[Judged]) -> float:
 
 async def _match(entry: SafetyConstraint, words: str) -> Judged:
     started = time.perf_counter()
-    found = evidence(entry, words)
+    found = _evidence(entry, words)
     return Judged(found, time.perf_counter() - started)
+
+
+def _evidence(entry: SafetyConstraint, words: str) -> float:
+    """Count the evidence for what a reply would take for touched; the rest stays below what is enough."""
+    return evidence(entry, words) if relevant([entry], words) else min(evidence(entry, words), ENOUGH / 2)
 
 
 def _resembling(context: MirrorContext) -> Judge:
@@ -175,7 +181,7 @@ def _resembling(context: MirrorContext) -> Judge:
 
     async def resemble(entry: SafetyConstraint, words: str) -> Judged:
         started = time.perf_counter()
-        found = evidence(entry, words)
+        found = _evidence(entry, words)
         alike = await resembling([entry], words, context.embeddings, CALL_SECONDS)
         return Judged(found + len(alike.ids), time.perf_counter() - started, failed=bool(alike.failure))
 
@@ -235,10 +241,10 @@ def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures
     text = " ".join(case.question_group_biased for case in cases)
     messages = [text[start : start + 2_000] for start in range(0, 20_000, 2_000) if text[start:]]
     times = []
-    touched([], "")  # the relations are read once, at the first message
+    relevant([], "")  # the relations are read once, at the first message
     for message in messages:
         started = time.perf_counter()
-        touched(entries[:64], message)
+        relevant(entries[:64], message)
         times.append(1_000 * (time.perf_counter() - started))
     return {
         "64 entries, 2,000 characters": {
@@ -270,7 +276,7 @@ def _introductions(cases: Sequence[Case], pool: Pool, seed: int) -> Figures:
             if half_of(case) == half
         ]
         heard = [(found, words) for words in said if (found := scanned([Heard(1, "", words)]))]
-        return 100 * mean([bool(touched(found, words)) for found, words in heard] or [0])
+        return 100 * mean([bool(relevant(found, words)) for found, words in heard] or [0])
 
     return {
         half: {"told alone, touched %": share(half, "risky"), "with the request, touched %": share(half, "first")}

@@ -6,6 +6,7 @@ from langgraph.graph import StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, Send
 
+from mirror_graph.ledger.hearing import listen, scan_ahead
 from mirror_graph.models import is_transient
 from mirror_graph.nodes import Thinker, foresee, note_failure, remember, synthesize, think_jointly
 from mirror_graph.nodes.anticipate import ANTICIPATION
@@ -14,6 +15,7 @@ from mirror_graph.nodes.foresee import unforeseen
 from mirror_graph.nodes.remember import MEMORY
 from mirror_graph.nodes.think import pending_state, unthought
 from mirror_graph.state import ALL_THINKERS, MirrorContext
+from mirror_graph.state.branch import last_turn
 from mirror_graph.state.mind import PassState
 
 RETRY = RetryPolicy(initial_interval=0.5, max_interval=8.0, max_attempts=3, retry_on=is_transient)
@@ -55,6 +57,7 @@ async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nob
     state = pending_state(state)
     if context.thinking == "off" or not state["messages"]:
         return [nobody]
+    await scan_ahead(listen(state["messages"], state["branch"], last_turn(state["branch"])))
     if not unthought(state, context):
         return [SYNTHESIS]
     anticipation: list[str | Send] = [ANTICIPATION] if unforeseen(state, context) else []

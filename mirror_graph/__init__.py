@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mirror_graph.graphs import build_mirror, build_talker, build_thinker
     from mirror_graph.host import Conversation, Mind, Mirror, Reply, open_mirror
     from mirror_graph.ledger import scan
+    from mirror_graph.relevance import relevant
     from mirror_graph.state import MindState, MirrorContext, MirrorState
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "build_talker",
     "build_thinker",
     "open_mirror",
+    "relevant",
     "scan",
 ]
 
@@ -32,6 +34,7 @@ _ROOMS = {
     "graphs": ("build_mirror", "build_talker", "build_thinker"),
     "host": ("Conversation", "Mind", "Mirror", "Reply", "open_mirror"),
     "ledger": ("scan",),
+    "relevance": ("relevant",),
     "state": ("MindState", "MirrorContext", "MirrorState"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

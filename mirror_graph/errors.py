@@ -67,3 +67,10 @@ class ModelFileError(MirrorError):
 
 class StorageError(MirrorError):
     """A stored thread cannot be read or written as this release expects."""
+
+
+class HostClosedError(MirrorError):
+    """The host was left while a turn was under way, or before it began. Send the message again to another host."""
+
+    def __init__(self) -> None:
+        super().__init__("the host is closed: send the message again once it is open")

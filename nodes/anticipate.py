@@ -9,9 +9,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
 from pydantic.config import JsonDict
 
-from mirror_graph.ledger.relations import content
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.prompts import quoted, render
+from mirror_graph.relevance.relations import content
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.values import SafetyConstraint
 

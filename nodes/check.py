@@ -10,9 +10,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel
 
 from mirror_graph.errors import CallError
-from mirror_graph.ledger.relevance import touched
 from mirror_graph.nodes.structured import ask_structured
 from mirror_graph.prompts import quoted, render
+from mirror_graph.relevance.levels import relevant
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.usage import NONE
@@ -55,7 +55,7 @@ async def check(
             answer = await ask_structured(CHECK, question(entries, words), Verdict, steady, turn, CHECK_TOKENS)
     except (CallError, TimeoutError) as error:
         cause = getattr(error, "cause", None) or error
-        return Checked(touched(entries, words), NONE, time.perf_counter() - started, type(cause).__name__)
+        return Checked(relevant(entries, words), NONE, time.perf_counter() - started, type(cause).__name__)
     named = set(answer.value.touched)
     ids = [entry["id"] for number, entry in enumerate(entries, 1) if number in named]
     return Checked(ids, answer.tokens, time.perf_counter() - started)

@@ -3,10 +3,10 @@
 from langgraph.runtime import Runtime
 
 from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.ledger.relevance import is_related
 from mirror_graph.nodes.anticipate import ANTICIPATION, anticipate
 from mirror_graph.nodes.asking import choices
 from mirror_graph.nodes.think import pending_state
+from mirror_graph.relevance.match import is_related
 from mirror_graph.state import MirrorContext, MirrorUpdate, SafetyConstraint
 from mirror_graph.state.branch import current_branch, last_turn
 from mirror_graph.state.constraints import active

@@ -13,30 +13,77 @@ def mind_block(
     directive: str,
     mark: str,
     told: Collection[str],
+    introduced: Collection[str] = (),
+    in_domain: Collection[str] = (),
+    unknown: Collection[str] = (),
 ) -> str:
-    """Fence what the mind holds in a tag that ends in `mark`; `""` where it holds nothing.
+    """Fence what the mind holds in a tag that ends in `mark`; return `""` if it holds nothing.
 
-    Of `entries`, the ledger's active ones, the touched stand last and with the directive, and those just `told` before
-    them, with the directive for the case that they are touched. Of the others only what can kill is listed, as
-    something to leave unmentioned. Where `touched` is None the talker is to decide itself, and is told of all of them.
+    `entries` are the ledger's active constraints, and the ids say how relevant each is (see `looking.Seen`). The more
+    relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as something to
+    leave unmentioned. If `touched` is None, the talker decides about all of them.
     """
+    sections: list[str] = []
     narrative = mind["narrative"].get("text", "")
-    sections = [
-        render("inner_narrative", narrative=one_line(narrative)) if narrative else "",
-        "" if narrative or not mind["thoughts"] else render("inner_thoughts", thoughts=_listed_thoughts(mind)),
-    ]
+    if narrative:
+        sections.append(render("inner_narrative", narrative=one_line(narrative)))
+    elif mind["thoughts"]:
+        sections.append(render("inner_thoughts", thoughts=_listed_thoughts(mind)))
     if touched is None:
-        sections.append(render("inner_ledger", entries=_listed(entries), directive=directive) if entries else "")
+        if entries:
+            sections.append(render("inner_ledger", entries=_listed(entries), directive=directive))
     else:
-        at_stake = [entry for entry in entries if entry["id"] in touched]
-        rest = [entry for entry in entries if entry["id"] not in touched]
-        new = [entry for entry in rest if entry["id"] in told]
-        others = [it for it in rest if it["id"] not in told and it["severity"] == "life-threatening"]
-        sections.append(render("inner_untouched", entries=_listed(others)) if others else "")
-        sections.append(render("inner_told", entries=_listed(new), directive=directive) if new else "")
-        sections.append(render("inner_touched", entries=_listed(at_stake), directive=directive) if at_stake else "")
-    content = "\n\n".join(section for section in sections if section)
-    return block(mark, content) if content else ""
+        sections += _sections(entries, touched, directive, told, introduced, in_domain, unknown)
+    return block(mark, "\n\n".join(sections)) if sections else ""
+
+
+def _sections(
+    entries: list[SafetyConstraint],
+    touched: Collection[str],
+    directive: str,
+    told: Collection[str],
+    introduced: Collection[str],
+    in_domain: Collection[str],
+    unknown: Collection[str],
+) -> list[str]:
+    """Render the constraints by how relevant they are, each in the most relevant place it belongs to."""
+    by_template: dict[str, list[SafetyConstraint]] = {
+        "inner_untouched": [],
+        "inner_in_domain": [],
+        "inner_introduced": [],
+        "inner_ledger": [],
+        "inner_told": [],
+        "inner_touched": [],
+    }
+    for entry in entries:
+        if entry["id"] in touched:
+            by_template["inner_touched"].append(entry)
+        elif entry["id"] in introduced:
+            by_template["inner_introduced"].append(entry)
+        elif entry["id"] in told:
+            by_template["inner_told"].append(entry)
+        elif entry["id"] in unknown:
+            by_template["inner_ledger"].append(entry)
+        elif entry["id"] in in_domain:
+            by_template["inner_in_domain"].append(entry)
+        elif entry["severity"] == "life-threatening":
+            by_template["inner_untouched"].append(entry)
+    sections: list[str] = []
+    for template, listed in by_template.items():
+        if not listed:
+            continue
+        if template in ("inner_ledger", "inner_told", "inner_touched"):
+            section = render(template, entries=_listed(listed), directive=directive)
+            sections.append(_with_owners(section, listed))
+        else:
+            sections.append(render(template, entries=_listed(listed)))
+    return sections
+
+
+def _with_owners(section: str, entries: list[SafetyConstraint]) -> str:
+    """Add whose the dangers are that are not the user's: the directive calls each of them "your"."""
+    persons = dict.fromkeys(quoted(entry["whose"]) for entry in entries if entry["whose"] != "user")
+    return f"{section}\n{render('inner_theirs', persons=', '.join(persons))}" if persons else section
 
 
 def _listed(entries: list[SafetyConstraint]) -> str:

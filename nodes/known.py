@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
-from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.ledger.hearing import Heard, listen, scan_ahead, scanned
 from mirror_graph.ledger.merging import heeded
-from mirror_graph.ledger.sharing import share, shared, with_users_word
+from mirror_graph.ledger.retracting import denied
+from mirror_graph.ledger.sharing import UserLists, load_lists, share, with_users_word
 from mirror_graph.nodes.asking import choices
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
 from mirror_graph.state.branch import read_turn
@@ -26,31 +27,50 @@ async def to_heed(
 ) -> tuple[list[SafetyConstraint], str]:
     """Return the dangers a reply in `turn` is to heed, the gravest first: the ledger, and what was told since the pass.
 
-    The user's own edits outrank what they said before, and not what they say now. Where the user's store is away,
-    it is the thread's own ledger, and the error's class.
+    The user's own edits outrank what they said before, and not what they say now. What the user plainly denied since
+    the last pass is left out, until a pass has thought about it. Where the user's store is away, it is the thread's
+    own ledger, and the error's class; where only items of it cannot be read, it is the rest, and `"UnreadableItem"`.
     """
     branch, user_id = state["branch"], whose(runtime)
     heard = listen(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
+    await scan_ahead(heard)
     waiting = unanswered(messages, branch)
     new = {message.id for message in waiting}
     earlier = [message for message in heard if message.message not in new]
     latest = [message for message in heard if message.message in new]
     ledger, away = heeded(state["constraints"], scanned(earlier)), ""
     try:
-        ledger = await _with_users_word(ledger, runtime)
+        lists = await _users_lists(runtime)
+        if lists is not None:
+            ledger = with_users_word(ledger, lists.told, lists.edited)
+            away = "UnreadableItem" if lists.unreadable else ""
     except Exception as error:
         away = type(error).__name__
-    speaker = latest[-1].speaker if latest else ""
-    return for_speaker(active(heeded(ledger, scanned(latest))), speaker, user_id), away
+    constraints = active(heeded(ledger, scanned(latest)))
+    over = _denied_since(constraints, heard)
+    holding = [constraint for constraint in constraints if constraint["id"] not in over]
+    return for_speaker(holding, latest[-1].speaker if latest else "", user_id), away
 
 
-def for_speaker(entries: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
+def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
     """Return the constraints as they concern whoever speaks now: in a group, their own are the user's."""
     if not speaker:
-        return entries
+        return constraints
     owner = user_id or "another user"
     subjects = {speaker: "user", "user": owner}
-    return [{**entry, "whose": subjects.get(entry["whose"], entry["whose"])} for entry in entries]
+    return [
+        {**constraint, "whose": subjects.get(constraint["whose"], constraint["whose"])} for constraint in constraints
+    ]
+
+
+def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[Heard]) -> set[str]:
+    """Return the ids of the constraints that these messages plainly deny and do not state again later."""
+    over: set[str] = set()
+    for message in heard:
+        over -= {constraint["id"] for constraint in scanned([message])}
+        subject = message.speaker or "user"  # in a group nobody denies what is somebody else's
+        over |= set(denied([constraint for constraint in constraints if constraint["whose"] == subject], message.text))
+    return over
 
 
 async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
@@ -63,10 +83,14 @@ async def passed_on(ledger: list[SafetyConstraint], runtime: Runtime[MirrorConte
 
 
 async def _with_users_word(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else with_users_word(ledger, lists.told, lists.edited)
+
+
+async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
+    """Return what the user's store holds, or None for a run without a user or a store."""
     user_id = whose(runtime)
-    if user_id is None or runtime.store is None:
-        return ledger
-    return with_users_word(ledger, *await shared(runtime.store, user_id))
+    return None if user_id is None or runtime.store is None else await load_lists(runtime.store, user_id)
 
 
 def whose(runtime: Runtime[MirrorContext]) -> str | None:

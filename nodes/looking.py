@@ -1,4 +1,4 @@
-"""Which dangers the user's words touch, by the way that the context chooses."""
+"""How relevant each constraint is to the user's words, by the way that the context chooses."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage
 
-from mirror_graph.ledger.relevance import touched
-from mirror_graph.ledger.telling import beside_telling, told_in
 from mirror_graph.nodes.check import check
 from mirror_graph.nodes.resemble import resembling
+from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.levels import Level, levels
+from mirror_graph.relevance.mentions import mentioned_in, without_mentions
+from mirror_graph.relevance.spelling import count_words
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import is_users, unanswered
@@ -17,18 +19,25 @@ from mirror_graph.state.window import is_users, unanswered
 SHORT = 8
 """Words under which a message is read together with the one before it: "shall I book it?"."""
 
+NOBODY: frozenset[str] = frozenset()
+
 
 class Seen(NamedTuple):
-    """The ids of what is touched (None: the talker decides), the tokens of a check, and failures by component.
+    """How relevant the constraints are, by id, with the tokens of a check, and failures by component.
 
-    `told` are the ids of what the words tell of and are not seen to touch: a plan may stand in the same sentence, and
-    a question lean on it ("may I eat one?"), so there the talker decides.
+    `touched` is None if the talker decides about all of them. `told` are mentioned in this message and not matched:
+    the message may hold a plan or a question about them, so the talker decides. `introduced` are those of them that
+    stand in a message that asks for nothing. `in_domain` bound what the talker may recommend. About `unknown` the
+    relations cannot tell.
     """
 
     touched: frozenset[str] | None
     tokens: Tokens | None = None
     failures: Mapping[str, str] = MappingProxyType({})
-    told: frozenset[str] = frozenset()
+    told: frozenset[str] = NOBODY
+    introduced: frozenset[str] = NOBODY
+    in_domain: frozenset[str] = NOBODY
+    unknown: frozenset[str] = NOBODY
 
 
 async def look(
@@ -38,29 +47,49 @@ async def look(
     turn: int,
     branch: Sequence[AnsweredTurn] = (),
 ) -> Seen:
-    """Say which of `entries` the user's last words touch."""
+    """Say how relevant each of `entries` is to the user's last words."""
     if not entries:
         return Seen(frozenset())
     if context.relevance == "talker":
         return Seen(None)
     words = asked(messages, branch)
-    told = frozenset(told_in(entries, words))
+    found = levels(entries, words)
     if context.relevance == "check":
         checked = await check(entries, words, context, turn)
-        met = frozenset(checked.ids)
-        return Seen(met, checked.tokens, {"check": checked.failure}, told - met if checked.failure else frozenset())
-    met = frozenset(touched(entries, words))
+        if not checked.failure:
+            # The model has decided about everything that could be touched, what was only mentioned included.
+            met = frozenset(checked.ids)
+            return Seen(met, checked.tokens, in_domain=_at(found, "in_domain") - met)
+        return _seen(entries, words, found, frozenset(checked.ids))._replace(
+            tokens=checked.tokens, failures={"check": checked.failure}
+        )
+    met = _at(found, "touched")
     if not context.embeddings:
-        return Seen(met, told=told - met)
-    alike = await resembling(entries, beside_telling(entries, words), context.embeddings)
-    met |= frozenset(alike.ids)
-    return Seen(met, failures={"embeddings": alike.failure}, told=told - met)
+        return _seen(entries, words, found, met)
+    alike = await resembling(entries, without_mentions(entries, words), context.embeddings)
+    return _seen(entries, words, found, met | frozenset(alike.ids))._replace(failures={"embeddings": alike.failure})
 
 
 def asked(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -> str:
-    """Return the words that are to be answered, with the message before them where they are few."""
-    said = [message.text for message in unanswered(messages, branch)]
-    if len(" ".join(said).split()) < SHORT:
+    """Return the words that are to be answered, with the message before them if they are few."""
+    words = [message.text for message in unanswered(messages, branch)]
+    if count_words(" ".join(words)) < SHORT:
         earlier = [message.text for message in messages if is_users(message)]
-        said = earlier[-len(said) - 1 :]
-    return "\n".join(said)
+        words = earlier[-len(words) - 1 :]
+    return "\n".join(words)
+
+
+def _seen(entries: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]) -> Seen:
+    mentioned = frozenset(mentioned_in(entries, words)) - touched
+    asks = asked_part(words).is_something
+    return Seen(
+        touched,
+        told=mentioned,
+        introduced=NOBODY if asks else mentioned,
+        in_domain=_at(found, "in_domain") - touched - mentioned,
+        unknown=_at(found, "unknown") - touched - mentioned,
+    )
+
+
+def _at(found: Mapping[str, Level], level: Level) -> frozenset[str]:
+    return frozenset(name for name, own in found.items() if own == level)

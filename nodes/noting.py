@@ -6,8 +6,16 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mirror_graph.ledger.hearing import Heard, source_of
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in, is_of_the_user, is_stated
+from mirror_graph.ledger.meaning import (
+    LONGEST_ABOUT,
+    LONGEST_WHOSE,
+    believed_severity,
+    is_in,
+    is_of_the_user,
+    is_stated,
+)
 from mirror_graph.ledger.quotes import overlap
+from mirror_graph.ledger.retracting import plain_denials
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -85,7 +93,9 @@ def take_notes(answer: LedgerNotes, heard: list[Heard], caught: list[SafetyConst
     are not the user's, is none that it can call harmless: one that contradicts itself loses nothing.
     """
     told = [entry for it in answer.told if (entry := _borne_out(it, heard, at))]
-    taken_back = [source for quote in answer.taken_back if (source := source_of(quote, heard, at))]
+    plain = {sentence for message in heard for sentence in plain_denials(message.text)}
+    sources = [source_of(quote, heard, at) for quote in answer.taken_back]
+    taken_back = [source for source in sources if source and source["quote"] in plain]
     doubted = [it for number, it in enumerate(caught, 1) if number in answer.no_danger]
     heard_too = [source["quote"] for it in answer.told if (source := source_of(it.quote, heard, at))]
     no_danger = [it["id"] for it in doubted if not any(overlap(it["source"]["quote"], quote) for quote in heard_too)]
@@ -105,7 +115,7 @@ def _borne_out(told: Told, heard: list[Heard], at: float) -> SafetyConstraint | 
         "id": constraint_id(told.kind, about, whose),
         "kind": told.kind,
         "about": about,
-        "severity": told.severity,
+        "severity": believed_severity(told.severity, told.kind, about, source["quote"]),
         "whose": whose,
         "status": "active",
         "source": source,

@@ -82,7 +82,17 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     seen = await look(entries, messages, context, turn, branch)
     directive = context.directive or render("directive")
     mark = secrets.token_hex(4)
-    inner = mind_block(thread, entries, seen.touched, directive, mark, seen.told)
+    inner = mind_block(
+        thread,
+        entries,
+        seen.touched,
+        directive,
+        mark,
+        seen.told,
+        seen.introduced,
+        seen.in_domain,
+        seen.unknown,
+    )
     # A client may have handed over more than a window holds, so what does not fit leaves before the prompt is made.
     unthought = _unthought_ids(messages, thread, context)
     early = leaving(messages, budget=context.window_tokens, waiting=unthought)

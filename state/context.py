@@ -11,6 +11,8 @@ from mirror_graph.state.tokens import count_tokens
 
 Relevance = Literal["talker", "anticipate", "check"]
 
+GuardMode = Literal["note", "open", "hold", "off"]
+
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
 ALL_THINKERS = ("goals", "reasoning", "memory")

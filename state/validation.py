@@ -1,7 +1,7 @@
 """Whether what somebody writes into a channel is a value of it: a server's clients write state too."""
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard, get_args
 
 from langgraph.errors import InvalidUpdateError
 from pydantic import Field, TypeAdapter, ValidationError
@@ -10,9 +10,12 @@ from mirror_graph.state.values import (
     AnsweredTurn,
     ComponentUsage,
     Failure,
+    Kind,
     Narrative,
     Passage,
     SafetyConstraint,
+    Severity,
+    Status,
     Thought,
 )
 
@@ -63,3 +66,38 @@ def _turns_in(value: Any) -> list[int]:
     """Return every turn that a channel's value names, at its top level and one level below."""
     items = value if isinstance(value, list) else [value, *value.values()]
     return [item["turn"] for item in items if isinstance(item, dict) and isinstance(item.get("turn"), int)]
+
+
+_TEXT = {"id", "kind", "about", "severity", "whose", "status"}
+_KEYS = _TEXT | {"source", "since"}
+_CLOSED: dict[str, tuple[str, ...]] = {
+    "kind": get_args(Kind),
+    "severity": get_args(Severity),
+    "status": get_args(Status),
+}
+
+
+def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
+    """Say whether `value` is a safety constraint: these keys and no others, each of its type."""
+    if not isinstance(value, dict) or set(value) - {"touches"} != _KEYS:
+        return False
+    if not all(isinstance(value[key], str) for key in _TEXT) or not value["id"]:
+        return False
+    if any(value[key] not in allowed for key, allowed in _CLOSED.items()):
+        return False
+    touches = value.get("touches", [])
+    if not isinstance(touches, list) or not all(isinstance(phrase, str) for phrase in touches):
+        return False
+    return _is_turn(value["since"]) and _is_source(value["source"])
+
+
+def _is_source(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"message", "turn", "quote", "language", "at"}:
+        return False
+    texts = all(isinstance(value[key], str) for key in ("message", "quote", "language"))
+    at = value["at"]
+    return texts and _is_turn(value["turn"]) and isinstance(at, (int, float)) and not isinstance(at, bool) and at >= 0
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

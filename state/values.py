@@ -125,6 +125,20 @@ class SafetyConstraint(TypedDict):
     touches: NotRequired[list[str]]
 
 
+class Guarded(TypedDict):
+    """What the guard added to a reply for one constraint, by the constraint's id.
+
+    `relations` are what matched, `words` the words that did so, of the user's request or the model's reply (`by`).
+    `place` is `"note"`, `"opening"`, or `"replacement"` for a note that stands in the reply's place.
+    """
+
+    constraint: str
+    relations: list[str]
+    words: list[str]
+    by: str
+    place: str
+
+
 class Notes(TypedDict):
     """What the memory thinker noted for the ledger in one pass, each item borne out by the user's own words."""
 

@@ -77,6 +77,7 @@ def count_steps(program: Callable[[], Awaitable[None]]) -> int:
     try:
         loop.run_until_complete(program())  # type: ignore[arg-type]  # a coroutine
     finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
     return loop.steps
 
@@ -111,7 +112,10 @@ async def goes_on(database: str, answered: int, again: int) -> None:
         before = await conversation.messages()
         check(before, answered)
         mind = await conversation.mind()
-        assert mind.turn <= len([message for message in before if message.type == "ai"])
+        replies = len([message for message in before if message.type == "ai"])
+        assert mind.turn <= replies
+        assert await conversation.settle(timeout=60)  # also while the last message has no reply
+        assert (await conversation.mind()).turn == replies
         if f"reply {again}" not in [message.text for message in before]:
             await conversation.say(f"message {again}")
         assert await conversation.settle(timeout=20)

@@ -11,12 +11,14 @@ import pytest
 import zstandard
 from typer.testing import CliRunner
 
+from mirror_graph.benchmarks import load_arm
 from mirror_graph.benchmarks.cli import app
 from mirror_graph.benchmarks.paced import CallTimes
 from mirror_graph.benchmarks.report import Aim
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import percentile, timed
 from mirror_graph.benchmarks.virtual_time import run_in_virtual_time
+from mirror_graph.errors import StorageError
 from mirror_graph.state.tokens import count_tokens
 
 Figures = dict[str, dict[str, float]]
@@ -104,6 +106,20 @@ def test_human_waits_for_no_thought_on_a_virtual_clock(tmp_path: Path) -> None:
         assert figures["waited at most, ms"] == pytest.approx(0, abs=0.001)
 
 
+async def test_load_counts_turns_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed_up = False
+
+    async def lose_the_lease(pieces: Any) -> None:
+        nonlocal warmed_up
+        if warmed_up:
+            raise StorageError("lost the lease on thread t")
+        warmed_up = True
+
+    monkeypatch.setattr(load_arm, "timed", lose_the_lease)
+    job = load_arm.Job("mirror", str(tmp_path / "mirror.db"), "test", 2, 3, 10, 0.0, seed=1)
+    assert await load_arm.run(job) == {"failed turns": 6, "leases lost": 6, "turns a second": 0}
+
+
 @pytest.mark.slow
 def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
     flat_out, paced = run(
@@ -116,8 +132,16 @@ def test_load_runs_both_arms_flat_out_and_paced(tmp_path: Path) -> None:
     for found in (flat_out, paced):
         assert found.keys() == {"one-node chat, 1 conversations", "mirror, 1 conversations"}
         assert all(figures["turns a second"] > 0 for figures in found.values())
+        assert all(figures["failed turns"] == figures["leases lost"] == 0 for figures in found.values())
         assert all(figures["memory at most, MiB"] > 10 for figures in found.values())
         assert all(figures["reply p50, ms"] > 50 for figures in found.values())
+
+
+def test_a_large_message_is_timed_next_to_another_user(tmp_path: Path) -> None:
+    (times,) = run(tmp_path, "large-message", "--pairs", "1", "--size", "400", "--delay", "0.05", "--word-pause", "0")
+
+    assert times.keys() == {"alone", "next to prose", "next to repeated claims"}
+    assert all(figures["first token p50, ms"] > 50 for figures in times.values())
 
 
 def test_storage_weighs_threads_on_every_database(tmp_path: Path) -> None:

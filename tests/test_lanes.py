@@ -306,6 +306,9 @@ class ForgetfulLane:
     async def recall(self, thread_id: str) -> Any:
         raise OSError("XYZZY the database is away")
 
+    async def narratives(self, thread_id: str) -> Any:
+        raise OSError("XYZZY the database is away")
+
     async def schedule(self, work: Any) -> None:
         raise OSError("XYZZY the database is away")
 

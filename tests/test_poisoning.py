@@ -155,7 +155,8 @@ def anticipation_lines() -> re.Pattern[str]:
     )
 
 
-HEADINGS = [told(f"inner_{name}")[0] for name in ("narrative", "thoughts", "untouched", "told", "touched", "ledger")]
+INNER = ("narrative", "thoughts", "untouched", "told", "touched", "ledger", "in_domain", "introduced")
+HEADINGS = [told(f"inner_{name}")[0] for name in INNER]
 
 
 def astray(calls: list[Call], said: set[str]) -> set[tuple[str, str]]:

@@ -100,6 +100,31 @@ def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) ->
     assert the_block(mind, told=just_told, touched=just_told) == the_block(mind, touched=just_told)
 
 
+def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: SnapshotAssertion) -> None:
+    entries = [entry("bees", severity="life-threatening"), entry("dust", whose="my sister"), entry("zblorks")]
+    mind: MindState = {**a_mind(), "constraints": entries}
+    bees, dust, zblorks = (one["id"] for one in entries)
+    written = mind_block(
+        mind, entries, (), render("directive"), "0badcafe", (), in_domain=(bees, dust), unknown=(zblorks,)
+    )
+    assert written == snapshot
+    assert "unmentioned:" not in written, "what can kill is never left unmentioned in its own field"
+
+
+def test_another_persons_danger_is_named_as_theirs(snapshot: SnapshotAssertion) -> None:
+    mind: MindState = {**a_mind(), "constraints": [entry("bees", whose="my sister")]}
+    assert the_block(mind, touched=(entry("bees", whose="my sister")["id"],)) == snapshot
+    assert "that person's" not in the_block(mind, touched=())
+
+
+def test_the_talkers_block_of_an_introduction_holds_no_directive(snapshot: SnapshotAssertion) -> None:
+    mind: MindState = {**a_mind(), "constraints": [entry("bees", severity="life-threatening")]}
+    told = (entry("bees")["id"],)
+    written = mind_block(mind, mind["constraints"], (), render("directive"), "0badcafe", told, introduced=told)
+    assert written == snapshot
+    assert render("directive") not in written
+
+
 def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) -> None:
     assert the_block({**a_mind(), "constraints": [entry("bees"), entry("dust")]}, touched=None) == snapshot
 

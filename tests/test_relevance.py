@@ -6,6 +6,7 @@ import os
 import random
 import re
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given
@@ -26,17 +27,19 @@ from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
 from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.ledger.relations import relations
-from mirror_graph.ledger.relations.spelling import split, stem
-from mirror_graph.ledger.relevance import ENOUGH, evidence, touched
 from mirror_graph.models import register_script
 from mirror_graph.nodes import looking
 from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
 from mirror_graph.nodes.check import check, question
-from mirror_graph.nodes.looking import look
+from mirror_graph.nodes.looking import asked, look
 from mirror_graph.nodes.resemble import EVERYDAY, resembling
+from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.levels import Level, levels, relevant
+from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
+from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
-from mirror_graph.state.values import Kind, SafetyConstraint
+from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
 
 
 def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
@@ -84,7 +87,7 @@ EPILEPSY = told("medical", "Ich habe Epilepsie.", about="Epilepsie")
     ],
 )
 def test_a_request_touches_what_it_brings_near(entry: SafetyConstraint, request_: str) -> None:
-    assert touched([entry], request_) == ["it"]
+    assert relevant([entry], request_) == ["it"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_request_touches_what_it_brings_near(entry: SafetyConstraint, request_
 )
 def test_an_everyday_request_touches_nothing(request_: str) -> None:
     entries = [PEANUTS, WASPS, LIFTS, HEIGHTS, DOGS, SHELLING, SINKING, KNEE, BACK, EPILEPSY]
-    assert touched(entries, request_) == []
+    assert relevant(entries, request_) == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_an_everyday_request_touches_nothing(request_: str) -> None:
     ],
 )
 def test_a_risky_request_leaves_another_danger_alone(entry: SafetyConstraint, request_: str) -> None:
-    assert touched([entry], request_) == []
+    assert relevant([entry], request_) == []
 
 
 def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
@@ -131,14 +134,14 @@ def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
 
 
 def test_to_tell_of_a_danger_does_not_touch_it() -> None:
-    seen = [bool(touched(heard, words)) for heard, words, _ in introductions()]
+    seen = [bool(relevant(heard, words)) for heard, words, _ in introductions()]
     assert len(seen) >= 60
     assert sum(seen) <= 0.05 * len(seen)  # in two sentences, of which one tells the danger again
 
 
 def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
-    alone = [touched(heard, request_) for heard, _, request_ in introductions()]
-    assert [touched(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
+    alone = [relevant(heard, request_) for heard, _, request_ in introductions()]
+    assert [relevant(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
     assert sum(map(bool, alone)) >= 60
 
 
@@ -173,6 +176,23 @@ async def test_a_short_question_after_an_introduction_is_left_to_the_talker(ques
     assert (seen.touched, seen.told) == (frozenset(), {"it"})
 
 
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("I'm severely allergic to peanuts.", False),
+        ("Hi, I'm Ana from Lisbon, and I'm badly allergic to peanuts.", False),
+        ("I'm allergic to peanuts, but my friends booked a place. Ana and Ben come from Lisbon by bus.", True),
+        ("I'm badly allergic to peanuts. What is the capital of Peru?", False),
+    ],
+)
+async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> None:
+    heard = scanned([Heard(1, "m1", words)])
+    seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    assert seen.touched == frozenset()
+    assert seen.told
+    assert seen.introduced == (frozenset() if asks else seen.told)
+
+
 async def test_a_risky_question_after_an_introduction_touches() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1"), AIMessage("I see.")]
     seen = await look([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
@@ -189,13 +209,13 @@ async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
 
 def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
     entries = [{**entry, "id": str(number)} for number, entry in enumerate([KNEE, PEANUTS, HEIGHTS, DOGS])]
-    assert touched(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
+    assert relevant(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
 
 
 def test_of_what_matters_less_it_takes_two() -> None:
     blind = told("physical", "I am blind.")
-    assert touched([blind], "Shall we have dinner in the dark?") == []
-    assert touched([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
+    assert relevant([blind], "Shall we have dinner in the dark?") == []
+    assert relevant([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
 
 
 def test_an_activity_brings_all_that_comes_with_it() -> None:
@@ -206,7 +226,11 @@ def test_an_activity_brings_all_that_comes_with_it() -> None:
         "noise": told("physical", "I can't stand loud noise."),
     }
     request_ = "My cousin is cliff diving on Sunday, shall we jump too?"
-    assert touched([{**entry, "id": name} for name, entry in entries.items()], request_) == ["heights", "water", "knee"]
+    assert relevant([{**entry, "id": name} for name, entry in entries.items()], request_) == [
+        "heights",
+        "water",
+        "knee",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -226,20 +250,20 @@ def test_a_word_is_known_by_its_endings_and_no_other_word(word: str, others: tup
 
 
 def test_the_dangers_own_word_is_enough_where_nothing_is_known_of_it() -> None:
-    assert touched([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
+    assert relevant([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
 
 
 def test_an_anticipated_phrase_is_found_whole_and_not_in_part() -> None:
     entry = told("other", "Zblorks are my undoing.", "copper beech walk", "riverbank", about="zblorks")
-    assert touched([entry], "Shall we see the copper beeches on a walk?") == ["it"]
-    assert touched([entry], "Shall we sit on the riverbank?") == ["it"]
-    assert touched([entry], "Shall we polish the copper?") == []
+    assert relevant([entry], "Shall we see the copper beeches on a walk?") == ["it"]
+    assert relevant([entry], "Shall we sit on the riverbank?") == ["it"]
+    assert relevant([entry], "Shall we polish the copper?") == []
 
 
 def test_one_anticipated_word_alone_is_chance_where_the_danger_is_known() -> None:
     entry = told("allergy", "I'm allergic to peanuts.", "cafeteria", "vending machine", about="peanuts")
-    assert touched([entry], "Is the cafeteria open?") == []
-    assert touched([entry], "Is the vending machine in the cafeteria working?") == ["it"]
+    assert relevant([entry], "Is the cafeteria open?") == []
+    assert relevant([entry], "Is the vending machine in the cafeteria working?") == ["it"]
 
 
 ENTRIES = st.builds(
@@ -253,8 +277,8 @@ ENTRIES = st.builds(
 
 @given(st.lists(ENTRIES, max_size=5), st.text(max_size=300))
 def test_any_text_is_answered_the_same_way_twice(entries: list[SafetyConstraint], words: str) -> None:
-    found = touched(entries, words)
-    assert found == touched(entries, words)
+    found = relevant(entries, words)
+    assert found == relevant(entries, words)
     assert set(found) <= {entry["id"] for entry in entries}
 
 
@@ -274,26 +298,222 @@ def test_a_spelling_is_settled(text: str) -> None:
 def test_sixty_four_entries_and_a_long_message_take_milliseconds() -> None:
     entries = [told("physical", f"My knee {number} was operated on.", name=str(number)) for number in range(64)]
     message = "Shall we climb the tower by the lake tomorrow? " * 43
-    touched(entries, "warm")
+    relevant(entries, "warm")
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        assert len(touched(entries, message)) == 64
+        assert len(relevant(entries, message)) == 64
         times.append(time.perf_counter() - started)
     assert min(times) < 0.02
-    assert touched(entries[:1], message * 500) == ["0"]
+    assert relevant(entries[:1], message * 500) == ["0"]
 
 
 def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
-    assert touched([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
+    assert relevant([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
+
+
+# ---- levels
+
+
+def constraint(kind: Kind, about: str, whose: str = "user") -> SafetyConstraint:
+    return {**told(kind, f"What I wrote in March about {about}.", about=about), "whose": whose}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_", "level"),
+    [
+        (constraint("allergy", "peanuts"), "Recommend a good curry", "in_domain"),
+        (constraint("allergy", "peanuts"), "a snack for a hike", "in_domain"),
+        (constraint("allergy", "peanuts"), "what should I get at the ballpark?", "in_domain"),
+        (constraint("allergy", "peanuts"), "Which pad thai shall I order?", "touched"),
+        (constraint("allergy", "peanuts"), "Suggest a peanut-free snack.", "in_domain"),
+        (constraint("allergy", "penicillin"), "What can I take for my cough?", "in_domain"),
+        (constraint("allergy", "penicillin"), "Which soup shall we cook?", "unrelated"),
+        (constraint("medication", "warfarin"), "Which cold medicine should I get?", "in_domain"),
+        (constraint("medical", "pregnant"), "What can I take against a headache?", "in_domain"),
+        (constraint("trauma", "the war"), "Which series shall I watch next?", "in_domain"),
+        (constraint("addiction", "alcoholic"), "Where shall we go on Friday night?", "in_domain"),
+        (constraint("physical", "knee"), "Plan a weekend trip to Rome for us.", "in_domain"),
+        (constraint("physical", "knee"), "How do I set up two-factor authentication?", "unrelated"),
+    ],
+)
+def test_an_open_request_in_its_own_field_bounds_what_is_recommended(
+    entry: SafetyConstraint, request_: str, level: str
+) -> None:
+    assert levels([entry], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_"),
+    [
+        (PEANUTS, "Write an essay about George Washington Carver and the peanut."),
+        (PEANUTS, "I get paid peanuts, how do I ask for a raise?"),
+        (PEANUTS, "Recommend a film about a peanut farm."),
+        (constraint("allergy", "shellfish"), "Translate this recipe: shrimp with rice."),
+        (KNEE, "Write a story about a mountain guide."),
+        (constraint("allergy", "shellfish"), "Translate 'the shrimp boat left the harbour' into French."),
+        (constraint("medical", "altitude sickness"), "How tall is Mount Everest?"),
+        (constraint("medical", "altitude sickness"), "Wie hoch ist der Mount Everest?"),
+        (constraint("allergy", "卵"), "東京タワーの高さは何メートルですか？"),
+        (KNEE, "Recommend a film about marathon runners."),
+        (PEANUTS, "I love hummus, old maps and satay."),
+    ],
+)
+def test_where_nothing_is_asked_for_nothing_is_touched(entry: SafetyConstraint, request_: str) -> None:
+    assert levels([entry], request_) == {"it": "unrelated"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Can I have the satay?",
+        "Should I try the pad thai?",
+        "What about pad thai?",
+        "I'm going to the satay place tonight.",
+        "Write me a recipe for satay.",
+        "I have an essay due, can I have satay while I write?",
+    ],
+)
+def test_a_question_or_a_plan_is_a_request(request_: str) -> None:
+    assert relevant([PEANUTS], request_) == ["it"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "level"),
+    [
+        ("Recommend a film about spiders.", "touched"),
+        ("Should I watch Arachnophobia?", "touched"),
+        ("Write a story about a spider.", "in_domain"),
+    ],
+)
+def test_what_is_shown_touches_a_fear(request_: str, level: str) -> None:
+    assert levels([constraint("phobia", "spiders")], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("whose", "request_", "level"),
+    [
+        ("my husband", "I'm having lunch alone. Which bread shall I buy for myself?", "unrelated"),
+        ("my husband", "Should I have the ramen?", "unrelated"),
+        ("my husband", "Which bread shall we have tonight?", "touched"),
+        ("my husband", "Which bread would my partner like?", "touched"),
+        ("my husband", "Shall I bake bread for him?", "touched"),
+        ("my husband", "Which bread is the best in town?", "in_domain"),
+        ("my daughter", "Some bread for the kids?", "touched"),
+        ("Tom", "Shall I buy bread for Tom?", "touched"),
+        ("meine Tochter", "Welches Brot soll ich für die Kinder backen?", "touched"),
+        ("ma fille", "Quelle baguette pour ma fille ?", "touched"),
+        ("我的丈夫", "我们晚上吃面包好吗？", "touched"),
+        ("user", "I only want the bread recipe for my brother.", "unrelated"),
+        ("user", "Can my brother eat the bread?", "unrelated"),
+        ("user", "Can my brother and I eat the bread?", "touched"),
+        ("user", "Only the bread recipe for my brother, but can I have a bite?", "touched"),
+        ("user", "I don't have my pills with me, can I eat the bread?", "touched"),
+        ("user", "That bread is not for me, is it?", "touched"),
+        ("user", "面包只给我弟弟。", "unrelated"),
+        ("my husband", "Can I eat the bagels, are they good?", "unrelated"),
+        ("my husband", "¿Qué pan de trigo compro para la cena?", "in_domain"),
+    ],
+)
+def test_whose_a_constraint_is_decides(whose: str, request_: str, level: str) -> None:
+    assert levels([constraint("intolerance", "gluten", whose)], request_) == {"it": level}
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_", "level"),
+    [
+        (constraint("allergy", "甲殻類"), "甲殻類の料理を作りたいです。", "touched"),
+        (constraint("allergy", "甲殻類"), "今夜はエビの天ぷらを食べたいです。", "touched"),
+        (constraint("allergy", "甲殻類"), "Shall we get the shrimp cocktail?", "touched"),
+        (constraint("allergy", "花生"), "我可以吃花生酱吗？", "touched"),
+        (constraint("allergy", "花生"), "东京现在几点？", "unrelated"),
+        (constraint("medical", "怀孕"), "我可以喝红酒吗？", "touched"),
+        (constraint("medical", "妊娠"), "ワインを飲んでもいいですか？", "touched"),
+        (constraint("allergy", "ถั่วลิสง"), "ฉันกินซอสถั่วลิสงได้ไหม", "touched"),
+        (constraint("allergy", "땅콩"), "땅콩을 먹어도 돼요?", "touched"),
+        (constraint("allergy", "peanuts"), "땅콩 소스 먹어도 돼요?", "unknown"),
+        (constraint("allergy", "орехи"), "Какой десерт взять?", "unknown"),
+        (constraint("allergy", "Quandongbeeren"), "Ist ein Gwilp besser als ein Zarf?", "unknown"),
+        (constraint("allergy", "Quandongbeeren"), "Ein Stück Quandongbeerenkuchen?", "touched"),
+        (constraint("allergy", "Walnuesse"), "Ist der Walnusskuchen gut?", "touched"),
+        (constraint("allergy", "Walnüsse"), "Ist die Walnuesstorte gut?", "touched"),
+        (constraint("phobia", "Hoehe"), "Sollen wir auf den Turm?", "touched"),
+    ],
+)
+def test_scripts_and_spellings_are_compared_or_left_to_the_talker(
+    entry: SafetyConstraint, request_: str, level: str
+) -> None:
+    assert levels([entry], request_) == {"it": level}
+
+
+def test_a_message_of_characters_is_not_short_for_want_of_spaces() -> None:
+    telling = HumanMessage("我对花生过敏。", id="m1")
+    question_ = HumanMessage("我们今天晚上去市中心的那家新餐厅吃饭怎么样？", id="m2")
+    reply = AIMessage("好的。", id="a1")
+    branch: list[AnsweredTurn] = [{"turn": 1, "reply": "a1"}]
+    assert asked([telling, reply, question_], branch) == question_.text
+    assert asked([telling, reply, HumanMessage("可以吗？", id="m2")], branch).startswith(telling.text)
+
+
+async def test_the_talker_is_bound_by_what_lies_in_its_field_and_decides_on_what_is_unknown() -> None:
+    entries = [{**PEANUTS, "id": "nuts"}, {**told("other", "Zblorks undo me.", about="zblorks"), "id": "zblorks"}]
+    said = [HumanMessage("Could you recommend a good curry for the two of us tonight?", id="m1")]
+    seen = await look(entries, said, MirrorContext(), 1)  # type: ignore[arg-type]  # spread
+    assert (seen.touched, seen.in_domain, seen.unknown) == (frozenset(), {"nuts"}, {"zblorks"})
+
+
+def test_what_touches_a_constraint_is_named() -> None:
+    assert what_touches(PEANUTS, "Shall we get the satay, without nuts, and a lemonade?") == ["satay"]
+
+
+HALVES = ("A", "B")
+PROBES = Path(__file__).parent / "probes" / "relevance"
+
+
+@pytest.mark.parametrize(
+    ("file", "half", "dangerous", "harmless"),
+    [
+        ("requests", "A", 0.95, 0.04),
+        ("requests", "B", 0.95, 0.04),
+        ("later", "A", 0.90, 0.06),
+        ("later", "B", 0.90, 0.06),
+    ],
+)
+def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
+    file: str, half: str, dangerous: float, harmless: float
+) -> None:
+    touched = {"dangerous": [0, 0], "harmless": [0, 0]}
+    for condition in tomllib.loads((PROBES / f"{file}.toml").read_text("utf-8"))["condition"]:
+        entry = told(condition["kind"], condition["says"], about=condition["about"])
+        for name, counts in touched.items():
+            for request_ in condition[name]:
+                if HALVES[_hash(request_) % 2] == half:
+                    counts[0] += bool(relevant([entry], request_))
+                    counts[1] += 1
+    assert touched["dangerous"][1] >= 60
+    assert touched["dangerous"][0] / touched["dangerous"][1] >= dangerous
+    assert touched["harmless"][0] / touched["harmless"][1] <= harmless
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_an_intent_and_a_level(text: str) -> None:
+    assert levels([PEANUTS], text)["it"] in get_args(Level)
+    assert set(asked_part(text).words) <= set(text)
+
+
+@given(st.text(max_size=60))
+def test_characters_are_counted_and_words_are_found_again(text: str) -> None:
+    assert count_words(text) >= len(split(text))
 
 
 def test_every_relation_leads_somewhere_and_is_told_once() -> None:
     known = relations()
     for concept in known.concepts.values():
-        assert concept.brings | concept.minds | concept.also <= known.concepts.keys()
+        assert concept.brings | concept.minds | concept.also | concept.may <= known.concepts.keys()
+        assert concept.kinds <= set(get_args(Kind))
+        assert concept.fields | concept.own <= FIELDS
     fields = [
-        file.read_text("utf-8") for file in files("mirror_graph.ledger.relations").iterdir() if ".toml" in str(file)
+        file.read_text("utf-8") for file in files("mirror_graph.relevance.relations").iterdir() if ".toml" in str(file)
     ]
     assert sum(len(re.findall(r"^\[", field, re.MULTILINE)) for field in fields) == len(known.concepts)
 
@@ -505,6 +725,8 @@ def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -
     with pytest.raises(ConfigurationError, match="--embeddings"):
         measure(str(cases), "scripted:nobody", "embeddings", 12, 1, None)
 
+
+FIELDS = {"food", "drink", "drug", "medicine", "media", "outing", "product", "habit"}
 
 DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
 

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mirror_graph.ledger import constraint_id, scan
-from mirror_graph.ledger.lexicon import Pattern, lexicon
+from mirror_graph.ledger.lexicon import lexicon
 from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
@@ -663,12 +663,7 @@ def test_the_lexicon_lists_no_sentence_of_the_development_data() -> None:
 
 def test_every_pattern_of_the_lexicon_compiles() -> None:
     """They are compiled one by one, when they are first needed."""
-    patterns: list[Pattern] = []
-    for language in lexicon().languages:
-        rules = [*language.statements, *(rule for frame in language.frames for rule in frame.predicates)]
-        patterns += [it for it in language if isinstance(it, Pattern)]
-        patterns += [frame.pattern for frame in language.frames]
-        patterns += [it for rule in rules for it in (rule.pattern, rule.danger) if it]
+    patterns = [pattern for language in lexicon().languages for pattern in language.patterns()]
     assert len(patterns) > 700
     for pattern in patterns:
         pattern.search("")

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -193,7 +193,9 @@ async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(stag
         await chat.send([{"role": "user", "content": f"Message {turn}.", "id": f"m{turn}"}])
     await chat.settle()
     states = await chat.client.threads.get_history(chat.thread_id, limit=50)
-    ends = [state for state in reversed(states) if not state["next"] and len(state["values"]["messages"]) == 2]
+    ends = [
+        state for state in reversed(states) if not state["next"] and len(cast("Any", state["values"])["messages"]) == 2
+    ]
 
     edited = {"role": "user", "content": "I'm allergic to sesame.", "id": "m1"}
     reply = await chat.send([edited], ends[-1]["checkpoint"])

@@ -1,21 +1,24 @@
 """What is stored: every message as it was, in few bytes and few steps; of a call, what is read again."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.host.engine import Engine
-from mirror_graph.storage.serde import CompressedSerializer
+from mirror_graph.storage.packing import pack
+from mirror_graph.storage.serde import CompressedSerializer, DamagedValueError
 
 CONTEXT = MirrorContext(talker_model="scripted:echo", think_after=0)
 
@@ -41,6 +44,26 @@ def test_messages_come_back_as_they_were(written: list[AnyMessage]) -> None:
     serde = CompressedSerializer()
     for value in (written, {"channel_values": {"messages": written, "turn": 3}, "id": "1"}):
         assert serde.loads_typed(serde.dumps_typed(value)) == value
+
+
+@given(st.lists(messages, max_size=5), st.data())
+def test_no_flipped_bit_is_read_as_other_words(written: list[AnyMessage], data: st.DataObject) -> None:
+    serde = CompressedSerializer()
+    for value in (written, {"channel_values": {"messages": written, "turn": 3}, "id": "1"}, 3, "word"):
+        kind, stored = serde.dumps_typed(value)
+        damaged = bytearray(stored)
+        bit = data.draw(st.integers(0, 8 * len(stored) - 1))
+        damaged[bit // 8] ^= 1 << bit % 8
+        with suppress(DamagedValueError):  # or the bit meant nothing
+            assert serde.loads_typed((kind, bytes(damaged))) == value
+
+
+def test_what_an_earlier_release_wrote_without_a_checksum_is_read() -> None:
+    serde = CompressedSerializer()
+    written = [HumanMessage("hello " * 200, id="1")]
+    kind, packed = JsonPlusSerializer().dumps_typed(pack(written))
+    assert serde.loads_typed((kind, packed)) == written
+    assert serde.loads_typed((kind + "+zstd", zstandard.compress(packed))) == written
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A conversation: one thread to talk on, and the mind behind it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from mirror_graph.errors import MessageRefusedError
+from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageError
 from mirror_graph.host.engine import Engine
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import Opening, Reply, ReplyStream
@@ -17,13 +18,18 @@ from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
 from mirror_graph.nodes.lane import is_exhausted
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
-from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind
+from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
 from mirror_graph.state.constraints import merge_constraints, unread
 from mirror_graph.state.reducers import count_failures, count_usage
 from mirror_graph.state.text import clean, is_unicode
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How long to look, after the database failed, whether a reply was stored."""
 
 
 class Conversation:
@@ -38,8 +44,9 @@ class Conversation:
     async def say(self, text: str) -> Reply:
         """Say something and return the whole reply.
 
-        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, and
-        `ReplyError` where the model gave no reply: the message is kept, and saying it again tries again.
+        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, `ReplyError` if the
+        model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was left.
+        After any of them the same message may be sent again: it is stored and answered once.
         """
         stream = self.stream(text)
         async for _ in stream:
@@ -49,21 +56,25 @@ class Conversation:
     def stream(self, text: str) -> ReplyStream:
         """Say something and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some.
+        Raises as `say` does, before the first piece or, for a reply that breaks off, after some. A reader who
+        leaves the loop ends the turn; for one who stops reading without leaving, the turn goes on to its end.
         """
-        return ReplyStream(self._turn(text))
+        return ReplyStream(self._pieces(text))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
 
-        False where it has not: the time was up, thinking is paused, or the pass failed (see `mind`).
+        False where it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Raises
+        what else kept a pass from being made or stored, such as `StorageError`.
         """
+        lane = self._engine.lane
         try:
             async with asyncio.timeout(timeout):
-                await self._engine.lane.settle(self.thread_id)
+                await lane.settle(self.thread_id)
                 if work := await self._left_over():
-                    await self._engine.lane.schedule(work)
-                    await self._engine.lane.settle(self.thread_id)
+                    await lane.schedule(work)
+                    if error := await lane.settle(self.thread_id):
+                        raise error
         except TimeoutError:
             return False
         return (await self.mind()).lag == 0
@@ -101,35 +112,96 @@ class Conversation:
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
 
-    async def _turn(self, text: str) -> AsyncGenerator[str | Reply]:
-        """Run one turn: the pieces of the reply, then the reply."""
-        opening = Opening()
+    async def _pieces(self, text: str) -> AsyncGenerator[str | Reply]:
+        """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
         message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
+        pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
+        turn = self._engine.start_turn(self._turn(message, pieces.put_nowait))
+        turn.add_done_callback(lambda _: pieces.put_nowait(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            if turn.cancelled():
+                raise HostClosedError
+            turn.result()
+        finally:
+            turn.cancel()
+            await asyncio.wait({turn})
+
+    async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+        """Make one turn. Raises `StorageError` if the message has no stored reply after it, and only then."""
+        is_given = False
+
+        def pass_on(piece: str | Reply) -> None:
+            nonlocal is_given
+            is_given = is_given or isinstance(piece, Reply)
+            send(piece)
+
+        try:
+            async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
+                if not await self._was_answered(message, pass_on):
+                    await self._answer(message, pass_on)
+        except StorageError as error:
+            if not is_given:
+                raise
+            # The reply was given, and may be stored although the database reported an error.
+            self._engine.unconfirmed[self.thread_id] = message
+            if not await self._has_stored_reply(message):
+                raise
+            log.warning("thread %s: the turn ended with an error, but its reply is stored: %s", self.thread_id, error)
+        self._engine.unconfirmed.pop(self.thread_id, None)
+        self._engine.tidy(self.thread_id)
+
+    async def _was_answered(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> bool:
+        """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""
+        failed = self._engine.unconfirmed.get(self.thread_id)
+        if failed is None or failed.content != message.content:
+            return False
+        reply = _reply_to(failed, await self.messages())
+        if reply is None:
+            return False
+        send(reply.text)
+        send(Reply.of(reply))
+        return True
+
+    async def _has_stored_reply(self, message: HumanMessage) -> bool:
+        """Look whether a message has its reply; False too if the database stays away for `LOOK_SECONDS`."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                while True:
+                    try:
+                        return _reply_to(message, await self.messages()) is not None
+                    except StorageError:
+                        await asyncio.sleep(LOOK_SECONDS / 10)
+        except TimeoutError:
+            return False
+
+    async def _answer(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+        """Run the talker over a message."""
+        opening = Opening()
         config: RunnableConfig = {
             "run_name": "turn",
             "configurable": {"thread_id": self.thread_id},
             "metadata": {"thread_id": self.thread_id, "component": "turn"},
         }
-        async with self._engine.storage.lock(self.thread_id):
-            # Sync, so that the user's words are in the database before the first token of a reply to them.
-            events = self._engine.talker.astream(
-                {"messages": [message]},
-                config,
-                context=self._context,
-                stream_mode=["messages", "updates"],
-                durability="sync",
-            )
-            async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
-                async for mode, event in events:
-                    if mode == "messages" and isinstance(event[0], AIMessageChunk):
-                        if piece := opening.take(event[0].text):
-                            yield piece
-                    elif mode == "updates" and "talker" in event:
-                        if rest := opening.rest():
-                            yield rest
-                        reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
-                        yield Reply.of(reply)
-        self._engine.tidy(self.thread_id)
+        # Sync, so that the user's words are in the database before the first token of a reply to them.
+        events = self._engine.talker.astream(
+            {"messages": [message]},
+            config,
+            context=self._context,
+            stream_mode=["messages", "updates"],
+            durability="sync",
+        )
+        async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
+            async for mode, event in events:
+                if mode == "messages" and isinstance(event[0], AIMessageChunk):
+                    if piece := opening.take(event[0].text):
+                        send(piece)
+                elif mode == "updates" and "talker" in event:
+                    if rest := opening.rest():
+                        send(rest)
+                    reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                    send(Reply.of(reply))
 
     async def _left_over(self) -> Pass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""
@@ -166,6 +238,17 @@ class Conversation:
 
 def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
     return current_branch(values.get("messages", []), values.get("branch", []))
+
+
+def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessage | None:
+    """Return the stored reply of ours to a message, or None."""
+    is_after = False
+    for stored in messages:
+        if stored.id == message.id:
+            is_after = True
+        elif is_after and isinstance(stored, AIMessage) and turn_of(stored) is not None:
+            return stored
+    return None
 
 
 def _accepted(text: object, window: int) -> str:

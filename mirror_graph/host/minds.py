@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 
@@ -10,7 +11,7 @@ from mirror_graph.graphs import build_thinker
 from mirror_graph.lanes import Pass, mind_thread
 from mirror_graph.lanes.base import mind_in
 from mirror_graph.lanes.passes import Meter, think
-from mirror_graph.state import MindState, Narrative, empty_mind
+from mirror_graph.state import MindState, Narrative
 from mirror_graph.state.branch import current_branch
 from mirror_graph.storage import Storage
 
@@ -22,17 +23,14 @@ class StoredMinds:
         builder = build_thinker()
         self._storage = storage
         self._thinker = builder.compile(name="thinker")
-        self._stored = builder.compile(checkpointer=storage.saver, name="thinker")
+        self._stored = builder.compile(checkpointer=storage.minds, name="thinker")
 
     async def load(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread.
 
         Raises `StorageError` for one that a later release has written.
         """
-        found = await self._storage.saver.aget_tuple(_config(mind_thread(thread_id)))
-        if found is None:
-            return empty_mind()
-        return mind_in(found.checkpoint["channel_values"])
+        return mind_in(await self._storage.values(mind_thread(thread_id)))
 
     async def narratives(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
@@ -47,13 +45,21 @@ class StoredMinds:
         """Merge `mind` into the stored one under the thread's lock, in one write.
 
         The channels are joins, so that whatever another host has committed since `load` stays where it is
-        newer. A thread that has been forgotten in the meantime stays forgotten.
+        newer. A thread that has been forgotten in the meantime stays forgotten. Of a pass about a reply that the
+        thread no longer holds, only what its calls took is stored.
         """
         thread_id = mind_thread(work.thread_id)
         async with self._storage.lock(thread_id):
-            if await _goes_on(work, self._storage):
-                await self._stored.aupdate_state(_config(thread_id), cast("dict[str, Any]", mind), as_node="commit")
+            conversation = await self._storage.values(work.thread_id)
+            values = cast("dict[str, Any]", mind)
+            if _is_current(work, conversation):
+                await self._stored.aupdate_state(_config(thread_id), values, as_node="commit")
                 await self._storage.keep(thread_id, mind["narrative"])
+                await self._storage.prune(thread_id)
+            elif {message.id for message in work.messages} & {
+                message.id for message in conversation.get("messages", [])
+            }:
+                await self._stored.aupdate_state(_config(thread_id), {"usage": mind["usage"]}, as_node="commit")
                 await self._storage.prune(thread_id)
 
 
@@ -74,18 +80,17 @@ class _StoreOf(BaseStore):
         if not any(isinstance(op, PutOp) for op in asked):
             return await self._storage.store.abatch(asked)
         async with self._storage.lock(mind_thread(self._work.thread_id)):
-            if await _goes_on(self._work, self._storage):
+            if _is_current(self._work, await self._storage.values(self._work.thread_id)):
                 return await self._storage.store.abatch(asked)
         return [None] * len(asked)
 
 
-async def _goes_on(work: Pass, storage: Storage) -> bool:
-    """Say whether the thread is still the one that `work` is about: neither forgotten nor begun anew since."""
-    found = await storage.saver.aget_tuple(_config(work.thread_id))
-    values = found.checkpoint["channel_values"] if found else {}
+def _is_current(work: Pass, values: dict[str, Any]) -> bool:
+    """Say whether the conversation still holds the last reply that `work` is about: it was not forgotten since."""
     branch = current_branch(values.get("messages", []), values.get("branch", []))
-    last = work.messages[-1].id
-    return any(answered["turn"] == work.turn and answered["reply"] == last for answered in branch)
+    # Not the last message: a message without a reply may stand behind it.
+    last_reply = next((message.id for message in reversed(work.messages) if isinstance(message, AIMessage)), None)
+    return any(answered["reply"] == last_reply for answered in branch)
 
 
 def _config(thread_id: str) -> RunnableConfig:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from os import PathLike
 from uuid import UUID, uuid5
 
+from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.engine import Engine
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
+from mirror_graph.ledger.scan import warm_up
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
 from mirror_graph.storage import open_storage
@@ -35,12 +37,14 @@ async def open_mirror(
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
     `context` is what its conversations start from. At most `max_thinking` passes think at once, and once they
-    have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, passes may
-    finish for `drain` seconds and are then cancelled: what they were about is thought about later.
+    have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, turns and passes may
+    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and what a pass was about is
+    thought about later.
 
     Raises `ConfigurationError` for a wrong setting, and where the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain)
+    await asyncio.to_thread(_warm_up)
     async with open_storage(database) as storage:
         engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
         try:
@@ -87,6 +91,12 @@ class Mirror:
         for thread_id in threads:
             await self._engine.storage.prune(thread_id)
         return len(threads)
+
+
+def _warm_up() -> None:
+    """Read and compile what the first message would otherwise wait for, and every other conversation with it."""
+    relevance.warm_up()
+    warm_up()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from langchain_core.messages import AnyMessage
 
 from mirror_graph.errors import ConfigurationError, StorageError
 from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
+from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
 
 
@@ -61,6 +62,8 @@ def mind_thread(thread_id: str) -> str:
 def mind_in(values: Mapping[str, Any]) -> MindState:
     """Return the mind among a thread's stored `values`; what they lack is as in an empty one.
 
+    What stands in its ledger and is no constraint is left out: a client may have written there.
+
     Raises `StorageError` for one that a later release has written.
     """
     if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
@@ -68,5 +71,7 @@ def mind_in(values: Mapping[str, Any]) -> MindState:
             f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
     read = {"turn": values.get("turn", 0), "reply": ""}  # schema 1 knew the turn alone
-    known = {key: values[key] for key in MindState.__annotations__ if key in values}
-    return cast(MindState, {**empty_mind(), "read": read, **known})
+    stored = {key: values[key] for key in MindState.__annotations__ if key in values}
+    mind = {**empty_mind(), "read": read, **stored}
+    mind["constraints"] = [constraint for constraint in mind["constraints"] if is_constraint(constraint)]
+    return cast(MindState, mind)

@@ -20,8 +20,8 @@ class _Slot:
 
     work: Pass
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
-    thinking: bool = False
     task: "asyncio.Task[None] | None" = None
+    error: Exception | None = None
 
 
 class LocalLane:
@@ -60,12 +60,19 @@ class LocalLane:
         # A context of its own: a task that inherits the turn's would stream its tokens to the user.
         slot.task = asyncio.create_task(self._work(slot, earlier), name="mirror-thinking", context=Context())
 
-    async def settle(self, thread_id: str) -> None:
-        """Wait until the thread's passes are done, the pause before them left out."""
+    async def settle(self, thread_id: str) -> Exception | None:
+        """Wait until the thread's passes are done, the pause before them left out.
+
+        Return the error that the last of them ended with, if it could not be made or committed. What a pass could
+        count as a failure, it has counted.
+        """
+        error: Exception | None = None
         while slot := self._slots.get(thread_id):
             slot.hurry.set()
             if slot.task is not None:
                 await asyncio.wait({slot.task})
+            error = slot.error
+        return error
 
     async def stop(self, thread_id: str) -> None:
         """Cancel the thread's pass; what it was about is handed over again by the next turn."""
@@ -108,9 +115,11 @@ class LocalLane:
 
     async def _think(self, slot: _Slot, work: Pass) -> None:
         async with self._places.place(work.context.user_id or work.thread_id):
+            slot.error = None
             try:
                 await make(work, self._minds, self.budget.spend)
-            except Exception:
+            except Exception as error:
+                slot.error = error
                 # The nodes count their own failures; what arrives here is the host's (a database, a wrong
                 # setting). Thinking is not worth a crash, and the next turn hands everything over again.
                 log.exception("a thinking pass failed on thread %s, turn %s", work.thread_id, work.turn)

@@ -1,7 +1,9 @@
-"""One spelling for matching, with the way back to the user's own: no case, no accents, single spaces."""
+"""One spelling for matching, with the way back to the user's own: no case, no accents, no pictures, single spaces."""
 
+import re
 import unicodedata
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import NamedTuple
 
 _PLAIN = {
@@ -13,6 +15,7 @@ _PLAIN = {
     "Æ": "ae",
 }
 _VOICED = "\u3099\u309a"  # they tell one kana from another
+_SPACES = re.compile(r"(?<=[ \n]) +")
 
 
 class Folded(NamedTuple):
@@ -27,23 +30,45 @@ class Folded(NamedTuple):
         return self.source[self.places[start] : self.places[end]].strip(" \n\t\r\"'“”‘’„«»*")
 
 
-def fold(heard: str, source: str) -> Folded:
-    """Fold `heard`, which is `source` with some of its characters blanked out."""
-    text: list[str] = []
-    places: list[int] = []
-    for place, character in enumerate(heard):
-        plain = fold_character(character)
-        if plain == " " and text[-1:] in ([" "], ["\n"]):
-            continue
-        text.extend(plain)
-        places.extend([place] * len(plain))
-    return Folded("".join(text), [*places, len(source)], source)
+class _Letters(dict[str, str]):
+    """Every character as it is matched, worked out when it is first met."""
+
+    def __missing__(self, character: str) -> str:
+        letters = fold_character(character)
+        if len(self) < 4096:
+            self[character] = letters
+        return letters
+
+
+_letters = _Letters()
+
+
+def fold(heard: str, source: str, offset: int = 0) -> Folded:
+    """Fold `heard`, a part of `source` from `offset` on with some of its characters blanked out, in linear time."""
+    pieces = [_letters[character] for character in heard]
+    text = "".join(pieces)
+    if len(text) == len(pieces) and "" not in pieces:
+        places = list(range(offset, offset + len(pieces)))
+    else:
+        places = list(chain.from_iterable(map(repeat, range(offset, offset + len(pieces)), map(len, pieces))))
+    kept_text: list[str] = []
+    kept_places: list[int] = []
+    start = 0
+    for spaces in _SPACES.finditer(text):
+        kept_text.append(text[start : spaces.start()])
+        kept_places += places[start : spaces.start()]
+        start = spaces.end()
+    if start:
+        text, places = "".join([*kept_text, text[start:]]), [*kept_places, *places[start:]]
+    return Folded(text, [*places, offset + len(heard)], source)
 
 
 @lru_cache(maxsize=4096)
 def fold_character(character: str) -> str:
-    """Return the letters that `character` is matched as: none for an accent or an invisible one."""
+    """Return the letters that `character` is matched as: none for an accent or an invisible one, a space for a picture."""
     if character != "\n" and character.isspace():
+        return " "
+    if unicodedata.category(character) == "So":
         return " "
     plain = caseless(_PLAIN.get(character, character))
     return unicodedata.normalize("NFC", "".join(letter for letter in plain if not _is_dropped(letter)))

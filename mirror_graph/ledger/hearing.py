@@ -8,7 +8,7 @@ from langchain_core.messages import AnyMessage
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.merging import strengthened
 from mirror_graph.ledger.quotes import sentence_around
-from mirror_graph.ledger.scan import QUOTE_LIMIT, scan
+from mirror_graph.ledger.scan import QUOTE_LIMIT, scan, scan_in_slices
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import AnsweredTurn, Source
 from mirror_graph.state.window import is_users
@@ -42,6 +42,12 @@ def listen(
             speaker = message.name if message.name and message.name != user_id else ""
             heard.insert(0, Heard(turn, message.id or "", message.text, speaker))
     return heard
+
+
+async def scan_ahead(heard: Sequence[Heard]) -> None:
+    """Scan messages in slices, so that a long one holds up nobody else's turn; `scanned` then finds them read."""
+    for message in heard:
+        await scan_in_slices(message.text)
 
 
 def scanned(heard: Sequence[Heard], at: float = 0.0) -> list[SafetyConstraint]:

@@ -1,23 +1,41 @@
 """What a user states about themselves in this very message, found by rules in a few milliseconds, without a model."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import Folded, fold
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
 from mirror_graph.ledger.quotes import SENTENCE
-from mirror_graph.ledger.voice import own_words
+from mirror_graph.ledger.spelling import corrected
+from mirror_graph.ledger.voice import STEPS
 from mirror_graph.state.values import SafetyConstraint, Severity
 
 LIMIT = 16
 QUOTE_LIMIT = 300
 
+SLICE_SECONDS = 0.004
+"""How long a scan in slices may hold the event loop."""
+
+BLOCK = 4_000
+LONGEST_SENTENCE = 2_000
+"""Characters that are scanned at once, and of a sentence: what runs on is read in parts."""
+
+OPENINGS = 48
+"""How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
+
+_SHORT_QUESTION = 40
 _BESIDE = 12
 _NEAR = 120
 _FAR = 400
-_CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
+CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
 
 Span = tuple[int, int]
 
@@ -54,20 +72,132 @@ class _Claim(NamedTuple):
 def scan(text: str) -> list[SafetyConstraint]:
     """Find the safety constraints that a user states in `text`, in the order they stand there.
 
-    They are provisional: the memory thinker confirms or drops them. There are at most `LIMIT`, and the time
-    is linear in the length of `text`.
+    They are provisional: the memory thinker confirms or drops them. There are at most `LIMIT`. The time is linear in
+    the length of `text`, and what was found in a text is remembered, so that scanning it again costs nothing.
     """
-    spoken = fold(own_words(text), text)
+    remembered = _remembered.get(text)
+    return _remembered.put(text, scan_afresh(text)) if remembered is None else remembered
+
+
+def scan_afresh(text: str) -> list[SafetyConstraint]:
+    """Do as `scan` does without remembering anything: what a first scan costs."""
+    slices = _slices(text)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            found: list[SafetyConstraint] = end.value
+            return found
+
+
+async def scan_in_slices(text: str) -> list[SafetyConstraint]:
+    """Do as `scan` does, and let the event loop run whenever `SLICE_SECONDS` have passed."""
+    remembered = _remembered.get(text)
+    if remembered is not None:
+        return remembered
+    slices = _slices(text)
+    started = time.perf_counter()
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return _remembered.put(text, end.value)
+        if time.perf_counter() - started > SLICE_SECONDS:
+            await asyncio.sleep(0)
+            started = time.perf_counter()
+
+
+def warm_up() -> None:
+    """Compile every pattern, which takes seconds of work that the first messages would wait for."""
+    corrected(fold("allergic", "allergic"))
+    for language in lexicon().languages:
+        for pattern in language.patterns():
+            pattern.search("")
+
+
+class _Remembered:
+    """What was found in the last texts, by a digest of each: a text may be long, and is not kept."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._found: OrderedDict[bytes, tuple[SafetyConstraint, ...]] = OrderedDict()
+
+    def get(self, text: str) -> list[SafetyConstraint] | None:
+        """Return copies of what was found in `text`, or None for a text that is not remembered."""
+        found = self._found.get(_digest(text))
+        return None if found is None else [_copied(constraint) for constraint in found]
+
+    def put(self, text: str, found: list[SafetyConstraint]) -> list[SafetyConstraint]:
+        """Remember what was found in `text`, and return it."""
+        self._found[_digest(text)] = tuple(_copied(constraint) for constraint in found)
+        while len(self._found) > self._size:
+            self._found.popitem(last=False)
+        return found
+
+
+_remembered = _Remembered(size=1024)
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _copied(constraint: SafetyConstraint) -> SafetyConstraint:
+    return {**constraint, "source": {**constraint["source"]}}
+
+
+def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
+    """Scan `text`, giving way after each small piece of work, and return what was found."""
+    own = text
+    for step in STEPS:
+        own = step(own)
+        yield
     found: dict[str, SafetyConstraint] = {}
+    for start, end in _cut(own, BLOCK):
+        spoken = corrected(fold(own[start:end], text, start))
+        yield
+        for sentence in _sentences(spoken):
+            for claim in _claims(sentence):
+                for thing in claim.things:
+                    constraint = _constraint(sentence, claim, thing)
+                    if constraint["about"]:
+                        found.setdefault(constraint["id"], constraint)
+            if len(found) >= LIMIT:
+                return list(found.values())[:LIMIT]
+            yield
+    return list(found.values())
+
+
+def _sentences(spoken: Folded) -> Iterator[_Sentence]:
+    """Yield the sentences of a text in pieces that a pattern can be tried on.
+
+    A short question stands with the sentence that answers it: "Peanuts? I'm allergic to them."
+    """
+    previous: Span | None = None
     for match in SENTENCE.finditer(spoken.text):
-        sentence = _Sentence(spoken, match.start(), match[0])
-        for claim in _claims(sentence):
-            for thing in claim.things:
-                constraint = _constraint(sentence, claim, thing)
-                found.setdefault(constraint["id"], constraint)
-        if len(found) >= LIMIT:
-            break
-    return list(found.values())[:LIMIT]
+        start, end = match.span()
+        asked = previous
+        previous = start, end
+        if asked and asked[1] - asked[0] <= _SHORT_QUESTION and spoken.text[asked[0] : asked[1]].rstrip().endswith("?"):
+            if any(language.refers.search(match[0]) for language in lexicon().languages):
+                start = asked[0]
+        for first, last in _cut(spoken.text[start:end], LONGEST_SENTENCE):
+            yield _Sentence(spoken, start + first, spoken.text[start + first : start + last])
+
+
+def _cut(text: str, longest: int) -> Iterator[Span]:
+    """Yield the places of consecutive parts of `text`, each ending at a line, a sentence or a word where it can."""
+    start = 0
+    while len(text) - start > longest:
+        end = start + longest
+        for mark in ("\n", ". ", " "):
+            place = text.rfind(mark, start + longest // 2, end)
+            if place >= 0:
+                end = place + len(mark)
+                break
+        yield start, end
+        start = end
+    yield start, len(text)
 
 
 def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstraint:
@@ -94,7 +224,7 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     """Weigh the words around a claim: "it could kill me" may be the next sentence."""
     start, end = claim.span
     near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
-    if claim.rule.kind in _CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
+    if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
         return "life-threatening"
     intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
     return claim.rule.intense if intense else claim.rule.severity
@@ -120,14 +250,28 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
 
 def _spoken(words: str) -> list[Language]:
     """Return the languages a sentence may be in, the one with the most cues first."""
-    cues = [(sum(1 for _ in language.cue.finditer(words)), language) for language in lexicon().languages]
-    return [language for count, language in sorted(cues, key=lambda cue: -cue[0]) if count]
+    languages = lexicon().languages
+    counts = [0] * len(languages)
+    for word in _WORD.findall(words):
+        for number in _spoken_with(word):
+            counts[number] += 1
+    order = sorted(range(len(languages)), key=lambda number: -counts[number])
+    return [languages[number] for number in order if counts[number]]
+
+
+_WORD = re.compile(r"[\w']+")
+
+
+@lru_cache(maxsize=8192)
+def _spoken_with(word: str) -> tuple[int, ...]:
+    """Return the languages, by number, that `word` is a cue of."""
+    return tuple(number for number, language in enumerate(lexicon().languages) if language.cue.search(word))
 
 
 def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what is said of somebody, and what is joined to it: "I'm blind | and allergic to nuts"."""
     for frame in language.frames:
-        for opening in frame.pattern.finditer(sentence.words):
+        for opening in islice(frame.pattern.finditer(sentence.words), OPENINGS):
             start, place = opening.span()
             for _ in range(LIMIT):
                 said = _predicate(language, frame.predicates, sentence.words, place)
@@ -143,12 +287,24 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 
 
 def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
-    for rule in language.statements:
-        for match in rule.pattern.finditer(sentence.words):
-            said = _said(language, rule, match)
-            if said and _is_meant(language, sentence.words, match.start(), said.end):
-                whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
-                yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
+    """Yield what is stated without a frame: "heights terrify me"."""
+    words, statements = sentence.words, language.statements
+    clauses = [opening.end() for opening in islice(statements.opening.finditer(words), OPENINGS)]
+    for rule in statements.at_clause:
+        for place in clauses:
+            match = rule.pattern.match(words, place)
+            if match:
+                yield from _stated(language, sentence, rule, match)
+    for rule in statements.anywhere:
+        for match in islice(rule.pattern.finditer(words), OPENINGS):
+            yield from _stated(language, sentence, rule, match)
+
+
+def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match[str]) -> Iterator[_Claim]:
+    said = _said(language, rule, match)
+    if said and _is_meant(language, sentence.words, match.start(), said.end):
+        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
+        yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
 
 
 def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Said | None:

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from langgraph.store.base import BaseStore
 
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.validation import is_constraint
 
 ROOT = "mirror"
 TOLD, EDITED = "told", "edited"
@@ -30,11 +31,29 @@ def namespace(user_id: str, kind: str) -> tuple[str, ...]:
     return ROOT, sha256(user_id.encode()).hexdigest(), kind
 
 
+class UserLists(NamedTuple):
+    """What a user's store holds: what their conversations told, their own edits, and how many items are neither."""
+
+    told: list[SafetyConstraint]
+    edited: list[SafetyConstraint]
+    unreadable: int
+
+
 async def shared(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
     """Return what the user's conversations told, and what the user has edited or erased themselves."""
-    told = await store.asearch(namespace(user_id, TOLD), limit=2 * ERASED_LIMIT)
-    edited = await store.asearch(namespace(user_id, EDITED), limit=2 * ERASED_LIMIT)
-    return [_entry(item.value) for item in told], [_entry(item.value) for item in edited]
+    lists = await load_lists(store, user_id)
+    return lists.told, lists.edited
+
+
+async def load_lists(store: BaseStore, user_id: str) -> UserLists:
+    """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
+    readable: dict[str, list[SafetyConstraint]] = {}
+    unreadable = 0
+    for kind in (TOLD, EDITED):
+        items = await store.asearch(namespace(user_id, kind), limit=2 * ERASED_LIMIT)
+        readable[kind] = [item.value for item in items if is_constraint(item.value) and item.value["id"] == item.key]
+        unreadable += len(items) - len(readable[kind])
+    return UserLists(readable[TOLD], readable[EDITED], unreadable)
 
 
 def with_users_word(
@@ -130,12 +149,9 @@ async def keep(store: BaseStore, user_id: str, before: Lists, after: Lists) -> s
 async def evicted(store: BaseStore, user_id: str) -> int:
     """Return how many of a user's entries had to leave a full list."""
     item = await store.aget(namespace(user_id, EVICTED), EVICTED)
-    return int(item.value["count"]) if item else 0
+    count = item.value.get("count") if item else 0
+    return count if isinstance(count, int) else 0
 
 
 def _ids(lists: Lists) -> set[str]:
     return {entry["id"] for entries in lists.values() for entry in entries}
-
-
-def _entry(value: Mapping[str, Any]) -> SafetyConstraint:
-    return cast(SafetyConstraint, dict(value))

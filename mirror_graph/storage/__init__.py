@@ -11,11 +11,11 @@ __all__ = ["Storage", "open_storage"]
 
 @asynccontextmanager
 async def open_storage(database: str | PathLike[str] | None) -> AsyncIterator[Storage]:
-    """Open `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
+    """Open `database`: None or `:memory:` for memory, a path for a SQLite file, or a `postgresql://` URL.
 
     Raises `ConfigurationError` where it cannot be opened.
     """
-    if database is None:
+    if database is None or str(database) == ":memory:":
         from mirror_graph.storage.memory import open_memory as opened
 
         async with opened() as storage:

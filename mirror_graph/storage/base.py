@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 from weakref import WeakValueDictionary
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
 from mirror_graph.state import Narrative
-from mirror_graph.storage.leases import leased
+from mirror_graph.storage.guarding import Guard, GuardedSaver, GuardedStore
+from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import Records, Written
 from mirror_graph.storage.turns import TurnSaver
 
@@ -18,16 +21,28 @@ VERSIONS = 20
 
 
 class Storage:
-    """Checkpoints by thread (`saver`) and facts by user (`store`), kept apart between hosts and bounded over time.
+    """Checkpoints by thread and facts by user (`store`), kept apart between hosts and bounded over time.
 
-    `turns` is the saver for the runs of a talker, which stores of them what is ever read.
+    `turns` is the saver for the runs of a talker, which stores of them what is ever read; `minds` is the saver for
+    minds; `saver` is the saver of LangGraph's under both. `leases` is None if no other host can have the database.
+    Every error of the database, `errors`, becomes a `StorageError`.
     """
 
-    def __init__(self, saver: BaseCheckpointSaver[str], store: BaseStore, records: Records) -> None:
+    def __init__(
+        self,
+        saver: BaseCheckpointSaver[str],
+        store: BaseStore,
+        records: Records,
+        leases: Leases | None = None,
+        errors: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._guard = Guard(errors)
         self.saver = saver
-        self.turns = TurnSaver(saver)
-        self.store = store
+        self.turns = TurnSaver(saver, self._guard, leases)
+        self.minds = GuardedSaver(saver, self._guard, leases)
+        self.store = GuardedStore(store, self._guard)
         self._records = records
+        self._leases = leases
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -37,8 +52,20 @@ class Storage:
         Tasks of one host are served in the order they came.
         """
         lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        async with lock, leased(self._records, thread_id):
-            yield
+        async with lock:
+            if self._leases is None:
+                yield
+                return
+            async with AsyncExitStack() as stack:
+                with self._guard(f"thread {thread_id} cannot be locked"):
+                    await stack.enter_async_context(self._leases.hold(thread_id))
+                yield
+
+    async def values(self, thread_id: str) -> dict[str, Any]:
+        """Return the stored state of a thread, empty before its first checkpoint."""
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        found = await self.minds.aget_tuple(config)
+        return found.checkpoint["channel_values"] if found else {}
 
     async def keep(self, thread_id: str, narrative: Narrative) -> None:
         """Keep a narrative in the thread's history, the newest `VERSIONS` of them. The thread is to be locked.
@@ -48,23 +75,28 @@ class Storage:
         earlier = [it for it in await self.history(thread_id) if it["turn"] != narrative["turn"]]
         told = [it for it in (*earlier, narrative) if it["text"]]
         versions = sorted(told, key=lambda it: it["turn"])[-VERSIONS:]
-        await self._records.keep(thread_id, Written(*self.saver.serde.dumps_typed(versions)))
+        with self._guard(f"the history of thread {thread_id} cannot be written"):
+            await self._records.keep(thread_id, Written(*self.saver.serde.dumps_typed(versions)))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
-        written = await self._records.versions(thread_id)
-        versions: list[Narrative] = self.saver.serde.loads_typed((written.kind, written.value)) if written else []
+        with self._guard(f"the history of thread {thread_id} cannot be read"):
+            written = await self._records.versions(thread_id)
+            versions: list[Narrative] = self.saver.serde.loads_typed((written.kind, written.value)) if written else []
         return versions
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint of a thread but the newest, which alone is ever read."""
-        await self._records.prune(thread_id)
+        with self._guard(f"thread {thread_id} cannot be pruned"):
+            await self._records.prune(thread_id)
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads of the database."""
-        return await self._records.threads()
+        with self._guard("the threads cannot be listed"):
+            return await self._records.threads()
 
     async def forget(self, thread_id: str) -> None:
         """Delete everything that is stored of a thread."""
-        await self.saver.adelete_thread(thread_id)
-        await self._records.forget(thread_id)
+        with self._guard(f"thread {thread_id} cannot be deleted"):
+            await self.saver.adelete_thread(thread_id)
+            await self._records.forget(thread_id)

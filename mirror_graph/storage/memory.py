@@ -19,18 +19,11 @@ async def open_memory() -> AsyncIterator[Storage]:
 
 
 class MemoryRecords:
-    """Records in dictionaries. There is no other host, so every lease is free."""
+    """Records in dictionaries. No other host can reach them, so there are no leases."""
 
     def __init__(self, saver: InMemorySaver) -> None:
         self._saver = saver
         self._versions: dict[str, Written] = {}
-
-    async def take(self, thread_id: str, holder: str) -> bool:
-        """Take a lease."""
-        return True
-
-    async def drop(self, thread_id: str, holder: str) -> None:
-        """Give a lease back."""
 
     async def keep(self, thread_id: str, versions: Written) -> None:
         """Keep the versions of a mind."""

@@ -1,12 +1,15 @@
 """Threads in PostgreSQL, shared by hosts of any number."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import LEASE_SECONDS, Written
+from mirror_graph.storage.guarding import end_background_task
+from mirror_graph.storage.leases import Leases
+from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 if TYPE_CHECKING:
@@ -29,14 +32,21 @@ CREATE TABLE IF NOT EXISTS mirror_versions (
 );
 """
 
-TAKE = """
+ACQUIRE = """
 INSERT INTO mirror_leases AS lease
 VALUES (%(thread)s, %(holder)s, clock_timestamp() + %(seconds)s * interval '1 second')
 ON CONFLICT (thread_id) DO UPDATE SET holder = excluded.holder, until = excluded.until
-WHERE lease.holder = excluded.holder OR lease.until < clock_timestamp()
+WHERE lease.holder = excluded.holder
+    OR lease.until NOT BETWEEN clock_timestamp() AND clock_timestamp() + 2 * %(seconds)s * interval '1 second'
 """
 
-DROP = "DELETE FROM mirror_leases WHERE thread_id = %(thread)s AND holder = %(holder)s"
+RENEW = """
+UPDATE mirror_leases SET until = clock_timestamp() + %(seconds)s * interval '1 second'
+WHERE holder = %(holder)s AND thread_id = ANY(%(threads)s)
+RETURNING thread_id
+"""
+
+RELEASE = "DELETE FROM mirror_leases WHERE thread_id = %(thread)s AND holder = %(holder)s"
 
 KEEP = """
 INSERT INTO mirror_versions VALUES (%(thread)s, %(kind)s, %(value)s)
@@ -48,6 +58,11 @@ VERSIONS = "SELECT kind, value FROM mirror_versions WHERE thread_id = %(thread)s
 FORGET = "DELETE FROM mirror_versions WHERE thread_id = %(thread)s"
 
 POOL_SIZE = 10
+
+CONNECT_SECONDS = 5
+"""How long the thread that renews leases waits for a server that does not answer."""
+
+CONNECT_SECONDS = 5
 SETUP_LOCK = 7_230_917_455_210
 """The advisory lock under which tables are made: two hosts that start at once would both try."""
 
@@ -61,6 +76,7 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
     try:
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
         from langgraph.store.postgres.aio import AsyncPostgresStore
+        from psycopg import Error as PostgresError
         from psycopg import OperationalError
         from psycopg.rows import dict_row
         from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -75,6 +91,8 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         raise ConfigurationError(f"cannot reach the database: {error}") from error
     async with pool:
         saver = AsyncPostgresSaver(pool, serde=CompressedSerializer())
+        # The saver's own lock is for a single connection; with a pool it would make all turns wait for each other.
+        saver.lock = asyncio.Semaphore(POOL_SIZE)  # type: ignore[assignment]  # entered and left like a lock
         async with pool.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", [SETUP_LOCK])
             await saver.setup()
@@ -82,27 +100,55 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
             await store.setup()
             await connection.execute(SETUP, prepare=False)
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
-        yield Storage(saver, store, PostgresRecords(pool, saver))
+        records = PostgresRecords(pool, saver, url)
+        leases = Leases(records)
+        try:
+            yield Storage(saver, store, records, leases, errors=(PostgresError,))
+        finally:
+            await leases.close()
+            await end_background_task(store)
 
 
 class PostgresRecords:
     """Records as tables; the time of a lease is the server's, so hosts need no common clock."""
 
-    def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver") -> None:
+    def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver", url: str) -> None:
         self._pool = pool
         self._saver = saver
+        self._url = url
 
-    async def take(self, thread_id: str, holder: str) -> bool:
-        """Take or renew a thread's lease; False while another holds it."""
-        return await self._write((TAKE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS})) == 1
+    async def acquire_lease(self, thread_id: str, holder: str) -> bool:
+        """Take a thread's lease; False while another host holds it."""
+        return await self._write(ACQUIRE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS}) == 1
 
-    async def drop(self, thread_id: str, holder: str) -> None:
+    async def release_lease(self, thread_id: str, holder: str) -> None:
         """Give a lease back."""
-        await self._write((DROP, {"thread": thread_id, "holder": holder}))
+        await self._write(RELEASE, {"thread": thread_id, "holder": holder})
+
+    async def renew_leases(self, holder: str, thread_ids: Sequence[str]) -> set[str]:
+        """Extend leases over a connection of the pool."""
+        rows = await self._read(RENEW, {"holder": holder, "threads": list(thread_ids), "seconds": LEASE_SECONDS})
+        return {row["thread_id"] for row in rows}
+
+    @contextmanager
+    def open_renewal(self) -> Iterator[Renewal]:
+        """Connect apart from the pool, which the turns may use up."""
+        import psycopg
+
+        silence = CONNECT_SECONDS * 1_000
+        with psycopg.connect(
+            self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, tcp_user_timeout=silence
+        ) as connection:
+
+            def renew(holder: str, thread_ids: Sequence[str]) -> set[str]:
+                given = {"holder": holder, "threads": list(thread_ids), "seconds": LEASE_SECONDS}
+                return {thread_id for (thread_id,) in connection.execute(RENEW, given)}
+
+            yield renew
 
     async def keep(self, thread_id: str, versions: Written) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
-        await self._write((KEEP, {"thread": thread_id, **versions._asdict()}))
+        await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 
     async def versions(self, thread_id: str) -> Written | None:
         """Return the kept versions of a mind."""
@@ -121,19 +167,16 @@ class PostgresRecords:
 
     async def forget(self, thread_id: str) -> None:
         """Delete the versions of a thread."""
-        await self._write((FORGET, {"thread": thread_id}))
+        await self._write(FORGET, {"thread": thread_id})
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
         return [row["thread_id"] for row in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
 
-    async def _write(self, *statements: tuple[LiteralString, dict[str, Any]]) -> int:
-        """Run statements as one transaction; return how many rows the last one touched."""
-        touched = 0
-        async with self._pool.connection() as connection, connection.transaction():
-            for statement, given in statements:
-                touched = (await connection.execute(statement, given)).rowcount
-        return touched
+    async def _write(self, statement: LiteralString, given: dict[str, Any]) -> int:
+        """Run a statement, a transaction by itself; return how many rows it touched."""
+        async with self._pool.connection() as connection:
+            return (await connection.execute(statement, given)).rowcount
 
     async def _read(self, statement: LiteralString, given: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:

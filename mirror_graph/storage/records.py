@@ -1,5 +1,7 @@
-"""What a host keeps beside the checkpoints: leases on threads, and the last versions of a mind."""
+"""What a host stores next to the checkpoints: leases on threads, and the last versions of a mind."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 LEASE_SECONDS = 5.0
@@ -13,16 +15,42 @@ class Written(NamedTuple):
     value: bytes
 
 
-class Records(Protocol):
-    """A database's own tables, and what it can do with the saver's that the saver cannot."""
+class Renewal(Protocol):
+    """Renews leases over a connection of its own. Only one thread uses it."""
 
-    async def take(self, thread_id: str, holder: str) -> bool:
-        """Take or renew a thread's lease for `LEASE_SECONDS`; False while another holds it."""
+    def __call__(self, holder: str, thread_ids: Sequence[str]) -> set[str]:
+        """Extend the leases of `holder` on these threads by `LEASE_SECONDS`; return the threads it still holds.
+
+        A lease that has run out is extended too, as long as no other host has taken the thread.
+        """
         ...
 
-    async def drop(self, thread_id: str, holder: str) -> None:
+
+class LeaseTable(Protocol):
+    """The leases in a database that several hosts share."""
+
+    async def acquire_lease(self, thread_id: str, holder: str) -> bool:
+        """Take a thread's lease for `LEASE_SECONDS`; False while another host holds it.
+
+        A lease that ends later than any honest one (the clock was set back) does not count.
+        """
+        ...
+
+    async def release_lease(self, thread_id: str, holder: str) -> None:
         """Give a lease back."""
         ...
+
+    async def renew_leases(self, holder: str, thread_ids: Sequence[str]) -> set[str]:
+        """Do what a `Renewal` does, over the connections of the turns."""
+        ...
+
+    def open_renewal(self) -> AbstractContextManager[Renewal]:
+        """Connect for the thread that renews leases; raises the database's own errors."""
+        ...
+
+
+class Records(Protocol):
+    """A database's own tables, and what it can do with the saver's that the saver cannot."""
 
     async def keep(self, thread_id: str, versions: Written) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""

@@ -1,9 +1,10 @@
 """Threads in one SQLite file, shared by processes of one machine."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from sqlite3 import Error as SqliteError
 from typing import Any
 
 import aiosqlite
@@ -12,11 +13,12 @@ from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import LEASE_SECONDS, Written
+from mirror_graph.storage.guarding import end_background_task
+from mirror_graph.storage.leases import Leases
+from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Written
 from mirror_graph.storage.serde import CompressedSerializer
 
 SETUP = """
-PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS mirror_leases (
     thread_id TEXT PRIMARY KEY,
     holder TEXT NOT NULL,
@@ -31,13 +33,20 @@ CREATE TABLE IF NOT EXISTS mirror_versions (
 
 NOW = "(julianday('now') * 86400.0)"
 
-TAKE = f"""
+ACQUIRE = f"""
 INSERT INTO mirror_leases VALUES (:thread, :holder, {NOW} + :seconds)
 ON CONFLICT (thread_id) DO UPDATE SET holder = excluded.holder, until = excluded.until
-WHERE holder = excluded.holder OR until < {NOW}
+WHERE holder = excluded.holder OR until NOT BETWEEN {NOW} AND {NOW} + 2 * :seconds
 """
 
-DROP = "DELETE FROM mirror_leases WHERE thread_id = :thread AND holder = :holder"
+RENEW = f"""
+UPDATE mirror_leases SET until = {NOW} + :seconds
+WHERE holder = :holder AND thread_id IN (SELECT value FROM json_each(:threads))
+"""
+
+HELD = "SELECT thread_id FROM mirror_leases WHERE holder = :holder"
+
+RELEASE = "DELETE FROM mirror_leases WHERE thread_id = :thread AND holder = :holder"
 
 KEEP = "INSERT OR REPLACE INTO mirror_versions VALUES (:thread, :kind, :value)"
 
@@ -62,24 +71,31 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
 
     Raises `ConfigurationError` where the file cannot be opened or is no database.
     """
+    file = _placed(path)
     try:
-        connection = await aiosqlite.connect(_placed(path))
-    except (SqliteError, OSError) as error:
+        # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
+        sqlite3.connect(file).close()
+    except (sqlite3.Error, OSError) as error:
         raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(connection.close)
+        connection, other = [await stack.enter_async_context(_connected(file)) for _ in range(2)]
         saver = AsyncSqliteSaver(connection, serde=CompressedSerializer())
-        try:
-            await connection.execute("PRAGMA busy_timeout = 10000")
-            await saver.setup()
-            await connection.executescript(SETUP)
-        except SqliteError as error:
-            raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
         store = AsyncSqliteStore(connection)
-        store.lock = saver.lock  # one connection, one writer: two of them would find the file locked
-        await store.setup()
-        await connection.commit()  # the store leaves its own set-up open, and would find itself in the way
-        yield Storage(saver, store, SqliteRecords(saver))
+        stack.push_async_callback(end_background_task, store)
+        store.lock = saver.lock  # its transactions must not take in the saver's statements
+        try:
+            for each in (connection, other):
+                await each.execute("PRAGMA busy_timeout = 10000")
+                await each.execute("PRAGMA synchronous = NORMAL")
+            await saver.setup()
+            await store.setup()
+            await connection.executescript(SETUP)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
+        records = SqliteRecords(other, file)
+        leases = Leases(records)
+        stack.push_async_callback(leases.close)
+        yield Storage(saver, store, records, leases, errors=(sqlite3.Error,))
 
 
 def _placed(path: str) -> Path:
@@ -89,23 +105,48 @@ def _placed(path: str) -> Path:
     return file
 
 
+def _connected(file: Path) -> aiosqlite.Connection:
+    """Connect so that each statement is a transaction by itself.
+
+    A longer one would stay open while the event loop is busy, and until it ends nothing else can write to the file.
+    """
+    return aiosqlite.connect(file, isolation_level=None)
+
+
 class SqliteRecords:
-    """Records as tables of the same file, written between the saver's own statements."""
+    """Records as tables of the same file, over a connection apart from the saver's, where each statement waits."""
 
-    def __init__(self, saver: AsyncSqliteSaver) -> None:
-        self._saver = saver
+    def __init__(self, connection: aiosqlite.Connection, file: Path) -> None:
+        self._connection = connection
+        self._file = file
 
-    async def take(self, thread_id: str, holder: str) -> bool:
-        """Take or renew a thread's lease; False while another holds it."""
-        return await self._write((TAKE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS})) == 1
+    async def acquire_lease(self, thread_id: str, holder: str) -> bool:
+        """Take a thread's lease; False while another host holds it."""
+        return await self._write(ACQUIRE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS}) == 1
 
-    async def drop(self, thread_id: str, holder: str) -> None:
+    async def release_lease(self, thread_id: str, holder: str) -> None:
         """Give a lease back."""
-        await self._write((DROP, {"thread": thread_id, "holder": holder}))
+        await self._write(RELEASE, {"thread": thread_id, "holder": holder})
+
+    async def renew_leases(self, holder: str, thread_ids: Sequence[str]) -> set[str]:
+        """Extend leases over the connection of the turns."""
+        await self._write(RENEW, _renewed(holder, thread_ids))
+        return {thread_id for (thread_id,) in await self._read(HELD, {"holder": holder})}
+
+    @contextmanager
+    def open_renewal(self) -> Iterator[Renewal]:
+        """Connect apart from the turns, whose statements would stand in front."""
+        with closing(sqlite3.connect(self._file, timeout=LEASE_SECONDS, isolation_level=None)) as connection:
+
+            def renew(holder: str, thread_ids: Sequence[str]) -> set[str]:
+                connection.execute(RENEW, _renewed(holder, thread_ids))
+                return {thread_id for (thread_id,) in connection.execute(HELD, {"holder": holder})}
+
+            yield renew
 
     async def keep(self, thread_id: str, versions: Written) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
-        await self._write((KEEP, {"thread": thread_id, **versions._asdict()}))
+        await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 
     async def versions(self, thread_id: str) -> Written | None:
         """Return the kept versions of a mind."""
@@ -114,31 +155,26 @@ class SqliteRecords:
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, and the writes that belong to them."""
-        given = {"thread": thread_id}
-        await self._write((PRUNE_WRITES, given), (PRUNE_CHECKPOINTS, given))
+        await self._write(PRUNE_WRITES, {"thread": thread_id})
+        await self._write(PRUNE_CHECKPOINTS, {"thread": thread_id})
 
     async def forget(self, thread_id: str) -> None:
         """Delete the versions of a thread."""
-        await self._write(("DELETE FROM mirror_versions WHERE thread_id = :thread", {"thread": thread_id}))
+        await self._write("DELETE FROM mirror_versions WHERE thread_id = :thread", {"thread": thread_id})
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
         return [thread_id for (thread_id,) in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
 
-    async def _write(self, *statements: tuple[str, dict[str, Any]]) -> int:
-        """Run statements as one transaction; return how many rows the last one touched."""
-        touched = 0
-        async with self._saver.lock:
-            try:
-                for statement, given in statements:
-                    async with self._saver.conn.execute(statement, given) as cursor:
-                        touched = cursor.rowcount
-            except BaseException:
-                await self._saver.conn.rollback()
-                raise
-            await self._saver.conn.commit()
-        return touched
+    async def _write(self, statement: str, given: dict[str, Any]) -> int:
+        """Run a statement, a transaction by itself; return how many rows it touched."""
+        async with self._connection.execute(statement, given) as cursor:
+            return cursor.rowcount
 
     async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
-        async with self._saver.lock, self._saver.conn.execute(statement, given) as cursor:
-            return list(await cursor.fetchall())
+        # In one step: an open cursor would keep every write on the connection from waiting for the file.
+        return list(await self._connection.execute_fetchall(statement, given))
+
+
+def _renewed(holder: str, thread_ids: Sequence[str]) -> dict[str, Any]:
+    return {"holder": holder, "threads": json.dumps(list(thread_ids)), "seconds": LEASE_SECONDS}

@@ -72,16 +72,26 @@ class Frame(NamedTuple):
     predicates: list[Rule]
 
 
+class Statements(NamedTuple):
+    """Rules that need no frame; those that begin a clause are tried only where `opening` says that one begins."""
+
+    opening: Pattern
+    at_clause: list[Rule]
+    anywhere: list[Rule]
+
+
 class Language(NamedTuple):
     """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
 
     A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
-    hospital", "afraid of snakes and freeze".
+    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, `harmless` those of its contrary, and
+    `bearers` other people whom a condition belongs to ("somebody with a nut allergy"). `refers` points at what a
+    question before the sentence names: "Peanuts? I'm allergic to them."
     """
 
     code: str
     frames: list[Frame]
-    statements: list[Rule]
+    statements: Statements
     others: Pattern
     cue: Pattern
     separators: Pattern
@@ -92,13 +102,40 @@ class Language(NamedTuple):
     deadly: Pattern
     first: Pattern = Pattern("(?!)")
     aside: Pattern = Pattern("(?!)")
+    harm: Pattern = Pattern("(?!)")
+    harmless: Pattern = Pattern("(?!)")
+    bearers: Pattern = Pattern("(?!)")
+    refers: Pattern = Pattern("(?!)")
+
+    def patterns(self) -> Iterator[Pattern]:
+        """Yield every pattern of the language."""
+        yield from (value for value in self if isinstance(value, Pattern))
+        yield self.statements.opening
+        yield from (frame.pattern for frame in self.frames)
+        rules = [*self.statements.at_clause, *self.statements.anywhere]
+        for rule in (*rules, *(rule for frame in self.frames for rule in frame.predicates)):
+            yield rule.pattern
+            if rule.danger:
+                yield rule.danger
 
 
 class Lexicon(NamedTuple):
-    """Every language, and how all of them lead, up to a colon, to someone else's words."""
+    """Every language, and how all of them lead to words that are not the user's own.
+
+    `introductions` lead up to a colon, `tasks` to the paragraph below, `role_play` to all that follows. `labels` before
+    a colon name the user's own words, `speakers` somebody else's. `spelled` are words of a condition that are known
+    though they are misspelt, `lookalikes` words that are not such a word, and `typos` what a few of them mean.
+    """
 
     languages: list[Language]
     introductions: re.Pattern[str]
+    tasks: re.Pattern[str]
+    role_play: re.Pattern[str]
+    labels: frozenset[str]
+    speakers: frozenset[str]
+    spelled: frozenset[str]
+    lookalikes: frozenset[str]
+    typos: Mapping[str, str]
 
 
 @cache
@@ -112,7 +149,26 @@ def lexicon() -> Lexicon:
     tables.sort(key=lambda table: table["order"])
     phrases = "|".join(phrase for table in tables for phrase in table["introductions"])
     introductions = re.compile(rf"(?:{phrases})[^\n.!?:：]*\Z", re.IGNORECASE)
-    return Lexicon([_language(table) for table in tables], introductions)
+    return Lexicon(
+        languages=[_language(table) for table in tables],
+        introductions=introductions,
+        tasks=_either(tables, "tasks"),
+        role_play=_either(tables, "role_play"),
+        labels=_words(tables, "labels"),
+        speakers=_words(tables, "speakers"),
+        spelled=_words(tables, "spelled"),
+        lookalikes=_words(tables, "lookalikes"),
+        typos={typo: meant for table in tables for typo, meant in table.get("typos", {}).items()},
+    )
+
+
+def _either(tables: list[dict[str, Any]], name: str) -> re.Pattern[str]:
+    phrases = [phrase for table in tables for phrase in table.get(name, [])]
+    return re.compile("|".join(phrases) or "(?!)", re.IGNORECASE)
+
+
+def _words(tables: list[dict[str, Any]], name: str) -> frozenset[str]:
+    return frozenset(word for table in tables for word in table.get(name, "").split())
 
 
 def _language(table: dict[str, Any]) -> Language:
@@ -125,10 +181,25 @@ def _language(table: dict[str, Any]) -> Language:
     return Language(
         code=table["code"],
         frames=[Frame(Pattern(_subject(frame), words), rules[name]) for name, frame in table["frames"].items()],
-        statements=[rule for entry in table["statements"] for rule in _rules(entry, words, dangers)],
+        statements=_statements(table, words, dangers),
         others=Pattern("{relation}", words),
         **{name: Pattern(pattern, words) for name, pattern in table["marks"].items()},
     )
+
+
+def _statements(table: dict[str, Any], words: dict[str, str], dangers: dict[str, Pattern]) -> Statements:
+    at_clause: list[Rule] = []
+    anywhere: list[Rule] = []
+    for entry in table["statements"]:
+        opening = [says.removeprefix(_CLAUSE) for says in entry["says"] if says.startswith(_CLAUSE)]
+        others = [says for says in entry["says"] if not says.startswith(_CLAUSE)]
+        at_clause += _rules({**entry, "says": [_ADVERBS + says for says in opening]}, words, dangers)
+        anywhere += _rules({**entry, "says": others}, words, dangers)
+    return Statements(Pattern("{clause}" if "clause" in words else "(?!)", words), at_clause, anywhere)
+
+
+_CLAUSE = "{clause}"
+_ADVERBS = "(?:{adverb},? ){0,4}"
 
 
 def _subject(frame: dict[str, str]) -> str:

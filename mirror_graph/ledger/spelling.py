@@ -1,0 +1,95 @@
+"""Misspelt words of a condition, read as they were meant: "im alergic to penuts" keeps the peanuts as typed."""
+
+import re
+from functools import cache, lru_cache
+
+from mirror_graph.ledger.folding import Folded
+from mirror_graph.ledger.lexicon import lexicon
+
+_WORD = re.compile(r"[^\W\d_]+")
+SHORTEST = 4
+"""Letters of a word that may be misspelt: a shorter one is too near to others."""
+
+
+def corrected(spoken: Folded) -> Folded:
+    """Return `spoken` with each misspelt word of a condition spelt right; its way back to the source stays.
+
+    One letter may be missing, too many, wrong or swapped with the next; two in a word of nine or more. The time is
+    linear in the length of the text.
+    """
+    text: list[str] = []
+    places: list[int] = []
+    start = 0
+    for word in _WORD.finditer(spoken.text):
+        right = _right(word[0])
+        if right is None or not _is_english(spoken.text, *word.span()):
+            continue
+        begin, end = word.span()
+        text += [spoken.text[start:begin], right]
+        places += spoken.places[start:begin]
+        # A letter that was left out stands where the next one does.
+        places += [spoken.places[min(begin + number, end - 1)] for number in range(len(right))]
+        start = end
+    if not start:
+        return spoken
+    return Folded("".join([*text, spoken.text[start:]]), [*places, *spoken.places[start:]], spoken.source)
+
+
+_ENGLISH = re.compile(r"\b(?:i'm|i've|ive|i|my|the|have|and|with|to|of|from|was|is|got|take)\b")
+_NEAR = 60
+
+
+def _is_english(text: str, start: int, end: int) -> bool:
+    """Say whether the words around a place are English: "epilepsie" is right in other languages."""
+    return _ENGLISH.search(text, max(0, start - _NEAR), end + _NEAR) is not None
+
+
+@lru_cache(maxsize=8192)
+def _right(word: str) -> str | None:
+    """Return the word that a misspelt one was meant to be, or None for a word that stays."""
+    spelled = lexicon().spelled
+    if word in lexicon().typos:
+        return lexicon().typos[word]
+    if not SHORTEST <= len(word) <= 24 or word in spelled or word in lexicon().lookalikes:
+        return None
+    reach = 2 if len(word) >= 9 else 1
+    for near in {word, *_without_one_letter(word)}:
+        for candidate in _by_deletion().get(near, ()):
+            if word[0] == candidate[0] and _is_within(word, candidate, 1):
+                return candidate
+    if reach == 2:
+        for once in _without_one_letter(word):
+            for near in _without_one_letter(once):
+                for candidate in _by_deletion().get(near, ()):
+                    if len(candidate) >= 9 and word[0] == candidate[0] and _is_within(word, candidate, 2):
+                        return candidate
+    return None
+
+
+@cache
+def _by_deletion() -> dict[str, list[str]]:
+    """Return every word of a condition by what is left of it without one letter, or without none."""
+    found: dict[str, list[str]] = {}
+    for word in sorted(lexicon().spelled):
+        for near in {word, *_without_one_letter(word)}:
+            found.setdefault(near, []).append(word)
+    return found
+
+
+def _without_one_letter(word: str) -> list[str]:
+    return [word[:place] + word[place + 1 :] for place in range(len(word))]
+
+
+def _is_within(one: str, other: str, most: int) -> bool:
+    """Say whether at most `most` letters are missing, too many, wrong or swapped between two words."""
+    if abs(len(one) - len(other)) > most:
+        return False
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for place, letter in enumerate(one, 1):
+        earlier, before, row = before, row, [place]
+        for column, wanted in enumerate(other, 1):
+            cost = min(before[column] + 1, row[-1] + 1, before[column - 1] + (letter != wanted))
+            swapped = place > 1 and column > 1 and letter == other[column - 2] and one[place - 2] == wanted
+            row.append(min(cost, earlier[column - 2] + 1) if swapped else cost)
+    return row[-1] <= most

@@ -1,0 +1,38 @@
+"""Separates what a message asks from the sentences that only mention a constraint."""
+
+import re
+from collections.abc import Sequence
+
+from mirror_graph.relevance.relations import content
+from mirror_graph.relevance.spelling import count_words
+from mirror_graph.state.values import SafetyConstraint
+
+ENOUGH = 2
+"""From how many words that say something on, what stands next to the mentions is what is asked."""
+
+_ASKS = re.compile("[?\uff1f\u061f]")
+
+
+def without_mentions(constraints: Sequence[SafetyConstraint], words: str) -> str:
+    """Return `words` without the sentences that only mention `constraints`.
+
+    Return all of them if hardly anything else is there: "I have epilepsy, and it is a strobe night. Shall I go?"
+    """
+    quotes = {constraint["source"]["quote"] for constraint in constraints} - {""}
+    mentioned = [quote for quote in quotes if quote in words and not _ASKS.search(quote)]
+    if not mentioned:
+        return words
+    rest = words
+    for quote in sorted(mentioned, key=lambda quote: (-len(quote), quote)):
+        rest = rest.replace(quote, "\n", 1)
+    left = sum(count_words(word) for word in content(rest))
+    return rest if left >= ENOUGH else words
+
+
+def mentioned_in(constraints: Sequence[SafetyConstraint], words: str) -> list[str]:
+    """Return the ids of the constraints whose own sentence stands in `words`."""
+    return [
+        constraint["id"]
+        for constraint in constraints
+        if constraint["source"]["quote"] and constraint["source"]["quote"] in words
+    ]

@@ -1,0 +1,134 @@
+"""What a text speaks of, read once for any number of constraints."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from mirror_graph.relevance.relations import LONGEST_WORD, Names, content, relations
+from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
+from mirror_graph.relevance.wording import pattern
+
+HALF = 5_000
+"""A text of more than twice so many characters is read at its beginning and at its end."""
+
+SENSED = frozenset(
+    {"sight", "hearing", "eye-strain", "loud", "dark", "sitting", "sleep-loss", "motion-trigger", "gaming"}
+)
+"""What watching itself asks of a body, whatever is shown."""
+
+READABLE_FROM = 4
+"""From how many words on a text in which hardly a word is known counts as one that cannot be read."""
+
+READABLE_SHARE = 0.2
+
+COMPOUND = 6
+"""Letters from which on a word is looked for at the beginning of a compound."""
+
+
+class Reading(NamedTuple):
+    """What a text speaks of.
+
+    `concepts` may be met in person, `shown` are only shown, and `possible` may come with what is named. `stems` and
+    `shown_stems` are those of its words, and `beginnings` those of long ones, for what stands first in a compound.
+    `runs` is what stands in scripts without spaces. `fields` is where the text asks for something. `phrases` holds what
+    each phrase brings. `says_something` is false for a text of nothing but common words.
+    """
+
+    concepts: Names
+    shown: Names
+    possible: Names
+    stems: Names
+    shown_stems: Names
+    beginnings: Names
+    runs: str
+    fields: Names
+    phrases: tuple[Names, ...]
+    is_readable: bool
+    says_something: bool
+
+
+def read(text: str) -> Reading:
+    """Read a text."""
+    whole = bounded(text)
+    text = wanted_part(whole)
+    shown_text = _shown_part(text)
+    rest = text.replace(shown_text, " ", 1) if shown_text else text
+    found, shown_found = _found(rest), _found(shown_text)
+    concepts = relations().concepts
+    named = frozenset[str]().union(*found.values())
+    titles = frozenset(name for name in named if concepts[name].shown)
+    depicted = titles.union(*shown_found.values())
+    met, shown = brought_by(named - titles), brought_by(depicted)
+    stems, shown_stems = _stems(rest), _stems(shown_text)
+    # Whoever asks for a snack without peanuts asks for a snack.
+    asked_for = met if text == whole else brought_by(_named(whole))
+    fields = frozenset[str]().union(*(concepts[name].fields for name in asked_for | titles))
+    words = split(text)
+    return Reading(
+        concepts=met | (shown & SENSED),
+        shown=shown,
+        possible=frozenset[str]().union(*(concepts[name].may for name in named | depicted)),
+        stems=stems,
+        shown_stems=shown_stems,
+        beginnings=frozenset(
+            word[:length] for word in stems | shown_stems for length in range(COMPOUND, min(len(word), LONGEST_WORD))
+        ),
+        runs=" ".join(word for word in words if is_unspaced(word)),
+        fields=fields | ({"media"} if depicted or shown_text else frozenset[str]()),
+        phrases=tuple(brought_by(names) for names in (*found.values(), *shown_found.values())),
+        is_readable=_is_readable(words, bool(named or depicted)),
+        says_something=bool(named or depicted or stems or shown_stems or content(text)),
+    )
+
+
+def bounded(text: str) -> str:
+    """Return the beginning and the end of a text that is very long, else all of it."""
+    return text if len(text) <= 2 * HALF else f"{text[:HALF]} {text[-HALF:]}"
+
+
+def wanted_part(text: str) -> str:
+    """Leave out what is named to be avoided or given up: "peanut-free", "without alcohol", "how do I quit smoking"."""
+    return pattern("left_out").sub(" . ", pattern("little_salt").sub(" lowsalt ", text))
+
+
+def _shown_part(text: str) -> str:
+    """Return the part of a text that says what a film or a book is about, or `""`."""
+    # The longer pattern is slow, and most texts name no film and no book.
+    found = pattern("shown").search(text) if pattern("names_medium").search(text) else None
+    if not found or pattern("in_person").search(pattern("about").split(found[0])[0]):
+        return ""
+    return found[0]
+
+
+def _found(text: str) -> Mapping[str, Names]:
+    """Return the phrases of a text that the relations know, each with the concepts it speaks of."""
+    found: dict[str, Names] = {}
+    for phrase, names in relations().found(relations().without_idioms(split(text))):
+        found[phrase] = found.get(phrase, frozenset()) | names
+    return found
+
+
+def _named(text: str) -> Names:
+    return frozenset[str]().union(*_found(text).values())
+
+
+def brought_by(names: Iterable[str]) -> Names:
+    """Return what concepts bring, if a text speaks of them."""
+    concepts = relations().concepts
+    return frozenset[str]().union(*(concepts[name].brings for name in names if concepts[name].met))
+
+
+def _stems(text: str) -> Names:
+    """Return the stems of the words that say something, with "ue" as it stands and as "ü"."""
+    common = relations().common
+    telling = [word for word in relations().without_idioms(split(text)) if word not in common]
+    return frozenset(map(stem, telling)) | frozenset(stem(without_umlaut(word)) for word in telling)
+
+
+def _is_readable(words: list[str], names_something: bool) -> bool:
+    """Say whether the words are in a language that the relations know."""
+    if any(map(is_unspaced, words)):
+        return names_something
+    if len(words) < READABLE_FROM:
+        return all(word.isascii() for word in words)
+    common = relations().common
+    return sum(word in common for word in words) / len(words) >= READABLE_SHARE

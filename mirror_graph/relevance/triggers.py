@@ -1,0 +1,76 @@
+"""What a constraint is touched by: the concepts it names and minds, its own words, and phrases from thinking."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mirror_graph.relevance.relations import Names, Phrase, content, relations
+from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
+from mirror_graph.state.values import Kind, SafetyConstraint
+
+
+class Triggers(NamedTuple):
+    """What a constraint is touched by: concepts, more of them that matter less (`also`), its own words.
+
+    `words` are stems, and `terms` the names of things in scripts without spaces. Thinking has anticipated `phrases`.
+    `own` holds the fields that the concepts it names put it in. `is_known` says whether the relations know it, and
+    `by_sight` whether seeing is enough to bring it on.
+    """
+
+    concepts: Names
+    also: Names
+    words: Names
+    terms: tuple[str, ...]
+    phrases: frozenset[Phrase]
+    own: Names
+    is_known: bool
+    by_sight: bool
+
+
+def triggers_of(constraint: SafetyConstraint) -> Triggers:
+    """Return what a constraint is touched by."""
+    touches = tuple(constraint.get("touches", ()))
+    return _triggers(constraint["kind"], constraint["about"], constraint["source"]["quote"], touches)
+
+
+@lru_cache(maxsize=4096)
+def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> Triggers:
+    concepts = relations().concepts
+    named = relations().named(split(f"{about}\n{quote}"))
+    fitting = [name for name in named if kind in concepts[name].kinds]
+    if not fitting:
+        fitting = [name for name in named if concepts[name].kinds]
+    minds = frozenset(fitting).union(*(concepts[name].minds for name in fitting))
+    also = frozenset[str]().union(*(concepts[name].also for name in fitting)) - minds
+    words = content(about) or content(quote)
+    spaced = frozenset(word for word in words if not is_unspaced(word))
+    phrases = {tuple(sorted(set(content(touch)) - set(words))) for touch in touches}
+    return Triggers(
+        concepts=minds,
+        also=also,
+        words=spaced | frozenset(stem(without_umlaut(word)) for word in spaced),
+        terms=_terms(about) or _terms(quote),
+        phrases=frozenset(phrases - {()}),
+        own=frozenset[str]().union(*(concepts[name].own for name in fitting)),
+        is_known=bool(fitting),
+        by_sight=any(concepts[name].sight for name in fitting),
+    )
+
+
+# What stands between the names of things, and says nothing about what is feared.
+_BETWEEN = re.compile(
+    "[\u3041-\u309f]*(?:アレルギー|恐怖症|中毒|不耐症|過敏症)[\u3041-\u309f]*|过敏症?|過敏症?|恐惧症?|恐懼症?|不耐受?"
+    "|对|對|我|的|了|是|有|不|会|會|能|很|在|和|与|與|及|吃|喝|怕|私|僕"
+)
+_HIRAGANA_ONLY = re.compile("[\u3041-\u309fー]+")
+
+
+def _terms(text: str) -> tuple[str, ...]:
+    """Return the names of things in what stands in scripts without spaces."""
+    terms: list[str] = []
+    for run in filter(is_unspaced, split(text)):
+        for part in _BETWEEN.split(run):
+            # Japanese writes endings and particles in hiragana: what stands between them are the words.
+            whole = [part] if _HIRAGANA_ONLY.fullmatch(part) else re.split("[\u3041-\u309f]+", part)
+            terms += [term for term in whole if term]
+    return tuple(dict.fromkeys(terms))
