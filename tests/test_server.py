@@ -48,7 +48,7 @@ async def stage(running: tuple[str, Endpoint]) -> AsyncIterator[Stage]:
 async def test_the_server_serves_the_graphs_of_its_configuration(stage: Stage) -> None:
     assistants = await stage.chat().client.assistants.search()
 
-    assert {assistant["graph_id"] for assistant in assistants} == {"mirror", "talker", "thinker", "beside"}
+    assert {assistant["graph_id"] for assistant in assistants} == {"agent", "mirror", "talker", "thinker", "beside"}
 
 
 async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -> None:

@@ -95,6 +95,12 @@ class GuardedModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {**self.model._identifying_params, "guard": self.guard}
 
+    @property
+    def model_name(self) -> str:
+        """The name of the inner model, by which LangChain tells what it supports."""
+        named = (getattr(self.model, field, None) for field in ("model_name", "model", "model_id"))
+        return next((name for name in named if isinstance(name, str)), "")
+
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         return self.model._get_invocation_params(stop=stop, **kwargs)
 
@@ -104,6 +110,8 @@ class GuardedModel(BaseChatModel):
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
         """Bind tools as the inner model does, and stay guarded."""
         bound = self.model.bind_tools(tools, **kwargs)
+        if isinstance(bound, BaseChatModel):
+            return self.model_copy(update={"model": bound})
         if not isinstance(bound, RunnableBinding):
             raise ConfigurationError(f"{type(self.model).__name__} binds its tools in a way that cannot be guarded")
         return self.bind(**bound.kwargs)

@@ -1,0 +1,206 @@
+"""A turn of an agent: what it starts from, and what it leaves to be thought about."""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.agents.record import (
+    AgentRecord,
+    Answered,
+    as_messages,
+    conversation_in,
+    said_by,
+    still_pending,
+)
+from mirror_graph.guard.memory import request_in
+from mirror_graph.lanes import Lane, Pass
+from mirror_graph.ledger.hearing import listen, scanned
+from mirror_graph.nodes.failing import counted
+from mirror_graph.nodes.known import passed_on, to_heed, whose
+from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.state import MindState, MirrorContext, MirrorState, Tokens
+from mirror_graph.state.branch import (
+    current_branch,
+    extend_branch,
+    is_on_branch,
+    lag_of,
+    last_turn,
+    read_turn,
+    reply_ids,
+    rewind,
+)
+from mirror_graph.state.constraints import merge_constraints, unread
+from mirror_graph.state.content import readable
+from mirror_graph.state.reducers import MESSAGE_LIMIT, count_failures, count_usage
+from mirror_graph.state.tokens import count_tokens, cut
+from mirror_graph.state.usage import NONE, plus, spent, used
+from mirror_graph.state.window import HARD_WINDOW, is_users, unanswered
+
+
+async def begin_turn(
+    record: AgentRecord,
+    messages: Sequence[AnyMessage],
+    thread_id: str,
+    lane: Lane,
+    runtime: Runtime[MirrorContext],
+) -> AgentRecord:
+    """Return the record of the turn that `messages` ask for: the newest mind, and the constraints that hold in it.
+
+    A mind that cannot be read costs no reply: the turn starts from the one that the thread saw last.
+    """
+    branch = current_branch(messages, record["branch"])
+    away = ""
+    try:
+        mind = await lane.recall(thread_id)
+        if not is_on_branch(mind, branch):
+            earlier = [*conversation_in(record["pending"]), *messages]
+            mind = rewind(mind, branch, earlier, await lane.narratives(thread_id))
+    except Exception as error:
+        mind, away = record["mind"], type(error).__name__
+    pending = still_pending(record["pending"], mind, branch)
+    words = said_by(unanswered(messages, branch))
+    turn = max(record["turns"], mind["turn"], last_turn(branch)) + 1
+    behind = read_turn(mind)["turn"]
+    left = [constraint for constraint in record["unread"] if constraint["source"]["turn"] > behind]
+    known = cast(
+        MirrorState,
+        {**mind, "branch": branch, "constraints": merge_constraints(mind["constraints"], unread(left))},
+    )
+    said = [*conversation_in(pending), *as_messages(words)]
+    constraints, facts_away = await to_heed(known, said, turn, runtime)
+    failures = record["failures"]
+    if error := away or facts_away:
+        before: MindState = {**mind, "failures": count_failures(mind["failures"], failures)}
+        failures = count_failures(failures, counted(before, "recall", turn, error))
+    return {
+        **record,
+        "turn": turn,
+        "branch": branch,
+        "mind": {**mind, "monologue": []},
+        "constraints": constraints,
+        "words": words,
+        "request": _request_of(messages),
+        "mark": secrets.token_hex(4),
+        "pending": pending,
+        "unread": left,
+        "failures": failures,
+    }
+
+
+def end_turn(
+    record: AgentRecord, messages: Sequence[AnyMessage], context: MirrorContext, user_id: str | None
+) -> AgentRecord:
+    """Return the record after the reply to its turn; the same one if the run gave none.
+
+    What thinking cannot take over, because it is off or far behind, leaves its constraints behind.
+    """
+    reply = reply_to(record, messages)
+    if reply is None or not record["mark"]:
+        return record
+    turn = record["turn"]
+    answered: Answered = {
+        "turn": turn,
+        "reply": reply.message.id or "",
+        "words": record["words"],
+        "text": cut(reply.text, MESSAGE_LIMIT),
+    }
+    pending = [*record["pending"], answered]
+    room = 0 if context.thinking == "off" else HARD_WINDOW * context.window_tokens
+    staying = _newest(pending, room)
+    leaving = conversation_in(pending[: len(pending) - len(staying)])
+    branch = extend_branch(record["branch"], turn, answered["reply"])
+    caught = scanned(listen(leaving, branch, turn, user_id), time.time())
+    mind: MindState = {**record["mind"], "usage": count_usage(record["mind"]["usage"], record["usage"])}
+    usage = count_usage(record["usage"], spent(mind, "talker", turn, reply.tokens))
+    return {
+        **record,
+        "turns": turn,
+        "branch": branch,
+        "words": [],
+        "mark": "",
+        "pending": staying,
+        "unread": merge_constraints(record["unread"], caught),
+        "usage": usage,
+    }
+
+
+class AgentReply(NamedTuple):
+    """The message of the agent's that ends a turn, what the user reads of it, and what the turn's calls took."""
+
+    message: AIMessage
+    text: str
+    tokens: Tokens
+
+
+def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply | None:
+    """Return the reply that ends the record's turn, or None if the agent has not answered.
+
+    An agent may end with a call: to the tool of a structured answer, or to one whose result is the answer.
+    """
+    ours = reply_ids(record["branch"])
+    waiting = {said["id"] for said in record["words"]}
+    run: list[AnyMessage] = []
+    for message in reversed(messages):
+        if message.id in ours or (is_users(message) and message.id in waiting):
+            break
+        run.insert(0, message)
+    replies = [message for message in run if isinstance(message, AIMessage)]
+    if not replies:
+        return None
+    tokens = NONE
+    for message in replies:
+        tokens = plus(tokens, used(message))
+    last = replies[-1]
+    text = readable(last).strip()
+    if not text:
+        results = [message for message in run if isinstance(message, ToolMessage)]
+        text = readable(results[-1]).strip() if results else json.dumps([call["args"] for call in last.tool_calls])
+    return AgentReply(last, text, tokens)
+
+
+def next_pass(
+    record: AgentRecord, mind: MindState, thread_id: str, context: MirrorContext, trace: dict[str, str]
+) -> Pass | None:
+    """Return the pass that is due, or None if there is nothing to think about, or thinking is off or used up."""
+    pending = still_pending(record["pending"], mind, record["branch"])
+    if context.thinking == "off" or not pending or is_exhausted(mind, context):
+        return None
+    branch = record["branch"]
+    left = unread(record["unread"])
+    return Pass(
+        thread_id, last_turn(branch), conversation_in(pending), context, lag_of(mind, branch), trace, left, branch
+    )
+
+
+async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of constraints that no pass will tell them of."""
+    left = unread(record["unread"])
+    if left and whose(runtime) is not None:
+        await passed_on([{**constraint, "status": "active"} for constraint in left], runtime)
+
+
+def _request_of(messages: Sequence[AnyMessage]) -> str:
+    """Return what is asked for last, with the message before it if it is short."""
+    return request_in([message for message in messages if not _is_silent(message)])
+
+
+def _is_silent(message: AnyMessage) -> bool:
+    """Say whether neither the user nor the agent says anything in a message."""
+    return not is_users(message) and not (isinstance(message, AIMessage) and readable(message).strip())
+
+
+def _newest(pending: list[Answered], room: int) -> list[Answered]:
+    """Return the newest of `pending` that fit `room` tokens."""
+    staying: list[Answered] = []
+    for answered in reversed(pending):
+        room -= count_tokens(answered["text"]) + sum(count_tokens(said["text"]) for said in answered["words"])
+        if room < 0:
+            break
+        staying.insert(0, answered)
+    return staying
+
