@@ -27,7 +27,7 @@ from mirror_graph.agents.model import ModelOfContext
 from mirror_graph.agents.notes import note_on
 from mirror_graph.agents.prompt import in_window, tool_results, with_mind, with_rules
 from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, record_in
-from mirror_graph.agents.rights import rights_tools
+from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
 from mirror_graph.errors import ConfigurationError
@@ -136,7 +136,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Ask the model with the mind in view, and hold its reply to the user's constraints."""
-        record = record_in(request.state)
+        record = self._record_in(request.state, request.messages)
         if not record["mark"]:
             return handler(request)
         context = self._context_of(request)
@@ -147,12 +147,17 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """Ask the model with the mind in view, and hold its reply to the user's constraints."""
-        record = record_in(request.state)
+        record = self._record_in(request.state, request.messages)
         if not record["mark"]:
             return await handler(request)
         context = self._context_of(request)
         sight = await self._look(record, request.messages, context)
         return self._marked(await handler(self._prepared(request, record, sight, context)), record, sight, request)
+
+    def _record_in(self, state: Mapping[str, Any], messages: list[AnyMessage]) -> AgentRecord:
+        """Return the record of the turn under way, without what the user has had erased in it."""
+        record = record_in(state)
+        return without_erased(record, tool_results(record, messages)) if self._user_tools else record
 
     async def _look(self, record: AgentRecord, messages: list[AnyMessage], context: MirrorContext) -> _Sight:
         """Say what the turn touches: the user's words once, and each tool's result once it is there."""
@@ -237,7 +242,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
 
     def _judge(self, request: ToolCallRequest) -> ToolMessage | Mapping[str, Any]:
         """Return the refusal of a call, or what its result notes if it runs: nothing, if nothing is touched."""
-        held = hold(request.tool_call, request.tool, record_in(request.state))
+        held = hold(request.tool_call, request.tool, self._record_in(request.state, request.state["messages"]))
         if held is None:
             return {}
         outcome: Outcome = "allowed"

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
-from mirror_graph.agents.record import AgentRecord, Said, conversation_in
+from mirror_graph.agents.record import AgentRecord, Said, begins_at, conversation_in, ends_at
 from mirror_graph.nodes.talk import unfenced
 from mirror_graph.prompts import render
 from mirror_graph.state.alignment import is_outside_conversation
@@ -32,13 +32,10 @@ def with_mind(messages: Sequence[AnyMessage], record: AgentRecord, inner: str) -
     """
     opening = f"{inner}\n\n{render('latest_words')}\n" if inner else ""
     shown = [_without_tags(message) for message in messages]
-    waiting = {said["id"] for said in record["words"]}
-    for place in reversed(range(len(shown))):
-        message = shown[place]
-        if isinstance(message, HumanMessage) and message.id in waiting:
-            shown[place] = message.model_copy(update={"content": _behind(opening, message.content)})
-            return shown
-    if not record["words"]:
+    last = ends_at(record["words"], messages)
+    if last is not None:
+        shown[last] = shown[last].model_copy(update={"content": _behind(opening, shown[last].content)})
+    if last is not None or not record["words"]:
         return shown
     first = next((place for place, message in enumerate(shown) if not is_outside_conversation(message)), len(shown))
     return [*shown[:first], HumanMessage(opening + _text_of(record["words"])), *shown[first:]]
@@ -49,18 +46,20 @@ def in_window(messages: Sequence[AnyMessage], record: AgentRecord, tokens: int) 
 
     A message leaves only after it has been thought about, unless thinking is far behind.
     """
-    waiting = {said["id"] for said in record["words"]}
-    begun = next((place for place, message in enumerate(messages) if message.id in waiting), len(messages) - 1)
-    unthought = {message.id for message in conversation_in(record["pending"])} | waiting
-    gone = {message.id for message in leaving(messages[: begun + 1], budget=tokens, waiting=unthought)}
-    return [message for message in messages if message.id not in gone]
+    begun = begins_at(record["words"], messages)
+    if begun is None:
+        return list(messages)
+    unthought = {message.id for message in conversation_in(record["pending"])}
+    gone = leaving(messages[: begun + 1], budget=tokens, waiting=unthought)
+    spoken = [message for message in messages if not isinstance(message, SystemMessage)]
+    staying = {id(message) for message in spoken[len(gone) :]}
+    return [message for message in messages if isinstance(message, SystemMessage) or id(message) in staying]
 
 
 def tool_results(record: AgentRecord, messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     """Return what tools have returned in the turn under way."""
-    waiting = {said["id"] for said in record["words"]}
-    last = max((place for place, message in enumerate(messages) if message.id in waiting), default=-1)
-    if last < 0:
+    last = ends_at(record["words"], messages)
+    if last is None:
         # The words were folded into a summary. What stands behind the last finished reply is of this turn.
         last = max((place for place, message in enumerate(messages) if _ends_turn(message)), default=-1)
     return [message for message in messages[last + 1 :] if message.type == "tool"]

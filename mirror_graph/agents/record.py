@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NotRequired, cast
+from uuid import uuid4
 
 from langchain.agents import AgentState
 from langchain.agents.middleware.types import PrivateStateAttr
@@ -15,6 +16,7 @@ from mirror_graph.state.reducers import MESSAGE_LIMIT
 from mirror_graph.state.text import clean
 from mirror_graph.state.tokens import cut
 from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import is_users
 
 KEY = "mirror"
 """The private key. Other middleware names its keys after what it counts, and none of them is a mirror."""
@@ -95,15 +97,36 @@ def record_in(values: Mapping[str, Any]) -> AgentRecord:
 
 
 def said_by(messages: Sequence[HumanMessage]) -> list[Said]:
-    """Return messages of the user's as plain values, each at most as long as a message of a thread may be."""
+    """Return messages of the user's as plain values, each at most as long as a message of a thread may be.
+
+    One without an id gets one of ours: the messages of some agents have none (deepagents).
+    """
     return [
-        {
-            "id": message.id or "",
-            "text": cut(clean(readable(message)), MESSAGE_LIMIT),
-            "name": message.name or "",
-        }
-        for message in messages
+        {"id": message.id or str(uuid4()), "text": _text_of(message), "name": message.name or ""} for message in messages
     ]
+
+
+def place_of(said: Said, messages: Sequence[AnyMessage]) -> int | None:
+    """Return where something that the user said stands, looked for from the end; None if it does not."""
+    for place in reversed(range(len(messages))):
+        message = messages[place]
+        if message.id == said["id"] or (not message.id and is_users(message) and _text_of(message) == said["text"]):
+            return place
+    return None
+
+
+def begins_at(words: Sequence[Said], messages: Sequence[AnyMessage]) -> int | None:
+    """Return where the first of `words` stands that is still there."""
+    return next((place for said in words if (place := place_of(said, messages)) is not None), None)
+
+
+def ends_at(words: Sequence[Said], messages: Sequence[AnyMessage]) -> int | None:
+    """Return where the last of `words` stands that is still there."""
+    return begins_at(words[::-1], messages)
+
+
+def _text_of(message: AnyMessage) -> str:
+    return cut(clean(readable(message)), MESSAGE_LIMIT)
 
 
 def as_messages(words: Sequence[Said]) -> list[AnyMessage]:

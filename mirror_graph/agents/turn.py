@@ -14,6 +14,7 @@ from mirror_graph.agents.record import (
     Answered,
     as_messages,
     conversation_in,
+    ends_at,
     said_by,
     still_pending,
 )
@@ -24,6 +25,7 @@ from mirror_graph.nodes.failing import counted
 from mirror_graph.nodes.known import passed_on, to_heed, whose
 from mirror_graph.nodes.lane import is_exhausted
 from mirror_graph.state import MindState, MirrorContext, MirrorState, Tokens
+from mirror_graph.state.alignment import is_outside_conversation
 from mirror_graph.state.branch import (
     current_branch,
     extend_branch,
@@ -39,7 +41,7 @@ from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, count_failures, count_usage
 from mirror_graph.state.tokens import count_tokens, cut
 from mirror_graph.state.usage import NONE, plus, spent, used
-from mirror_graph.state.window import HARD_WINDOW, is_users, unanswered
+from mirror_graph.state.window import HARD_WINDOW, unanswered
 
 
 async def begin_turn(
@@ -74,9 +76,10 @@ async def begin_turn(
     said = [*conversation_in(pending), *as_messages(words)]
     constraints, facts_away = await to_heed(known, said, turn, runtime)
     failures = record["failures"]
-    if error := away or facts_away:
+    problem = away or facts_away
+    if problem:
         before: MindState = {**mind, "failures": count_failures(mind["failures"], failures)}
-        failures = count_failures(failures, counted(before, "recall", turn, error))
+        failures = count_failures(failures, counted(before, "recall", turn, problem))
     return {
         **record,
         "turn": turn,
@@ -84,7 +87,7 @@ async def begin_turn(
         "mind": {**mind, "monologue": []},
         "constraints": constraints,
         "words": words,
-        "request": _request_of(messages),
+        "request": request_in([message for message in messages if not is_outside_conversation(message)]),
         "mark": secrets.token_hex(4),
         "pending": pending,
         "unread": left,
@@ -143,12 +146,9 @@ def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply 
     An agent may end with a call: to the tool of a structured answer, or to one whose result is the answer.
     """
     ours = reply_ids(record["branch"])
-    waiting = {said["id"] for said in record["words"]}
-    run: list[AnyMessage] = []
-    for message in reversed(messages):
-        if message.id in ours or (is_users(message) and message.id in waiting):
-            break
-        run.insert(0, message)
+    begun = ends_at(record["words"], messages)
+    answered = (place for place in reversed(range(len(messages))) if messages[place].id in ours)
+    run = messages[(next(answered, -1) if begun is None else begun) + 1 :]
     replies = [message for message in run if isinstance(message, AIMessage)]
     if not replies:
         return None
@@ -182,16 +182,6 @@ async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> 
     left = unread(record["unread"])
     if left and whose(runtime) is not None:
         await passed_on([{**constraint, "status": "active"} for constraint in left], runtime)
-
-
-def _request_of(messages: Sequence[AnyMessage]) -> str:
-    """Return what is asked for last, with the message before it if it is short."""
-    return request_in([message for message in messages if not _is_silent(message)])
-
-
-def _is_silent(message: AnyMessage) -> bool:
-    """Say whether neither the user nor the agent says anything in a message."""
-    return not is_users(message) and not (isinstance(message, AIMessage) and readable(message).strip())
 
 
 def _newest(pending: list[Answered], room: int) -> list[Answered]:
