@@ -9,84 +9,21 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware, SummarizationMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, MirrorContext
 from mirror_graph.agents import MirrorMiddleware, build_agent
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.models.connections import shared_client
-
-RULES = "Between turns you go on thinking"
-ALLERGY = "I'm severely allergic to peanuts."
-WEEKS = [f"Week {week} was long. " + "Nothing much happened in it. " * 10 for week in range(9)]
-TURNS = ["Hello!", ALLERGY, *WEEKS, "Recommend a dish for the Thai place tonight."]
-NAIVE = "How about satay?"
-
-Script = Callable[[Call], Answer | str]
-
-
-def is_agents(call: Call) -> bool:
-    """Say whether a call is the agent's, and not a thinker's."""
-    return RULES in str(call.messages[0]["content"])
-
-
-class Stage:
-    """An endpoint, and the agents' calls at it. Thinkers get plain words."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.says("Nice to hear.")
-
-    def says(self, script: Script | str) -> None:
-        """Let the agent's model answer so."""
-
-        def answer(call: Call) -> Answer | str:
-            if not is_agents(call):
-                return "They have told me about their week."
-            return script(call) if callable(script) else script
-
-        self.endpoint.answer = answer
-
-    @property
-    def model(self) -> ChatOpenAI:
-        return ChatOpenAI(
-            model="any",
-            base_url=self.endpoint.url,
-            api_key=SecretStr("none"),
-            max_retries=0,
-            http_async_client=shared_client(),  # closes its connections with the test's event loop
-        )
-
-    @property
-    def calls(self) -> list[Call]:
-        return [call for call in self.endpoint.calls if is_agents(call)]
+from tests.agents import ALLERGY, NAIVE, TURNS, WEEKS, Script, Stage, context, is_agents, mark_of, said, thread
 
 
 @pytest.fixture
 def stage(endpoint: Endpoint) -> Stage:
     return Stage(endpoint)
-
-
-def thread(name: str = "thread-1") -> RunnableConfig:
-    return {"configurable": {"thread_id": name}}
-
-
-def said(text: str) -> Any:
-    return {"messages": [HumanMessage(text)]}
-
-
-def context(**fields: Any) -> MirrorContext:
-    return MirrorContext(**{"think_after": 60, **fields})  # `settle` ends the wait
-
-
-def mark_of(message: AnyMessage) -> dict[str, Any]:
-    return dict(message.response_metadata["mirror"])
 
 
 def thinker_prompts(stage: Stage) -> str:
@@ -158,9 +95,7 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     events = [event async for event in agent.astream_events(said(ALLERGY), thread(), version="v2")]
     await mirror.settle("thread-1", timeout=30)
 
-    spoken = "".join(
-        event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream"
-    )
+    spoken = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
     assert spoken == "Nice to hear."
     assert "told me about their week" not in str([event["data"] for event in events])
 
@@ -414,7 +349,9 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
     values = await agent.ainvoke(said(f"{ALLERGY} What shall I eat at the Thai place tonight?"), thread())
     await mirror.settle("thread-1", timeout=30)
 
-    assert all(message.text != f"{ALLERGY} What shall I eat at the Thai place tonight?" for message in values["messages"])
+    assert all(
+        message.text != f"{ALLERGY} What shall I eat at the Thai place tonight?" for message in values["messages"]
+    )
     assert "What shall I eat at the Thai place tonight?" in stage.calls[-1].prompt
     assert "You told me" in values["messages"][-1].text or ALLERGY.rstrip(".") in values["messages"][-1].text
     mind = await mirror.mind("thread-1")
@@ -556,9 +493,7 @@ async def test_a_tools_words_make_no_agent_forget(stage: Stage) -> None:
 
 
 async def test_tools_for_a_users_rights_need_a_store(stage: Stage) -> None:
-    agent = create_agent(
-        stage.model, middleware=[MirrorMiddleware(user_tools=True)], checkpointer=InMemorySaver()
-    )
+    agent = create_agent(stage.model, middleware=[MirrorMiddleware(user_tools=True)], checkpointer=InMemorySaver())
 
     with pytest.raises(ConfigurationError, match="store"):
         await agent.ainvoke(said("Hello"), thread())

@@ -7,7 +7,7 @@ from mirror_graph.errors import ConfigurationError
 if not find_spec("langchain"):
     raise ConfigurationError("mirror_graph.agents needs the agents extra: pip install 'mirror-graph[agents]'")
 
-from mirror_graph.agents.build import build_agent  # noqa: E402  # the check has to come first
-from mirror_graph.agents.middleware import MirrorMiddleware  # noqa: E402
+from mirror_graph.agents.build import build_agent  # the check has to come first
+from mirror_graph.agents.middleware import MirrorMiddleware
 
 __all__ = ["MirrorMiddleware", "build_agent"]

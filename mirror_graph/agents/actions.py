@@ -5,26 +5,33 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from langchain_core.messages import ToolMessage
 from langchain_core.messages.tool import ToolCall
 from langchain_core.tools import BaseTool
 
 from mirror_graph.agents.record import AgentRecord
-from mirror_graph.guard.awareness import is_aware, read_sentence
 from mirror_graph.guard.reading import Finding, findings_before
 from mirror_graph.guard.request import read_request
 from mirror_graph.guard.touching import explained
 from mirror_graph.guard.words import words
 from mirror_graph.prompts import quoted, render
-from mirror_graph.relevance.spelling import split
+from mirror_graph.relevance.exposure import can_touch
+from mirror_graph.relevance.spelling import split, stem
+from mirror_graph.relevance.triggers import triggers_of
+from mirror_graph.state import SafetyConstraint
 
 OnAction = Literal["refuse", "interrupt", "allow"]
 
 Outcome = Literal["refused", "approved", "allowed"]
 """What became of a call that touches a constraint: the tool did not run, or it did, with the user's word or without."""
 
+Way = Literal["acts", "shows", "spares", "reads"]
+
+WAYS: tuple[Way, ...] = get_args(Way)
+
+_SENTENCE = re.compile(r"[^.!?;\n]+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -55,30 +62,36 @@ def hold(call: ToolCall, tool: BaseTool | None, record: AgentRecord) -> Held | N
     """Return the call with what it touches, or None if it may run.
 
     A call is held if it acts on the user, and what it names touches a severe constraint of theirs. It may run if it
-    only looks something up, if its arguments take the condition into account ("no peanuts, allergy"), if it concerns
-    another person only, or if the user has just said that they know.
+    only looks something up, if its arguments only report the condition ("no peanuts, allergy"), if it concerns another
+    person only, or if the user has just said that they know.
     """
-    if not record["constraints"] or not acts(call, tool) or words().knows.is_in(split(record["request"])):
+    way = way_of(call, tool)
+    if not record["constraints"] or way in ("spares", "reads") or words().knows.is_in(split(record["request"])):
         return None
-    spoken = list(_values(call["args"]))
-    text = ". ".join([_name_of(call), *spoken])
-    request = read_request(text, record["constraints"])
-    sentences = [read_sentence(value, request, is_first=False) for value in spoken]
-    findings = [found for found in findings_before(request, {}) if not is_aware(found.constraint, sentences)]
+    values = list(_values(call["args"]))
+    named = read_request(_text(call, values), record["constraints"])
+    findings = [
+        finding
+        for found in findings_before(named, {})
+        if way == "acts" or _can_be_shown(found.constraint)
+        for finding in findings_before(read_request(_text(call, values, found.constraint), [found.constraint]), {})
+    ]
     return Held(call, findings) if findings else None
 
 
-def acts(call: ToolCall, tool: BaseTool | None) -> bool:
-    """Say whether a call does something to the user or on their behalf, rather than look something up.
+def way_of(call: ToolCall, tool: BaseTool | None) -> Way:
+    """Say how a call meets the user: it does something, shows something, spares them something, or looks something up.
 
     A tool says so itself with `metadata={"readOnlyHint": ...}`, as tools of an MCP server do; else its name decides.
     """
     declared = (tool.metadata or {}).get("readOnlyHint") if tool is not None else None
     if isinstance(declared, bool):
-        return not declared
-    named = set(_name_of(call).split())
-    verbs = _verbs()
-    return not named.isdisjoint(verbs["acts"]) or named.isdisjoint(verbs["reads"])
+        return "reads" if declared else "acts"
+    named = set(_words_in(call["name"]))
+    for way in WAYS:
+        if not named.isdisjoint(_verbs()[way]):
+            return way
+    return "acts"
 
 
 def refusal(held: Held) -> ToolMessage:
@@ -119,24 +132,55 @@ def is_approval(answer: Any) -> bool:
 
 
 def _name_of(call: ToolCall) -> str:
-    return " ".join(_WORD.findall(call["name"])).lower()
+    return " ".join(_words_in(call["name"]))
+
+
+def _words_in(name: str) -> list[str]:
+    """Return the words of a name in code: `orderFood`, `order_food`."""
+    return [word.lower() for word in _WORD.findall(name)]
 
 
 def _values(args: Any) -> Iterator[str]:
-    """Return the texts among a call's arguments, however deep they stand."""
+    """Return the texts among a call's arguments, however deep they stand, without what is to be spared."""
     if isinstance(args, str):
         yield args
     elif isinstance(args, Mapping):
-        for value in args.values():
-            yield from _values(value)
+        for name, value in args.items():
+            if _verbs()["spares"].isdisjoint(_words_in(str(name))):
+                yield from _values(value)
     elif isinstance(args, list | tuple):
         for value in args:
             yield from _values(value)
+
+
+def _text(call: ToolCall, values: Sequence[str], reported: SafetyConstraint | None = None) -> str:
+    """Return a call as a text to be read: its name, then its arguments.
+
+    Where a sentence of them speaks of the condition of `reported`, the constraint's own words only report it, and are
+    left out. What else is named in that sentence stays: satay is no safer for being ordered with the allergy.
+    """
+    spoken = [sentence for value in values for sentence in _SENTENCE.findall(value)]
+    if reported is not None:
+        spoken = [_without_report(sentence, reported) for sentence in spoken]
+    return ". ".join([_name_of(call), *spoken])
+
+
+def _without_report(sentence: str, constraint: SafetyConstraint) -> str:
+    if not words().conditions[constraint["kind"]].is_in(split(sentence)):
+        return sentence
+    own = triggers_of(constraint)
+    telling = " ".join(word for word in split(sentence) if stem(word) not in own.words)
+    for term in own.terms:
+        telling = telling.replace(term, " ")
+    return telling
+
+
+def _can_be_shown(constraint: SafetyConstraint) -> bool:
+    by_sight = triggers_of(constraint).by_sight
+    return can_touch(constraint["kind"], "shown", triggered_by_sight=by_sight)
 
 
 @cache
 def _verbs() -> Mapping[str, frozenset[str]]:
     tables = tomllib.loads(files("mirror_graph.agents").joinpath("actions.toml").read_text("utf-8"))
     return {name: frozenset(word.strip() for word in listed.split(",")) for name, listed in tables.items()}
-
-

@@ -355,9 +355,7 @@ def _mark_reply(message: AIMessage, record: AgentRecord) -> AIMessage:
     }
     content = unechoed(message.content) if isinstance(message.content, str) else message.content
     noted = {**message.response_metadata, "mirror": mirror}
-    return message.model_copy(
-        update={"content": content, "response_metadata": noted, "id": message.id or str(uuid4())}
-    )
+    return message.model_copy(update={"content": content, "response_metadata": noted, "id": message.id or str(uuid4())})
 
 
 def _with_mark(result: ToolMessage | Command[Any], noted: Mapping[str, Any]) -> ToolMessage | Command[Any]:
@@ -370,7 +368,9 @@ def _trace(noted: Mapping[str, Any]) -> None:
     """Note in the trace what became of a call: the outcome and the constraints' ids, and no words."""
     run = get_current_run_tree()
     if run is not None:
-        run.add_metadata({"mirror_action": noted["mirror"]["action"], "mirror_constraints": noted["mirror"]["constraints"]})
+        run.add_metadata(
+            {"mirror_action": noted["mirror"]["action"], "mirror_constraints": noted["mirror"]["constraints"]}
+        )
 
 
 def _trace_headers() -> dict[str, str]:

@@ -102,7 +102,8 @@ def said_by(messages: Sequence[HumanMessage]) -> list[Said]:
     One without an id gets one of ours: the messages of some agents have none (deepagents).
     """
     return [
-        {"id": message.id or str(uuid4()), "text": _text_of(message), "name": message.name or ""} for message in messages
+        {"id": message.id or str(uuid4()), "text": _text_of(message), "name": message.name or ""}
+        for message in messages
     ]
 
 

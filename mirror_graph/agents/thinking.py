@@ -39,9 +39,7 @@ class AgentThread:
     loop: asyncio.AbstractEventLoop
 
     @classmethod
-    def here(
-        cls, thread_id: str, home: Home, record: AgentRecord, context: MirrorContext | None
-    ) -> "AgentThread":
+    def here(cls, thread_id: str, home: Home, record: AgentRecord, context: MirrorContext | None) -> "AgentThread":
         """Return a thread whose passes run in the running loop."""
         return cls(thread_id, home, record, context, asyncio.get_running_loop())
 
@@ -129,9 +127,7 @@ class Thinking:
         await self.lane(thread.home).stop(thread.thread_id)
         await StoreMinds(store, thinker).forget(thread.thread_id)
 
-    async def _where_it_thinks(
-        self, thread_id: str, act: Callable[[AgentThread], Awaitable[_Result]]
-    ) -> _Result:
+    async def _where_it_thinks(self, thread_id: str, act: Callable[[AgentThread], Awaitable[_Result]]) -> _Result:
         """Do something in the loop that a thread's passes run in, or in this one if that loop has ended."""
         thread = await self._thread(thread_id)
         if thread.loop is asyncio.get_running_loop() or not thread.loop.is_running():

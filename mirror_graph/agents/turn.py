@@ -193,4 +193,3 @@ def _newest(pending: list[Answered], room: int) -> list[Answered]:
             break
         staying.insert(0, answered)
     return staying
-

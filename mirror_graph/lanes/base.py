@@ -12,7 +12,6 @@ from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrati
 from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
 
-
 MINDS = UUID("0c6a7d0e-8f5b-5c0b-9a55-6f3f0b1d3c41")
 """The namespace in which a thread id that is no UUID becomes the id of its mind."""
 
