@@ -13,7 +13,7 @@ from langgraph_sdk.errors import NotFoundError
 from mirror_graph import ConfigurationError, build_talker
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.lanes import mind_thread
-from tests.server import Stage, serving, until
+from tests.server import Chat, Stage, serving, until
 from tests.voices import asked
 
 pytestmark = pytest.mark.enable_socket
@@ -224,3 +224,36 @@ async def test_a_transcript_without_ids_is_answered_once(stage: Stage) -> None:
     prompt = asked(chat.calls, "talker")[-1]
     assert [prompt.count(f"Message {turn}.") for turn in range(4)] == [1, 1, 1, 1]
     assert "allergic to kiwi" in prompt
+
+
+async def stored_turn(chat: Chat) -> int:
+    """Return the turn up to which an agent's mind, in the server's store, has read."""
+    found = await chat.client.store.search_items(("mirror", "minds", mind_thread(chat.thread_id)))
+    return max((item["value"]["turn"] for item in found["items"]), default=0)
+
+
+async def test_an_agent_has_its_mind_for_twelve_turns(stage: Stage) -> None:
+    chat = stage.chat("agent")
+    chat.voices.said["talker"] = lambda call: "How about satay?" if "Thai place" in call.prompt else "I hear you."
+    turns = ["Hello!", "I am severely allergic to peanuts.", *(f"Week {week} was quiet." for week in range(9))]
+
+    for text in turns:
+        await chat.say(text)
+    while await stored_turn(chat) < len(turns):
+        await asyncio.sleep(0.05)
+    reply = await chat.say("Recommend a dish for the Thai place tonight.")
+
+    assert "you told me \u201cI am severely allergic to peanuts\u201d" in reply["content"]
+    mark = reply["response_metadata"]["mirror"]
+    assert (mark["turn"], mark["narrative_turn"], mark["lag"]) == (12, 11, 0)
+    assert [guarded["place"] for guarded in mark["guarded"]] == ["note"]
+    assert 'They said: "I am severely allergic to peanuts."' in asked(chat.calls, "talker")[-1]
+    assert set(await chat.state()) == {"messages", "mirror"}
+
+
+async def test_only_the_agent_is_heard(stage: Stage) -> None:
+    chat = stage.chat("agent")
+
+    pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
+
+    assert "".join(piece["content"] for piece, _ in pieces if piece["type"] == "AIMessageChunk") == "I hear you."

@@ -14,7 +14,7 @@ def voice_of(call: Call) -> str:
     system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
     if "Write down now what you must watch for" in last:
         return "anticipation"
-    if "You are a kind companion" in system:
+    if "You are a kind companion" in system or "Between turns you go on thinking about this conversation" in system:
         return "talker"
     if "You are its core" in system:
         return "synthesis"
