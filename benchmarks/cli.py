@@ -65,6 +65,34 @@ def overhead(
 
 
 @app.command()
+def agents(
+    turns: Turns = 100,
+    delay: Delay = 0.1,
+    word_pause: WordPause = 0.002,
+    message_tokens: MessageTokens = 100,
+    reply_tokens: ReplyTokens = 100,
+    model: Model = "gpt-4o-mini",
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """Time that `MirrorMiddleware` adds to the reply of an agent."""
+    from mirror_graph.benchmarks.agent_overhead import measure
+
+    _run(
+        "agents",
+        measure,
+        json,
+        turns=turns,
+        delay=delay,
+        word_pause=word_pause,
+        message_tokens=message_tokens,
+        reply_tokens=reply_tokens,
+        model=model,
+        seed=seed,
+    )
+
+
+@app.command()
 def overlap(
     pairs: Annotated[int, Option(min=1, help="Pairs of replies in each arm: one idle, one beside a thought.")] = 10,
     thought: Annotated[float, Option(min=0, help="Seconds that a thought takes.")] = 3.0,

@@ -1,5 +1,6 @@
 """A chat model around another one, which holds its replies to the user's constraints."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,6 +24,9 @@ from mirror_graph.guard.request import is_severe, read_request
 from mirror_graph.guard.watch import Case, Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
+
+READ_AFTER = 0.01
+"""Seconds from a call of the model on in which its request has gone out, and no piece of an answer is due."""
 
 _WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "open": OpeningWatch, "hold": HoldingWatch}
 
@@ -189,9 +193,14 @@ class GuardedModel(BaseChatModel):
         if watch.wants_opening():
             for piece in watch.open(continues=await acontinues(self.model)):
                 yield piece
-        async for chunk in ask(watch.prompt(messages)):
-            for piece in watch.take(chunk):
-                yield piece
+        # The request is read while the model is waited for, so that the first piece does not wait for it.
+        reading = asyncio.get_running_loop().call_later(READ_AFTER, watch.prepare)
+        try:
+            async for chunk in ask(watch.prompt(messages)):
+                for piece in watch.take(chunk):
+                    yield piece
+        finally:
+            reading.cancel()
         if watch.wants_retry():
             async for chunk in ask(watch.prompt(messages)):
                 for piece in watch.take(chunk):
