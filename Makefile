@@ -28,10 +28,11 @@ format: setup  ## put the code in shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lint: setup  ## style, shape and the order of the rooms
+lint: setup  ## style, the order of the rooms, declared dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 type: setup  ## mypy strict, then pyright
 	$(BIN)/mypy --strict

@@ -12,9 +12,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from mirror_graph.models.connections import shared_client
+from mirror_graph.models.http_client import shared_client
 from mirror_graph.state.reducers import message_tokens, trim
-from mirror_graph.state.usage import NONE, used
+from mirror_graph.state.usage import NO_TOKENS, usage_of
 
 StockGraph = CompiledStateGraph[MessagesState, None, MessagesState, MessagesState]
 
@@ -32,7 +32,7 @@ class BareChat:
         self._system = SystemMessage(system)
         self._said: list[BaseMessage] = []
         self.note = ""
-        self.usage = NONE
+        self.usage = NO_TOKENS
         """What the last reply took."""
 
     async def stream(self, text: str) -> AsyncIterator[str]:
@@ -42,7 +42,7 @@ class BareChat:
         async for chunk in self._model.astream([self._system, *self._said, HumanMessage(words)]):
             reply += chunk.text
             if chunk.usage_metadata:
-                self.usage = used(chunk)
+                self.usage = usage_of(chunk)
             yield chunk.text
         self._said = trim([*self._said, HumanMessage(text), AIMessage(reply)], WINDOW_TOKENS, message_tokens)
 

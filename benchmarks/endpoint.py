@@ -48,7 +48,8 @@ class Answer:
     connection: a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream
     with `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is
     estimated if it is None. `reasoning` comes before the text in a field of its own, as DeepSeek, vLLM and others send
-    it. `calls` are tools that the model calls after its text, each a name and its arguments. With `letters`, a stream comes in pieces of so many characters, whatever words they split.
+    it. With `letters`, a stream comes in pieces of so many characters, whatever words they split. `calls` are tools
+    that the model calls after its text, each a name and its arguments.
     """
 
     text: str = ""
@@ -114,9 +115,9 @@ class Endpoint:
     `answer` is asked about every call and may be replaced at any time. It runs in the serving thread, so it must not
     block; if it raises, the call gets an error which clients do not retry, and the block ends with what was raised.
     A call for a feature that is not in `supports` is refused as providers refuse it, and so is one with a parameter in
-    `refuses`, as OpenAI's reasoning models refuse `temperature` and `max_tokens`. Messages are refused as OpenAI refuses
-    them: calls to tools without their results, results without their call, names with a space in them. Every call that
-    was refused for its own fault is in `refused`.
+    `refuses`, as OpenAI's reasoning models refuse `temperature` and `max_tokens`. Messages are refused as OpenAI does
+    it: calls to tools without their results, results without their call, names with a space in them. `refused` holds
+    every call that was refused.
     """
 
     url: str

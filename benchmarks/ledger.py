@@ -24,6 +24,21 @@ KINDS: dict[Category, set[Kind]] = {
     "allergy": {"allergy", "intolerance"},
     "phobia": {"phobia"},
 }
+LONG_MESSAGE = 40_000
+HOSTILE = (
+    "allergic my fear of \u0130 ",
+    "I have a severe ",
+    "I'm vegan and can't eat a, ",
+    "my sister's ",
+    "i am ",
+    "my ",
+    "Tom: I like it.\n",
+    "<i ",
+    "ich und immer, eine nuss ",
+    "A friend of mine plays the cello, and we talk about the weather. ",
+)
+"""Phrases that many patterns begin to match, and plain prose."""
+
 NOTES = (
     "Each constraint stands in an introduction with one harmless fact, as CURATe words it; the facts stand alone.",
     "A and B are halves by the SHA-256 of the constraint; the lexicon was improved on A, and B was only measured.",
@@ -45,6 +60,7 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     }
     found = {case: scan(text) for case, text in told.items()}
     scanner = {f"scanner, {name}": _scored(part, found) for name, part in halves.items()}
+    hostile = {piece: _hostile(piece) for piece in HOSTILE}
     alarms = mean(bool(scan(text)) for text in plain)
     warm_up()
     seconds = [_timed(text) for text in (*told.values(), *plain)]
@@ -53,13 +69,19 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
             **scanner,
             "harmless facts": {"n": len(plain), "false alarms, %": 100 * alarms},
             "a message": spread("scan", seconds),
-        }
+        },
+        f"{LONG_MESSAGE:,} characters of one phrase": {
+            repr(piece): {"scan, ms": 1_000 * whole, "4 times the words cost": whole / part}
+            for piece, (part, whole) in hostile.items()
+        },
     }
     aims = [
         Aim("scanner: recall, %", scanner["scanner, all"]["recall, %"], least=90),
         Aim("scanner: recall on the half nobody looked at, %", scanner["scanner, B"]["recall, %"], least=90),
         Aim("scanner: false alarms, %", 100 * alarms, most=3),
-        Aim("scanner: p95, ms", 1_000 * percentile(seconds, 95), most=5),
+        Aim("scanner: p95, ms", 1_000 * percentile(seconds, 95), most=2),
+        Aim("scanner: 40,000 characters, ms", 1_000 * max(whole for _, whole in hostile.values()), most=50),
+        Aim("scanner: 4 times the words cost", max(whole / part for part, whole in hostile.values()), most=8),
     ]
     if model:
         sample = draw.sample(cases, min(limit, len(cases)))
@@ -135,7 +157,20 @@ def _is_of(entry: SafetyConstraint, case: Case) -> bool:
     """Say whether an entry is the user's own and stands on the words of the case's constraint."""
     words = case.constraint.strip().rstrip(".").casefold()
     quote = entry["source"]["quote"].rstrip(".").casefold()
-    return entry["whose"] == "user" and entry["about"].casefold() in words and (quote in words or words[:20] in quote)
+    return entry["subject"] == "user" and entry["about"].casefold() in words and (quote in words or words[:20] in quote)
+
+
+def _hostile(piece: str) -> tuple[float, float]:
+    """Return the processor seconds of a quarter of a long message of `piece`, and of all of it: the best of three."""
+    whole = (piece * LONG_MESSAGE)[:LONG_MESSAGE]
+    part, all_of_it = (min(_processor_time(text) for _ in range(3)) for text in (whole[: LONG_MESSAGE // 4], whole))
+    return part, all_of_it
+
+
+def _processor_time(text: str) -> float:
+    started = time.process_time()
+    scan_afresh(text)
+    return time.process_time() - started
 
 
 def _half(case: Case) -> str:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.bare import BareChat, openai_chat
+from mirror_graph.benchmarks.guard_overhead import aims, time_guard
 from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.scripts import scripted_voices
 from mirror_graph.benchmarks.settling import settle
@@ -18,7 +19,7 @@ from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, tim
 from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from mirror_graph.benchmarks.weight import CYCLE, weigh_mirror
 from mirror_graph.models import chat_model
-from mirror_graph.prompts import VOICES
+from mirror_graph.prompts import TEMPLATES
 
 BARE, LEAN, MIRROR = "bare chat", "bare chat, lean", "mirror"
 WARM_UP = 3
@@ -44,6 +45,7 @@ def measure(
     }
     with served(voices, model=model, seed=seed) as provider:
         times = asyncio.run(_time_replies(provider, turns, message_tokens, seed))
+        guard_times = asyncio.run(time_guard(provider, turns, message_tokens, seed))
     speech = Speech(seed)
     models = scripted_voices(speech, reply=reply_tokens, thought=THOUGHT_TOKENS, narrative=NARRATIVE_TOKENS)
     words = partial(speech.text, message_tokens)
@@ -58,6 +60,9 @@ def measure(
                 **{arm: _figures(taken) for arm, taken in times.items()},
                 **{f"{MIRROR} minus {arm}, turn by turn": _figures(taken) for arm, taken in added.items()},
             },
+            f"the guard with eight constraints, {turns} turns": {
+                arm: taken.figures() for arm, taken in guard_times.items()
+            },
             f"a thread of {message_tokens + reply_tokens} tokens a turn": {
                 f"turn {short}": light.figures(),
                 f"turn {long}": heavy.figures(),
@@ -66,6 +71,7 @@ def measure(
         aims=[
             Aim("added time to the first token, p50, ms", percentile(first, 50) * 1_000, most=10),
             Aim("added time to the first token, p95, ms", percentile(first, 95) * 1_000, most=25),
+            *aims(guard_times),
             Aim(f"state at turn {long} over turn {short}", heavy.state / light.state, most=1.1),
         ],
         notes=[
@@ -80,8 +86,8 @@ async def _time_replies(provider: Provider, turns: int, message_tokens: int, see
     speech = Speech(seed)
     lean = chat_model(f"openai:{provider.name('talker', 'lean')}", temperature=0.7, max_tokens=4_096)
     bare = {
-        BARE: BareChat(openai_chat(provider.name("talker", "bare")), VOICES["talker"].template),
-        LEAN: BareChat(lean, VOICES["talker"].template),
+        BARE: BareChat(openai_chat(provider.name("talker", "bare")), TEMPLATES["talker"].template),
+        LEAN: BareChat(lean, TEMPLATES["talker"].template),
     }
     with TemporaryDirectory() as folder:
         async with open_mirror(Path(folder) / "mirror.db", context=MirrorContext(**provider.context())) as mirror:

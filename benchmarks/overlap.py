@@ -20,7 +20,7 @@ from mirror_graph.benchmarks.report import Aim, Report
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.timing import Chat, Timing, percentile, spread, timed
 from mirror_graph.benchmarks.voices import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 
 LOCAL, SERVER = "two lanes, local", "two lanes, server"
 MESSAGE_TOKENS = 50

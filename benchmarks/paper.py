@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from mirror_graph.prompts import VOICES
+from mirror_graph.prompts import TEMPLATES
 from mirror_graph.state import ALL_THINKERS, Tokens
 from mirror_graph.state.reducers import message_tokens
-from mirror_graph.state.usage import used
+from mirror_graph.state.usage import usage_of
 
 WINDOW_TOKENS = 20_000
 HISTORY_TOKENS = 9_000
@@ -36,27 +36,27 @@ class PaperChat:
     async def _talk(self, text: str) -> Tokens:
         narrative = [SystemMessage(self._narrative)] if self._narrative else []
         self._said.append(HumanMessage(text))
-        system = SystemMessage(VOICES["talker"].template)
+        system = SystemMessage(TEMPLATES["talker"].template)
         reply = await self._models["talker"].ainvoke([system, *narrative, *_window(self._said)])
         self._said.append(AIMessage(reply.text))
-        return used(reply)
+        return usage_of(reply)
 
     async def _think(self) -> Tokens:
-        question = "\n\n".join(VOICES[name].template for name in ("joint", *ALL_THINKERS))
-        system = SystemMessage(VOICES["thinker"].template)
+        question = "\n\n".join(TEMPLATES[name].template for name in ("joint", *ALL_THINKERS))
+        system = SystemMessage(TEMPLATES["thinker"].template)
         prompt = [system, *_window(self._said), *self._thoughts, HumanMessage(question)]
         thoughts = await self._models["joint"].ainvoke(prompt)
         self._thoughts.append(AIMessage(thoughts.text))
         if sum(map(message_tokens, self._thoughts)) > HISTORY_TOKENS:
             self._thoughts = _newest(self._thoughts, HISTORY_KEPT)
-        return used(thoughts)
+        return usage_of(thoughts)
 
     async def _synthesize(self) -> Tokens:
-        request = "\n\n".join((VOICES["synthesis_request"].template, self._narrative, self._thoughts[-1].text))
-        prompt = [SystemMessage(VOICES["synthesis"].template), HumanMessage(request)]
+        request = "\n\n".join((TEMPLATES["synthesis_request"].template, self._narrative, self._thoughts[-1].text))
+        prompt = [SystemMessage(TEMPLATES["synthesis"].template), HumanMessage(request)]
         narrative = await self._models["synthesis"].ainvoke(prompt)
         self._narrative = narrative.text
-        return used(narrative)
+        return usage_of(narrative)
 
 
 def _window(said: Sequence[BaseMessage]) -> list[BaseMessage]:

@@ -14,14 +14,14 @@ from mirror_graph.benchmarks.curate.cases import Case, Category, Pool, read_case
 from mirror_graph.benchmarks.curate.conversations import Control, write
 from mirror_graph.benchmarks.report import Aim, Figures, Report
 from mirror_graph.errors import CallError, ConfigurationError
-from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.nodes.anticipate import anticipate
-from mirror_graph.nodes.check import check
-from mirror_graph.nodes.resemble import resembling
+from mirror_graph.ledger.user_messages import UserMessage, scan_messages
+from mirror_graph.relevance.check import check
+from mirror_graph.relevance.embeddings import similar_constraints
+from mirror_graph.relevance.generated_triggers import generate_triggers
 from mirror_graph.relevance.levels import relevant
 from mirror_graph.relevance.match import ENOUGH, evidence
 from mirror_graph.state import MirrorContext
-from mirror_graph.state.usage import NONE
+from mirror_graph.state.usage import NO_TOKENS
 from mirror_graph.state.values import Kind, SafetyConstraint, Tokens
 
 STRATEGIES = ("relations", "anticipate", "embeddings", "check")
@@ -54,7 +54,7 @@ class Judged(NamedTuple):
 
     evidence: float
     seconds: float
-    tokens: Tokens = NONE
+    tokens: Tokens = NO_TOKENS
     failed: bool = False
 
 
@@ -182,7 +182,7 @@ def _resembling(context: MirrorContext) -> Judge:
     async def resemble(entry: SafetyConstraint, words: str) -> Judged:
         started = time.perf_counter()
         found = _evidence(entry, words)
-        alike = await resembling([entry], words, context.embeddings, CALL_SECONDS)
+        alike = await similar_constraints([entry], words, context.embeddings, CALL_SECONDS)
         return Judged(found + len(alike.ids), time.perf_counter() - started, failed=bool(alike.failure))
 
     return resemble
@@ -212,7 +212,7 @@ async def _anticipate(
         started = time.perf_counter()
         if entry["about"] not in known:
             try:
-                answer = await anticipate(entry, context, 1)
+                answer = await generate_triggers(entry, context, 1)
             except CallError:
                 failed += 1
                 continue
@@ -220,7 +220,7 @@ async def _anticipate(
             seconds.append(time.perf_counter() - started)
             tokens.append(answer.tokens["input"] + answer.tokens["output"])
             _keep(kept, known)
-        anticipated[key] = {**entry, "touches": known[entry["about"]]}
+        anticipated[key] = {**entry, "triggers": known[entry["about"]]}
     asked = {"seconds a call": mean(seconds), "tokens a call": mean(tokens)} if seconds else {}
     phrases = mean(map(len, known.values())) if known else 0.0
     return {**entries, **anticipated}, {"a constraint": {**asked, "phrases": phrases, "failed": failed}}
@@ -275,7 +275,7 @@ def _introductions(cases: Sequence[Case], pool: Pool, seed: int) -> Figures:
             for case in cases
             if half_of(case) == half
         ]
-        heard = [(found, words) for words in said if (found := scanned([Heard(1, "", words)]))]
+        heard = [(found, words) for words in said if (found := scan_messages([UserMessage(1, "", words)]))]
         return 100 * mean([bool(relevant(found, words)) for found, words in heard] or [0])
 
     return {
@@ -291,10 +291,10 @@ def _entry(case: Case) -> SafetyConstraint:
         "kind": _KINDS[case.category],
         "about": case.constraint,
         "severity": "serious",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "", "turn": 1, "quote": case.constraint, "language": case.language, "at": 0.0},
-        "since": 1,
+        "source": {"message": "", "turn": 1, "quote": case.constraint, "language": case.language, "recorded_at": 0.0},
+        "first_turn": 1,
     }
 
 

@@ -27,10 +27,17 @@ class Timing(NamedTuple):
 async def timed(pieces: AsyncIterable[str]) -> Timing:
     """Read a reply to its end and say when its pieces came. Raises `ReplyError` where none did."""
     asked = time.perf_counter()
+    times = await piece_times(pieces)
+    return Timing(times[0], times[-1], time.perf_counter() - asked)
+
+
+async def piece_times(pieces: AsyncIterable[str]) -> list[float]:
+    """Read a reply to its end and return the seconds to each of its pieces. Raises `ReplyError` if there are none."""
+    asked = time.perf_counter()
     times = [time.perf_counter() - asked async for piece in pieces if piece]
     if not times:
         raise ReplyError("no text came")
-    return Timing(times[0], times[-1], time.perf_counter() - asked)
+    return times
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -13,7 +13,7 @@ from mirror_graph.benchmarks.settling import settle
 from mirror_graph.benchmarks.speech import Speech
 from mirror_graph.benchmarks.voices import Provider, Voice, served
 from mirror_graph.state import Thinking, Tokens
-from mirror_graph.state.usage import NONE, plus
+from mirror_graph.state.usage import NO_TOKENS, add_tokens
 
 Turn = Mapping[str, Tokens]
 """What a turn took, by component."""
@@ -104,14 +104,14 @@ async def _ours(provider: Provider, thinking: Thinking, texts: Sequence[str]) ->
 
 def _figures(turns: Sequence[Turn]) -> dict[str, float]:
     """Return what a turn took on average, all components together."""
-    total = reduce(plus, (tokens for turn in turns for tokens in turn.values()), NONE)
+    total = reduce(add_tokens, (tokens for turn in turns for tokens in turn.values()), NO_TOKENS)
     found: dict[str, float] = {name: total[name] / len(turns) for name in ("calls", "input", "cached", "output")}
     return {**found, "effective input": _effective(total) / len(turns)}
 
 
 def _by_component(turns: Sequence[Turn]) -> dict[str, float]:
     names = dict.fromkeys(name for turn in turns for name in turn)
-    return {name: sum(_effective(turn.get(name, NONE)) for turn in turns) / len(turns) for name in names}
+    return {name: sum(_effective(turn.get(name, NO_TOKENS)) for turn in turns) / len(turns) for name in names}
 
 
 def _effective(tokens: Tokens) -> float:

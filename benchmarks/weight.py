@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.settling import settle
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.storage import open_storage
 
 CYCLE = 20

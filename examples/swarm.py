@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
+from conversation import converse
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_swarm import create_handoff_tool, create_swarm
 
-from conversation import converse
 from mirror_graph import MirrorContext
 from mirror_graph.agents import MirrorMiddleware
 

@@ -8,10 +8,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 from langsmith.run_helpers import tracing_context
 
-from mirror_graph.graphs.thinking import add_thinking
+from mirror_graph.graphs.fan_out import add_thinking
 from mirror_graph.nodes import commit
 from mirror_graph.state import MirrorContext, MirrorState
-from mirror_graph.state.mind import PassState
+from mirror_graph.state.schema import PassState
 
 
 def build_thinker() -> StateGraph[PassState, MirrorContext, MirrorState, MirrorState]:

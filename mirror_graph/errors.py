@@ -74,3 +74,19 @@ class HostClosedError(MirrorError):
 
     def __init__(self) -> None:
         super().__init__("the host is closed: send the message again once it is open")
+
+
+class UnknownConstraintError(MirrorError):
+    """The user has no constraint with this id."""
+
+    def __init__(self, constraint_id: str) -> None:
+        super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
+        self.constraint_id = constraint_id
+
+
+class NoRoomError(MirrorError):
+    """The user's list is full, and every constraint in it is more important than the new one."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} constraints are kept, and none of them weighs less: erase one first")
+        self.limit = limit

@@ -1,21 +1,22 @@
 """What a mind does, one model call a node: talk, think, synthesize; and recall and schedule between the lanes."""
 
-from mirror_graph.nodes.failing import note_failure
-from mirror_graph.nodes.foresee import foresee
+from mirror_graph.nodes.anticipation import anticipate
+from mirror_graph.nodes.failures import count_failure
 from mirror_graph.nodes.joint import think_jointly
-from mirror_graph.nodes.lane import Recall, Schedule
-from mirror_graph.nodes.remember import remember
-from mirror_graph.nodes.synthesize import commit, synthesize
-from mirror_graph.nodes.talk import talk
-from mirror_graph.nodes.think import Thinker
+from mirror_graph.nodes.memory import remember
+from mirror_graph.nodes.recall import Recall
+from mirror_graph.nodes.schedule import Schedule
+from mirror_graph.nodes.synthesis import commit, synthesize
+from mirror_graph.nodes.talker import talk
+from mirror_graph.nodes.thinker import Thinker
 
 __all__ = [
     "Recall",
     "Schedule",
     "Thinker",
+    "anticipate",
     "commit",
-    "foresee",
-    "note_failure",
+    "count_failure",
     "remember",
     "synthesize",
     "talk",

@@ -6,19 +6,26 @@ from functools import lru_cache
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
 
+from mirror_graph.calls.model_call import context_of
+from mirror_graph.calls.structured import ask_structured
 from mirror_graph.errors import CallError
-from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.nodes.asking import choices
-from mirror_graph.nodes.known import known, whose
-from mirror_graph.nodes.noting import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, take_notes
-from mirror_graph.nodes.remember import MEMORY
-from mirror_graph.nodes.structured import ask_structured
-from mirror_graph.nodes.think import THOUGHT_TOKENS, pending_state, stream, task, thought, unthought
+from mirror_graph.ledger.access import load_ledger, user_of
+from mirror_graph.ledger.notes import NOTES_TOKENS, LedgerNotes, ledger_task, notes_task, verify_notes
+from mirror_graph.ledger.user_messages import scan_messages, user_messages
+from mirror_graph.nodes.memory import MEMORY
+from mirror_graph.nodes.thinker import (
+    THOUGHT_TOKENS,
+    pending_state,
+    thinker_prompt,
+    thinker_task,
+    thought,
+    unread_exchanges,
+)
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext, MirrorUpdate
 from mirror_graph.state.branch import last_turn
-from mirror_graph.state.mind import PassState
-from mirror_graph.state.usage import spent
+from mirror_graph.state.schema import PassState
+from mirror_graph.state.usage import add_usage
 
 JOINT = "joint"
 
@@ -28,30 +35,30 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
 
     A thinker the answer leaves empty has no thought. Raises `CallError` where it holds no thought at all.
     """
-    context = choices(runtime)
+    context = context_of(runtime)
     state = pending_state(state)
     turn = last_turn(state["branch"])
     names = context.thinker_names
-    heard = listen(state["messages"], state["branch"], turn, whose(runtime))
+    heard = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
     remembers = MEMORY in names
-    caught = scanned(heard) if remembers else []
+    caught = scan_messages(heard) if remembers else []
     ending = render(
         "joint",
-        aspects="\n\n".join(task(voice) for voice in context.thinkers),
+        aspects="\n\n".join(thinker_task(voice) for voice in context.thinkers),
         names=", ".join(f'"{name}"' for name in names),
-        ledger=ledger_task(await known(state, runtime), caught) if remembers else "",
+        ledger=ledger_task(await load_ledger(state, runtime), caught) if remembers else "",
         notes=notes_task() if remembers else "",
     )
-    prompt = stream(state, unthought(state, context), ending)
+    prompt = thinker_prompt(state, unread_exchanges(state, context), ending)
     most = THOUGHT_TOKENS * len(names) + NOTES_TOKENS
     answer = await ask_structured(JOINT, prompt, _schema(names, remembers), context, turn, most)
     drafts = [thought(name, turn, str(getattr(answer.value, name))) for name in names]
     thoughts = [draft for draft in drafts if draft["text"]]
     if not thoughts:
         raise CallError(JOINT, "an answer without a thought", transient=True)
-    update: MirrorUpdate = {"drafts": thoughts, "usage": spent(state, JOINT, turn, answer.tokens)}
+    update: MirrorUpdate = {"drafts": thoughts, "usage": add_usage(state, JOINT, turn, answer.tokens)}
     if isinstance(answer.value, LedgerNotes):
-        update["notes"] = take_notes(answer.value, heard, caught, turn, time.time())
+        update["notes"] = verify_notes(answer.value, heard, caught, turn, time.time())
     return update
 
 

@@ -1,15 +1,25 @@
 """What each voice is told: one Markdown file a voice, read once, rendered by name."""
 
-from mirror_graph.prompts.rendering import (
-    VOICES,
-    block,
+from mirror_graph.prompts.templates import (
+    TEMPLATES,
+    escape_brackets,
+    fenced,
     is_all_tags,
     may_be_echo,
     one_line,
     quoted,
     render,
-    unechoed,
-    unmarked,
+    strip_leading_tags,
 )
 
-__all__ = ["VOICES", "block", "is_all_tags", "may_be_echo", "one_line", "quoted", "render", "unechoed", "unmarked"]
+__all__ = [
+    "TEMPLATES",
+    "escape_brackets",
+    "fenced",
+    "is_all_tags",
+    "may_be_echo",
+    "one_line",
+    "quoted",
+    "render",
+    "strip_leading_tags",
+]

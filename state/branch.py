@@ -10,10 +10,10 @@ from typing import TypeVar, cast
 from langchain_core.messages import AIMessage, AnyMessage
 
 from mirror_graph.state.alignment import is_summary
-from mirror_graph.state.mind import MindState, MirrorState
 from mirror_graph.state.reducers import BRANCH_LIMIT, NOTHING_READ
+from mirror_graph.state.schema import MindState, MirrorState
 from mirror_graph.state.validation import TURN_LIMIT
-from mirror_graph.state.values import AnsweredTurn, Narrative, Passage, SafetyConstraint
+from mirror_graph.state.values import AnsweredTurn, MonologueEntry, Narrative, SafetyConstraint
 
 _Thread = TypeVar("_Thread", bound=MirrorState)
 
@@ -137,10 +137,10 @@ def _is_withdrawn(entry: SafetyConstraint, read: int, abandoned: Container[str],
         return False  # stated in a message that stands, in another conversation, or edited by the user themselves
     if entry["source"]["quote"] in texts.get(message, ""):
         return False  # only the reply to it was given up
-    return entry["since"] > read  # else an earlier message stated it too
+    return entry["first_turn"] > read  # else an earlier message stated it too
 
 
-def _end_of(piece: Passage | Narrative, branch: Sequence[AnsweredTurn]) -> AnsweredTurn | None:
+def _end_of(piece: MonologueEntry | Narrative, branch: Sequence[AnsweredTurn]) -> AnsweredTurn | None:
     """Return the turn of `branch` up to which a piece of a mind has read, or None if it read another branch."""
     for answered in branch:
         # What an earlier release wrote names no reply.
@@ -150,7 +150,10 @@ def _end_of(piece: Passage | Narrative, branch: Sequence[AnsweredTurn]) -> Answe
 
 
 def _superseded(entry: SafetyConstraint) -> SafetyConstraint:
-    source = {**entry["source"], "at": entry["source"]["at"] + 0.001}  # later than itself, so that it stays superseded
+    source = {
+        **entry["source"],
+        "recorded_at": entry["source"]["recorded_at"] + 0.001,
+    }  # later than itself, so that it stays superseded
     return cast(SafetyConstraint, {**entry, "status": "superseded", "source": source})
 
 

@@ -1,5 +1,6 @@
 """How ledgers merge, what leaves a full one, and what a reply is shown first."""
 
+from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import SafetyConstraint
 
@@ -13,46 +14,47 @@ def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint
 
     Past 64 entries the least weighty leave (`weight`); what can kill and is active never does.
     """
+    left, right = migrate_constraints(left), migrate_constraints(right)
     check_value("constraints", right)
     by_id: dict[str, SafetyConstraint] = {}
     for entry in (*left, *right):
         known = by_id.get(entry["id"])
         by_id[entry["id"]] = entry if known is None else _joined(known, entry)
-    return sorted(kept(list(by_id.values())), key=lambda entry: (entry["since"], entry["id"]))
+    return sorted(heaviest(list(by_id.values())), key=lambda entry: (entry["first_turn"], entry["id"]))
 
 
-def kept(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
+def heaviest(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return the 64 weightiest entries."""
-    return sorted(entries, key=weight)[:CONSTRAINT_LIMIT]
+    return sorted(entries, key=priority)[:CONSTRAINT_LIMIT]
 
 
-def weight(entry: SafetyConstraint) -> tuple[int, int, str]:
+def priority(entry: SafetyConstraint) -> tuple[int, int, str]:
     """Order entries by what they weigh, the weightiest first.
 
     By status and severity; of what can kill the earliest told first, so that a full ledger of it stays as it
     is, and of the rest the latest.
     """
     rank = _STATUS[entry["status"]] + _SEVERITY[entry["severity"]]
-    return rank, entry["since"] if rank == 0 else -entry["since"], entry["id"]
+    return rank, entry["first_turn"] if rank == 0 else -entry["first_turn"], entry["id"]
 
 
 def active(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return the entries that hold now, the weightiest first."""
-    return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=weight)
+    return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=priority)
 
 
-def unread(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
+def unconfirmed(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return what was caught in words that left the window before anybody thought about them."""
     return [entry for entry in entries if entry["status"] == "provisional"]
 
 
 def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
-    last = max(one, other, key=_lateness)
-    return {**last, "since": min(one["since"], other["since"])}
+    last = max(one, other, key=_recency)
+    return {**last, "first_turn": min(one["first_turn"], other["first_turn"])}
 
 
-def _lateness(entry: SafetyConstraint) -> tuple[float, int, bool, int, str]:
+def _recency(entry: SafetyConstraint) -> tuple[float, int, bool, int, str]:
     source = entry["source"]
-    told = {**entry, "since": 0}  # joined on its own, so it decides nothing
+    told = {**entry, "first_turn": 0}  # joined on its own, so it decides nothing
     believed = entry["status"] != "provisional"
-    return source["at"], source["turn"], believed, len(entry.get("touches", [])), str(sorted(told.items()))
+    return source["recorded_at"], source["turn"], believed, len(entry.get("triggers", [])), str(sorted(told.items()))

@@ -6,8 +6,8 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from mirror_graph.errors import MessageRefusedError
-from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import BYTES_PER_TOKEN, CUT, count_tokens, cut
+from mirror_graph.state.text import sanitize
+from mirror_graph.state.tokens import BYTES_PER_TOKEN, CUT, count_tokens, truncate_middle
 
 Block = str | dict[str, Any]
 
@@ -73,7 +73,7 @@ def bounded_message(message: BaseMessage, limit: int) -> BaseMessage:
         return message
     noted = {key: value for key, value in message.additional_kwargs.items() if key != REFUSED}
     if isinstance(message.content, str):
-        text = cut(clean(message.content), limit)
+        text = truncate_middle(sanitize(message.content), limit)
         return message.model_copy(update={"content": text, "additional_kwargs": noted})
     blocks = blocks_of(message)
     problem = _media_problem(blocks, limit)
@@ -165,9 +165,9 @@ def _data_size(value: Any) -> int:
 
 def _cut_block(block: Block, room: int) -> Block:
     if isinstance(block, str):
-        return cut(clean(block), room)
+        return truncate_middle(sanitize(block), room)
     if isinstance(block.get("text"), str):
-        return {**block, "text": cut(clean(block["text"]), room)}
+        return {**block, "text": truncate_middle(sanitize(block["text"]), room)}
     return block if block_tokens(block) <= room else {"type": "text", "text": CUT.strip()}
 
 

@@ -20,15 +20,15 @@ from langchain_core.messages import (
 
 from mirror_graph.state.alignment import align_messages
 from mirror_graph.state.content import block_tokens, blocks_of, bounded_message, refused_message
-from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import count_tokens, cut, cut_to_sentence
+from mirror_graph.state.text import sanitize
+from mirror_graph.state.tokens import count_tokens, truncate_at_sentence, truncate_middle
 from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import (
     AnsweredTurn,
     ComponentUsage,
     Failure,
+    MonologueEntry,
     Narrative,
-    Passage,
     Thought,
     Tokens,
 )
@@ -50,13 +50,13 @@ NOTHING_READ: AnsweredTurn = {"turn": 0, "reply": ""}
 _Value = TypeVar("_Value")
 
 
-def later(left: int, right: int) -> int:
+def merge_turn(left: int, right: int) -> int:
     """Keep the later turn."""
     check_value("turn", right)
     return max(left, right)
 
 
-def newest_narrative(left: Narrative, right: Narrative) -> Narrative:
+def merge_narrative(left: Narrative, right: Narrative) -> Narrative:
     """Keep the narrative of the newer turn, cut to 3,000 tokens (paper, output limit)."""
     check_value("narrative", right)
     return max(_bounded_narrative(left), _bounded_narrative(right), key=_narrative_order)
@@ -66,7 +66,7 @@ def _narrative_order(narrative: Narrative) -> tuple[int, str, str]:
     return narrative["turn"], narrative.get("reply", ""), narrative["text"]
 
 
-def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
+def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
     """Gather the thoughts of the newest turn, one a thinker, in one order whoever finished first."""
     check_value("thoughts", right)
     thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
@@ -75,30 +75,30 @@ def latest_pass(left: list[Thought], right: list[Thought]) -> list[Thought]:
     return list({thought["thinker"]: thought for thought in newest}.values())[:COMPONENT_LIMIT]
 
 
-def newest_monologue(left: list[Passage], right: list[Passage]) -> list[Passage]:
+def merge_monologue(left: list[MonologueEntry], right: list[MonologueEntry]) -> list[MonologueEntry]:
     """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
     check_value("monologue", right)
-    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, passage_tokens) for stream in (left, right)), key=_reach)
+    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, entry_tokens) for stream in (left, right)), key=_reach)
     return newer if _reach(older) < _reach(newer) else max(older, newer, key=str)
 
 
-def _reach(stream: list[Passage]) -> tuple[int, int]:
+def _reach(stream: list[MonologueEntry]) -> tuple[int, int]:
     return (stream[-1]["turn"] if stream else 0), len(stream)
 
 
-def count_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
+def merge_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
     """Keep the higher count of each component: a failure told twice is one failure."""
     check_value("failures", right)
     return _join(left, right, _more_failures)
 
 
-def count_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
+def merge_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
     """Keep the higher totals of each component: usage only grows, and usage told twice is used once."""
     check_value("usage", right)
     return _join(left, right, _more_usage)
 
 
-def keep_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
+def merge_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """Take messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
 
     What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens; one with
@@ -152,19 +152,19 @@ def message_tokens(message: BaseMessage) -> int:
     return sum(map(block_tokens, blocks_of(message)))
 
 
-def passage_tokens(passage: Passage) -> int:
+def entry_tokens(passage: MonologueEntry) -> int:
     """Count the tokens of what was said and thought in a passage."""
     said = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
     return said + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
 
 
 def _bounded_narrative(narrative: Narrative) -> Narrative:
-    text = cut_to_sentence(clean(narrative.get("text", "")), NARRATIVE_LIMIT)
+    text = truncate_at_sentence(sanitize(narrative.get("text", "")), NARRATIVE_LIMIT)
     return {**narrative, "turn": narrative.get("turn", 0), "text": text}
 
 
 def _bounded_thought(thought: Thought) -> Thought:
-    return {**thought, "text": cut(clean(thought["text"]), THOUGHT_LIMIT)}
+    return {**thought, "text": truncate_middle(sanitize(thought["text"]), THOUGHT_LIMIT)}
 
 
 def _with_id(message: AnyMessage) -> AnyMessage:

@@ -6,7 +6,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\u
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def clean(text: str) -> str:
+def sanitize(text: str) -> str:
     """Drop control and tag characters, and put U+FFFD where a lone surrogate stands.
 
     Line breaks and tabs stay. Anything this returns can be stored, sent as JSON and shown.

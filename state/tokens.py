@@ -17,7 +17,7 @@ def count_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
 
 
-def cut(text: str, tokens: int) -> str:
+def truncate_middle(text: str, tokens: int) -> str:
     """Cut the middle out of `text` so that it has at most `tokens` tokens, head and tail kept."""
     if count_tokens(text) <= tokens:
         return text
@@ -28,7 +28,7 @@ def cut(text: str, tokens: int) -> str:
     return _head(text, room - len(tail.encode("utf-8", "surrogatepass"))) + CUT + tail
 
 
-def cut_to_sentence(text: str, tokens: int) -> str:
+def truncate_at_sentence(text: str, tokens: int) -> str:
     """Cut `text` to at most `tokens` tokens after the last whole sentence that fits.
 
     Where not even one sentence fits, the words that fit are kept.

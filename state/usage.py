@@ -4,21 +4,21 @@ from collections.abc import Mapping
 
 from langchain_core.messages import AIMessage
 
-from mirror_graph.state.mind import ComponentUsage, MindState, Tokens
+from mirror_graph.state.schema import ComponentUsage, MindState, Tokens
 
-NONE: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
+NO_TOKENS: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
 
 
-def used(message: AIMessage) -> Tokens:
+def usage_of(message: AIMessage) -> Tokens:
     """Return what one call took, as its provider reports it; zeros where it reports nothing."""
     usage = message.usage_metadata
     if usage is None:
-        return {**NONE, "calls": 1}
+        return {**NO_TOKENS, "calls": 1}
     cached = usage.get("input_token_details", {}).get("cache_read") or 0
     return {"calls": 1, "input": usage["input_tokens"], "output": usage["output_tokens"], "cached": cached}
 
 
-def plus(left: Tokens, right: Tokens) -> Tokens:
+def add_tokens(left: Tokens, right: Tokens) -> Tokens:
     """Add two usages."""
     return {
         "calls": left["calls"] + right["calls"],
@@ -34,8 +34,8 @@ def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
     return sum(tokens["input"] + tokens["output"] for tokens in thinking)
 
 
-def spent(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:
+def add_usage(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:
     """Return `component`'s usage with `tokens` more, spent in `turn`."""
-    before: ComponentUsage = state["usage"].get(component, {"total": NONE, "turn": 0, "latest": NONE})
-    latest = plus(before["latest"], tokens) if before["turn"] == turn else tokens
-    return {component: {"total": plus(before["total"], tokens), "turn": turn, "latest": latest}}
+    before: ComponentUsage = state["usage"].get(component, {"total": NO_TOKENS, "turn": 0, "latest": NO_TOKENS})
+    latest = add_tokens(before["latest"], tokens) if before["turn"] == turn else tokens
+    return {component: {"total": add_tokens(before["total"], tokens), "turn": turn, "latest": latest}}

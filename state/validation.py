@@ -11,8 +11,8 @@ from mirror_graph.state.values import (
     ComponentUsage,
     Failure,
     Kind,
+    MonologueEntry,
     Narrative,
-    Passage,
     SafetyConstraint,
     Severity,
     Status,
@@ -27,7 +27,7 @@ _Turn = Annotated[int, Field(ge=0, le=TURN_LIMIT, strict=True)]
 _VALUES: dict[str, Any] = {
     "narrative": Narrative,
     "thoughts": list[Thought],
-    "monologue": list[Passage],
+    "monologue": list[MonologueEntry],
     "constraints": list[SafetyConstraint],
     "turn": _Turn,
     "read": AnsweredTurn,
@@ -68,8 +68,8 @@ def _turns_in(value: Any) -> list[int]:
     return [item["turn"] for item in items if isinstance(item, dict) and isinstance(item.get("turn"), int)]
 
 
-_TEXT = {"id", "kind", "about", "severity", "whose", "status"}
-_KEYS = _TEXT | {"source", "since"}
+_TEXT = {"id", "kind", "about", "severity", "subject", "status"}
+_KEYS = _TEXT | {"source", "first_turn"}
 _CLOSED: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "severity": get_args(Severity),
@@ -79,23 +79,23 @@ _CLOSED: dict[str, tuple[str, ...]] = {
 
 def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
     """Say whether `value` is a safety constraint: these keys and no others, each of its type."""
-    if not isinstance(value, dict) or set(value) - {"touches"} != _KEYS:
+    if not isinstance(value, dict) or set(value) - {"triggers"} != _KEYS:
         return False
     if not all(isinstance(value[key], str) for key in _TEXT) or not value["id"]:
         return False
     if any(value[key] not in allowed for key, allowed in _CLOSED.items()):
         return False
-    touches = value.get("touches", [])
-    if not isinstance(touches, list) or not all(isinstance(phrase, str) for phrase in touches):
+    triggers = value.get("triggers", [])
+    if not isinstance(triggers, list) or not all(isinstance(phrase, str) for phrase in triggers):
         return False
-    return _is_turn(value["since"]) and _is_source(value["source"])
+    return _is_turn(value["first_turn"]) and _is_source(value["source"])
 
 
 def _is_source(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"message", "turn", "quote", "language", "at"}:
+    if not isinstance(value, dict) or set(value) != {"message", "turn", "quote", "language", "recorded_at"}:
         return False
     texts = all(isinstance(value[key], str) for key in ("message", "quote", "language"))
-    at = value["at"]
+    at = value["recorded_at"]
     return texts and _is_turn(value["turn"]) and isinstance(at, (int, float)) and not isinstance(at, bool) and at >= 0
 
 

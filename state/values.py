@@ -53,7 +53,7 @@ class Thought(TypedDict):
     text: str
 
 
-class Passage(TypedDict):
+class MonologueEntry(TypedDict):
     """A piece of the monologue: what was said since the last one, and what was thought about it.
 
     `reply` is the id of its last reply. `messages` are the ids of the user's messages in it; only the newest passages
@@ -96,33 +96,33 @@ class Source(TypedDict):
     """Where the last word on a constraint comes from: the user's own words, to the letter.
 
     `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`;
-    `at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
+    `recorded_at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
     """
 
     message: str
     turn: int
     quote: str
     language: str
-    at: float
+    recorded_at: float
 
 
 class SafetyConstraint(TypedDict):
     """A safety fact of the user's own, or of somebody they named.
 
-    `about` is the danger in the user's words ("peanuts"). `whose` is `"user"` or the person it concerns ("my
-    sister"). A `provisional` one was found by the scanner and not yet thought about. `since` is the turn it
-    was first told in. `touches` is what thinking has anticipated it to bear on: foods, places, acts, words.
+    `about` is the danger in the user's words ("peanuts"). `subject` is `"user"` or the person it concerns ("my
+    sister"). A `provisional` one was found by the scanner and not yet thought about. `first_turn` is the turn it
+    was first told in. `triggers` is what thinking has anticipated it to bear on: foods, places, acts, words.
     """
 
     id: str
     kind: Kind
     about: str
     severity: Severity
-    whose: str
+    subject: str
     status: Status
     source: Source
-    since: int
-    touches: NotRequired[list[str]]
+    first_turn: int
+    triggers: NotRequired[list[str]]
 
 
 class Guarded(TypedDict):
@@ -143,6 +143,6 @@ class Notes(TypedDict):
     """What the memory thinker noted for the ledger in one pass, each item borne out by the user's own words."""
 
     turn: int
-    told: list[SafetyConstraint]
-    taken_back: list[Source]
-    no_danger: list[str]
+    claims: list[SafetyConstraint]
+    retractions: list[Source]
+    false_alarms: list[str]

@@ -8,7 +8,7 @@ from mirror_graph.state.alignment import is_outside_conversation
 from mirror_graph.state.branch import reply_ids
 from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import message_tokens, trim
-from mirror_graph.state.tokens import cut
+from mirror_graph.state.tokens import truncate_middle
 from mirror_graph.state.values import AnsweredTurn, Exchange
 
 HARD_WINDOW = 2
@@ -38,7 +38,7 @@ def pending_exchanges(
     return []
 
 
-def unanswered(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[HumanMessage]:
+def pending_messages(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[HumanMessage]:
     """Return the user's messages since the last reply of ours; what another agent answered still waits for us."""
     since = _since_last_reply(messages, branch)
     return [message for message in since if isinstance(message, HumanMessage) and is_users(message)]
@@ -82,7 +82,7 @@ def named_text(message: AnyMessage) -> str:
     return f"{message.name}: {text}" if message.name else text
 
 
-def news(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> list[Exchange]:
+def new_exchanges(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> list[Exchange]:
     """Return the exchanges worth a thought: neither empty nor, on both sides, an exact repeat of the last one.
 
     A repeat of one side alone is news: a second "yes" may answer another question.
@@ -96,16 +96,20 @@ def news(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> list[Excha
     return fresh
 
 
-def shorten(exchanges: list[Exchange], tokens: int) -> list[Exchange]:
+def truncate_exchanges(exchanges: list[Exchange], tokens: int) -> list[Exchange]:
     """Cut the longest words of `exchanges` so that together they take at most `tokens` tokens."""
     share = max(1, tokens // max(1, 2 * len(exchanges)))
     return [
-        {"turn": exchange["turn"], "user": cut(exchange["user"], share), "reply": cut(exchange["reply"], share)}
+        {
+            "turn": exchange["turn"],
+            "user": truncate_middle(exchange["user"], share),
+            "reply": truncate_middle(exchange["reply"], share),
+        }
         for exchange in exchanges
     ]
 
 
-def leaving(
+def messages_to_drop(
     messages: Sequence[AnyMessage], *, budget: int, waiting: Collection[str | None] | None
 ) -> list[RemoveMessage]:
     """Say which messages leave a window of `budget` tokens: the oldest, in steps, whole turns at a time.

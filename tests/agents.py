@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from mirror_graph import MirrorContext
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.models.connections import shared_client
+from mirror_graph.models.http_client import shared_client
 
 RULES = "Between turns you go on thinking"
 ALLERGY = "I'm severely allergic to peanuts."

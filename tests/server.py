@@ -15,7 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from mirror_graph.benchmarks.dev_server import langgraph_dev
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from tests.voices import Voices
 
 ROOT = Path(__file__).parent.parent
@@ -131,6 +131,17 @@ class Chat:
         """Wait until no pass is due or running."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while {"pending", "running"} & set(await self.passes()):
+            assert time.monotonic() < deadline, "thinking did not end"
+            await asyncio.sleep(0.05)
+
+    async def stored(self, turn: int) -> None:
+        """Wait until a mind in the server's store, such as an agent's, has read up to `turn`."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        place = ("mirror", "minds", mind_thread(self.thread_id))
+        while True:
+            found = await self.client.store.search_items(place)
+            if any(item["value"]["turn"] >= turn for item in found["items"]):
+                return
             assert time.monotonic() < deadline, "thinking did not end"
             await asyncio.sleep(0.05)
 

@@ -10,7 +10,7 @@ from langgraph.errors import InvalidUpdateError
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from mirror_graph.state.alignment import align_messages
-from mirror_graph.state.reducers import keep_messages
+from mirror_graph.state.reducers import merge_messages
 from mirror_graph.state.validation import TURN_LIMIT, check_value
 
 
@@ -98,7 +98,7 @@ def test_every_new_message_of_a_users_is_in_the_conversation(data: st.DataObject
     held = data.draw(st.lists(st.builds(_message, words, st.integers(0, 9), st.booleans()), max_size=6, unique_by=_id))
     sent = data.draw(st.lists(st.builds(_message, words, st.integers(5, 14), st.booleans()), max_size=6, unique_by=_id))
     fresh = HumanMessage("I'm allergic to sesame.", id="fresh")
-    conversation = keep_messages(keep_messages([], held), [*sent, fresh])
+    conversation = merge_messages(merge_messages([], held), [*sent, fresh])
     assert conversation[-1].text == fresh.text
     ids = [message.id for message in conversation]
     assert len(ids) == len(set(ids))

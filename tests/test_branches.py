@@ -27,8 +27,8 @@ from langgraph.store.memory import InMemoryStore
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.graphs import build_mirror, build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.lanes.store import StoreLane
 from mirror_graph.models.scripted import register_script
+from mirror_graph.scheduling.item_store import StoreScheduler
 from mirror_graph.state import MindState, MirrorContext
 from mirror_graph.state.reducers import message_tokens
 from mirror_graph.state.window import HARD_WINDOW
@@ -193,7 +193,7 @@ def test_whatever_is_in_the_conversation_was_scanned_before_the_answer(
     async def converse() -> None:
         script = Script()
         context = _context(script, window, thinking)
-        lane = StoreLane(thinker)
+        lane = StoreScheduler(thinker)
         graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
         chat = Chat(graph, context, script)
         for operation, danger, place, pause in play:
@@ -230,15 +230,15 @@ def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
     )
 
 
-async def _settle(lane: StoreLane, thread_id: str) -> None:
+async def _settle(lane: StoreScheduler, thread_id: str) -> None:
     for inner in lane._lanes.values():
         await inner.settle(thread_id)
 
 
-def _open(window: int = 20_000, relevance: Any = "talker", **choices: Any) -> tuple[Chat, StoreLane]:
+def _open(window: int = 20_000, relevance: Any = "talker", **choices: Any) -> tuple[Chat, StoreScheduler]:
     script = Script()
     context = replace(_context(script, window, "parallel"), relevance=relevance, **choices)
-    lane = StoreLane(thinker)
+    lane = StoreScheduler(thinker)
     graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
     return Chat(graph, context, script), lane
 
@@ -381,7 +381,7 @@ async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMes
     assert not chat.script.prompts
 
 
-async def _mind(lane: StoreLane, thread_id: str) -> MindState:
+async def _mind(lane: StoreScheduler, thread_id: str) -> MindState:
     [inner] = lane._lanes.values()
     return await inner.recall(thread_id)
 

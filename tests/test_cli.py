@@ -20,16 +20,16 @@ import pytest
 
 from mirror_graph import cli, open_mirror, scan
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.cli import choosing, showing, user
-from mirror_graph.cli.choosing import default_model
-from mirror_graph.cli.showing import Speech, changes, mind_panel
+from mirror_graph.cli import defaults, render, user
+from mirror_graph.cli.defaults import default_model
+from mirror_graph.cli.render import Speech, changes, mind_panel
 from mirror_graph.errors import ModelFileError
 from mirror_graph.host import Mind
 from mirror_graph.host.mind import Paused
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.models import files
-from mirror_graph.nodes.anticipate import anticipate
-from mirror_graph.nodes.check import check
+from mirror_graph.models import weights
+from mirror_graph.relevance.check import check
+from mirror_graph.relevance.generated_triggers import generate_triggers
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, Severity
 from tests.voices import Voices
@@ -149,7 +149,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
-        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench")
+        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench", "eval")
     ]
     assert "imported: set()" in ended.stdout
 
@@ -165,6 +165,8 @@ def test_the_demo_plays_to_its_end_and_says_that_it_is_a_script(mirror: Mirror) 
     assert [f"turn {turn}:" in ended.out for turn in range(1, 7)] == [True] * 6
     assert [f"mind after turn {turn}," in ended.out for turn in range(1, 7)] == [True] * 6
     assert "scripted:demo: 6 turns, 30 calls" in ended.out
+    assert "“paella” can contain shellfish" in ended.out
+    assert ended.out.count(f"added by the guard: “paella” touches entry {SHELLFISH}") == 1
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint", "synthesis_only", "monologue_only", "off"])
@@ -200,7 +202,8 @@ def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later
     assert (again.code, again.err) == (0, "")
     assert "resuming thread 'birthday' at turn 2" in again.out
     assert "you     Which Motown songs?" in again.out
-    assert "mirror  Before any list, your shellfish allergy" in again.out
+    assert "mirror  Lovely choice!" in again.out
+    assert "added by the guard: “Paella”" in again.out
     assert again.out.count("mind after turn 3") == 2
 
 
@@ -256,7 +259,7 @@ def test_a_mind_is_shown_as_text_and_as_json_until_its_thread_is_forgotten(
 async def test_the_script_answers_what_is_asked_about_its_danger() -> None:
     context = MirrorContext("scripted:demo")
     [entry] = scan("I'm allergic to shellfish.")
-    assert "paella" in (await anticipate(entry, context, 1)).touches
+    assert "paella" in (await generate_triggers(entry, context, 1)).touches
     assert (await check([entry], PAELLA, context, 1)).ids == [SHELLFISH]
     assert (await check([entry], "Which Motown songs?", context, 1)).ids == []
 
@@ -403,14 +406,14 @@ def test_without_its_extra_the_command_says_what_to_install(mirror: Mirror, monk
 
 def test_the_default_model_is_the_keys_then_the_local_then_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_model().model == "scripted:demo"
-    monkeypatch.setattr(choosing, "find", lambda name: Path(f"{name}.gguf"))
+    monkeypatch.setattr(defaults, "find", lambda name: Path(f"{name}.gguf"))
     assert default_model().model == "local:qwen2.5-coder-1.5b"
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert default_model().model == "openai:gpt-4o-mini"
 
 
 def test_a_model_is_pulled_with_its_progress_and_then_listed(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pull(name: str, *, on_progress: files.Progress) -> Path:
+    def pull(name: str, *, on_progress: weights.Progress) -> Path:
         on_progress(50_000_000, 98_362_432)
         return Path("/models/small.gguf")
 
@@ -419,8 +422,8 @@ def test_a_model_is_pulled_with_its_progress_and_then_listed(mirror: Mirror, mon
             return Path("/models/small.gguf")
         raise ModelFileError("not there", path="")
 
-    monkeypatch.setattr(files, "pull", pull)
-    monkeypatch.setattr(files, "find", find)
+    monkeypatch.setattr(weights, "pull", pull)
+    monkeypatch.setattr(weights, "find", find)
     pulled = mirror("model", "pull", "smollm2-135m").out
     assert "98.4/98.4 MB" in pulled
     assert pulled.endswith("/models/small.gguf\n")
@@ -433,7 +436,7 @@ def test_a_model_is_pulled_with_its_progress_and_then_listed(mirror: Mirror, mon
 def test_words_are_broken_at_the_edge_however_their_pieces_were_cut(
     size: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(showing.console, "width", 48)
+    monkeypatch.setattr(render.console, "width", 48)
     text = "Once upon a midnight dreary, while I pondered,\n\n- weak and weary,\n- over many a quaint volume"
     speech = Speech("mirror")
     for start in range(0, len(text), size):

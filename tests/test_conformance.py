@@ -17,10 +17,10 @@ from langgraph.store.memory import InMemoryStore
 from mirror_graph import Conversation, MirrorContext, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.host.minds import StoredMinds
-from mirror_graph.lanes import Lane, Pass, mind_thread
-from mirror_graph.lanes.inline import InlineLane
-from mirror_graph.lanes.store import StoreLane, StoreMinds
+from mirror_graph.host.mind_store import CheckpointMindStore
+from mirror_graph.scheduling import Scheduler, ThinkingPass, mind_thread
+from mirror_graph.scheduling.inline import InlineScheduler
+from mirror_graph.scheduling.item_store import ItemMindStore, StoreScheduler
 from mirror_graph.state import MindState, empty_mind
 from mirror_graph.storage import open_storage
 from tests.server import Cast, Chat, Stage, serving, until
@@ -28,8 +28,8 @@ from tests.voices import Voices, asked
 
 pytestmark = pytest.mark.enable_socket
 
-Scheduler = Literal["local", "store", "server", "inline"]
-BESIDE: tuple[Scheduler, ...] = ("local", "store", "server")
+SchedulerName = Literal["local", "store", "server", "inline"]
+BESIDE: tuple[SchedulerName, ...] = ("local", "store", "server")
 """The schedulers that think beside the talker. What holds for `inline` instead stands below each of their promises."""
 
 
@@ -250,14 +250,14 @@ class InHost:
 
     async def hand_over(self, turn: int) -> None:
         lane, messages = self._conversation._engine.lane, await self._conversation.messages()
-        await lane.schedule(Pass(self._conversation.thread_id, turn, messages[: 2 * turn], self._context, 1))
+        await lane.schedule(ThinkingPass(self._conversation.thread_id, turn, messages[: 2 * turn], self._context, 1))
         await lane.settle(self._conversation.thread_id)
 
 
 class InGraph:
     """A thread of a talker that is compiled here, as a server without more than that would run it."""
 
-    def __init__(self, graph: Any, lane: Lane, load: Callable[[str], Awaitable[MindState]], context: Any) -> None:
+    def __init__(self, graph: Any, lane: Scheduler, load: Callable[[str], Awaitable[MindState]], context: Any) -> None:
         self._graph, self._lane, self._load, self._context = graph, lane, load, context
         self._thread_id = str(uuid4())
         self._turn = asyncio.Lock()
@@ -274,8 +274,8 @@ class InGraph:
         return await self._load(self._thread_id)
 
     async def hand_over(self, turn: int) -> None:
-        work = Pass(self._thread_id, turn, self._messages[: 2 * turn], self._context, 1)
-        if not isinstance(self._lane, StoreLane):
+        work = ThinkingPass(self._thread_id, turn, self._messages[: 2 * turn], self._context, 1)
+        if not isinstance(self._lane, StoreScheduler):
             await self._lane.schedule(work)
             return
         [lane] = self._lane._lanes.values()  # of the store that every run was handed
@@ -326,30 +326,30 @@ def url(provider: Endpoint) -> Iterator[str]:
 
 
 @pytest.fixture(params=BESIDE)
-async def beside(request: pytest.FixtureRequest, opened: Callable[[Scheduler], Opening]) -> Opening:
+async def beside(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], Opening]) -> Opening:
     return opened(request.param)
 
 
 @pytest.fixture(params=(*BESIDE, "inline"))
-async def everywhere(request: pytest.FixtureRequest, opened: Callable[[Scheduler], Opening]) -> Opening:
+async def everywhere(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], Opening]) -> Opening:
     return opened(request.param)
 
 
 @pytest.fixture
-async def inline(opened: Callable[[Scheduler], Opening]) -> Opening:
+async def inline(opened: Callable[[SchedulerName], Opening]) -> Opening:
     return opened("inline")
 
 
 @pytest.fixture
 async def opened(
     request: pytest.FixtureRequest, provider: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Callable[[Scheduler], Opening]]:
+) -> AsyncIterator[Callable[[SchedulerName], Opening]]:
     """Open conversations over any scheduler, and close what they stand on."""
     monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     async with AsyncExitStack() as stack:
 
-        def opened(scheduler: Scheduler) -> Opening:
+        def opened(scheduler: SchedulerName) -> Opening:
             stage = Stage(request.getfixturevalue("url") if scheduler == "server" else "", provider)
             stack.push_async_callback(stage.close)
             # A server takes up a run within half a second or so, and knows no shorter delay than one.
@@ -367,15 +367,15 @@ async def opened(
                     seat = InHost(conversation, context)
                 elif scheduler == "inline":
                     storage = await stack.enter_async_context(open_storage(tmp_path / f"{model}.db"))
-                    minds = StoredMinds(storage)
-                    inline = InlineLane(minds)
+                    minds = CheckpointMindStore(storage)
+                    inline = InlineScheduler(minds)
                     seat = InGraph(
                         build_talker(inline).compile(checkpointer=storage.saver), inline, minds.load, context
                     )
                 elif scheduler == "store":
-                    store, lane = InMemoryStore(), StoreLane(thinker)
+                    store, lane = InMemoryStore(), StoreScheduler(thinker)
                     graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=store)
-                    seat = InGraph(graph, lane, StoreMinds(store, thinker).load, context)
+                    seat = InGraph(graph, lane, ItemMindStore(store, thinker).load, context)
                 else:
                     chat = stage.chat(**choices)
                     model = chat.model

@@ -12,7 +12,7 @@ from mirror_graph import MirrorContext, build_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import CALL_MEDIA_BYTES, MEDIA_BYTES, keep_newest_media, media_kind, readable
-from mirror_graph.state.reducers import MESSAGE_LIMIT, keep_messages, message_tokens
+from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_messages, message_tokens
 from tests.voices import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test")
@@ -47,12 +47,12 @@ def test_each_providers_format_is_known(kind: str, block: dict[str, Any]) -> Non
     assert media_kind(block) == kind
     assert 1_000 <= message_tokens(message) <= 1_010
     assert readable(message) == f"What is this?\n[{kind}]"
-    assert keep_messages([], [message])[0].content == [TEXT, block]
+    assert merge_messages([], [message])[0].content == [TEXT, block]
 
 
 @pytest.mark.parametrize("size", [60_000, 95_000, 1_000_000, MEDIA_BYTES - 1_000])
 def test_a_photo_is_stored_whole(size: int) -> None:
-    [stored] = keep_messages([], [HumanMessage([TEXT, picture(size)])])
+    [stored] = merge_messages([], [HumanMessage([TEXT, picture(size)])])
     assert stored.content == [TEXT, picture(size)]
 
 
@@ -82,7 +82,7 @@ async def test_media_that_do_not_fit_are_refused_and_forgotten(
 
 @given(st.lists(st.sampled_from([TEXT, picture(40), "words " * 4_000, {"type": "text", "text": "w " * 90_000}])))
 def test_a_message_of_text_and_pictures_is_bounded(blocks: list[Any]) -> None:
-    [stored] = keep_messages([], [HumanMessage(blocks, id="1")])
+    [stored] = merge_messages([], [HumanMessage(blocks, id="1")])
     assert message_tokens(stored) <= MESSAGE_LIMIT + len(blocks)
     assert sum(map(bool, map(media_kind, blocks))) == sum(map(bool, map(media_kind, stored.content)))  # type: ignore[arg-type]  # blocks
 

@@ -12,7 +12,7 @@ import pytest
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import MessageRefusedError, ReplyError
-from mirror_graph.lanes import mind_thread
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.state.reducers import message_tokens
 from tests.voices import Voices, asked
 
@@ -25,7 +25,7 @@ async def test_the_second_reply_starts_from_what_was_thought(endpoint: Endpoint,
         first = await conversation.say("I'm allergic to peanuts.")
         assert (first.text, first.turn, first.narrative_turn, first.lag) == ("I hear you.", 1, 0, 0)
         assert await conversation.settle(timeout=10)
-        second = await conversation.say("Shall I order the satay?")
+        second = await conversation.say("Shall we talk about music?")
         assert (second.turn, second.narrative_turn, second.lag) == (2, 1, 0)
 
     talker = asked(endpoint.calls, "talker")

@@ -39,8 +39,8 @@ from mirror_graph.benchmarks.curate.throughput import throughput
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.benchmarks.voices import environment
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.nodes.noting import NOTES_TOKENS
-from mirror_graph.nodes.think import THOUGHT_TOKENS
+from mirror_graph.ledger.notes import NOTES_TOKENS
+from mirror_graph.nodes.thinker import THOUGHT_TOKENS
 
 pytestmark = [
     pytest.mark.timeout(300),

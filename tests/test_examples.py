@@ -111,10 +111,15 @@ def test_each_example_has_at_most_thirty_lines(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_example_is_typed_strictly_as_a_users_file() -> None:
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--config-file", os.devnull, *map(str, EXAMPLES.glob("*.py"))]
+    strictly = ["--strict", "--follow-imports=silent", "--config-file", os.devnull]
+    where = {**os.environ, "MYPYPATH": f"{EXAMPLES}:{EXAMPLES.parent}"}
 
     done = subprocess.run(
-        command, cwd=EXAMPLES, capture_output=True, text=True, env={**os.environ, "MYPYPATH": f"{EXAMPLES}:{EXAMPLES.parent}"}
+        [sys.executable, "-m", "mypy", *strictly, *map(str, EXAMPLES.glob("*.py"))],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        env=where,
     )
 
     assert done.returncode == 0, done.stdout

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from textwrap import dedent
@@ -19,7 +19,7 @@ from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
 from mirror_graph.host import conversation as conversation_module
-from mirror_graph.lanes import Pass
+from mirror_graph.scheduling import ThinkingPass, mind_thread
 from tests.server import until
 from tests.voices import Voices, asked
 
@@ -30,7 +30,7 @@ def texts(messages: list[Any]) -> list[str]:
     return [message.text for message in messages]
 
 
-async def drained(pieces: AsyncIterator[str]) -> str:
+async def drained(pieces: AsyncIterable[str]) -> str:
     return "".join([piece async for piece in pieces])
 
 
@@ -74,7 +74,7 @@ async def test_the_calls_of_a_pass_about_a_reply_that_is_gone_count(endpoint: En
         before = await mirror._engine.minds.load(conversation.thread_id)
         message, reply = await conversation.messages()
         edited = AIMessage("another reply", id="other", response_metadata=reply.response_metadata)
-        work = Pass(conversation.thread_id, 1, [message, edited], CONTEXT, behind=1)
+        work = ThinkingPass(conversation.thread_id, 1, [message, edited], CONTEXT, behind=1)
         spent = {name: {**usage, "total": {**usage["total"], "calls": 7}} for name, usage in before["usage"].items()}
         after: Any = {**before, "usage": spent, "narrative": {"turn": 2, "text": "of the reply that is gone"}}
         await mirror._engine.minds.commit(work, after)
@@ -116,7 +116,7 @@ async def test_a_lease_that_cannot_be_given_back_costs_no_reply(
 
 @asynccontextmanager
 async def failing_after_the_write(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, fails: Callable[[Any], bool]
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, fails: Callable[[list[Any]], Awaitable[bool]]
 ) -> AsyncIterator[None]:
     """A database whose connection breaks after it has stored a checkpoint and before it says so."""
     saver = mirror._engine.storage.saver
@@ -124,7 +124,7 @@ async def failing_after_the_write(
 
     async def aput(config: Any, checkpoint: Any, *rest: Any) -> Any:
         stored = await put(config, checkpoint, *rest)
-        if fails(checkpoint["channel_values"].get("messages", [])):
+        if await fails(checkpoint["channel_values"].get("messages", [])):
             raise sqlite3.OperationalError("disk I/O error")
         return stored
 
@@ -137,17 +137,25 @@ def ends_with_a_reply(messages: list[Any]) -> bool:
     return bool(messages) and isinstance(messages[-1], AIMessage)
 
 
+async def at_the_reply(messages: list[Any]) -> bool:
+    return ends_with_a_reply(messages)
+
+
+async def at_the_message(messages: list[Any]) -> bool:
+    return bool(messages)
+
+
 async def test_a_reply_that_was_stored_is_returned_although_the_database_reported_an_error(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
-        async with failing_after_the_write(mirror, monkeypatch, ends_with_a_reply):
+        async with failing_after_the_write(mirror, monkeypatch, at_the_reply):
             assert (await conversation.say("hello")).text == "I hear you."
         assert texts(await conversation.messages()) == ["hello", "I hear you."]
         assert await conversation.settle(timeout=30)  # thinking is handed over by the next turn, or here
         assert (await conversation.say("and now?")).turn == 2
-    assert "its reply is stored" in caplog.text
+    assert "its reply is stored, although" in caplog.text
 
 
 async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
@@ -160,7 +168,7 @@ async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
 
     async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
-        async with failing_after_the_write(mirror, monkeypatch, ends_with_a_reply):
+        async with failing_after_the_write(mirror, monkeypatch, at_the_reply):
             reading = aiter(conversation.stream("hello"))
             assert await anext(reading) == "I "
             with monkeypatch.context() as patch:
@@ -180,7 +188,7 @@ async def test_a_message_that_was_stored_without_a_reply_is_answered_when_sent_a
 ) -> None:
     async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
-        async with failing_after_the_write(mirror, monkeypatch, lambda messages: bool(messages)):
+        async with failing_after_the_write(mirror, monkeypatch, at_the_message):
             with pytest.raises(StorageError, match=f"thread {conversation.thread_id} cannot be written"):
                 await conversation.say("hello")
         assert (await conversation.say("hello")).turn == 1
@@ -218,6 +226,26 @@ async def test_leaving_ends_the_turns_under_way(endpoint: Endpoint, voices: Voic
         await saying
     with pytest.raises(HostClosedError):
         await conversation.say("hello")
+
+
+async def test_leaving_while_a_reply_is_written_costs_no_reply(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = asyncio.Event()
+
+    async def hang(messages: list[Any]) -> bool:
+        if ends_with_a_reply(messages):
+            written.set()
+            await asyncio.Event().wait()
+        return False
+
+    async with (
+        open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror,
+        failing_after_the_write(mirror, monkeypatch, hang),
+    ):
+        saying = asyncio.create_task(mirror.conversation("t").say("hello"))
+        await written.wait()
+    assert (await saying).text == "I hear you."
 
 
 async def test_leaving_lets_turns_end_while_it_drains(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
@@ -301,21 +329,35 @@ async def test_sigterm_in_the_middle_of_a_turn_leaves_neither_lease_nor_noise(
 # Damaged and missing
 
 
-async def test_a_flipped_bit_in_a_stored_thread_is_an_error_that_names_it(endpoint: Endpoint, tmp_path: Path) -> None:
+Read = Callable[[Conversation], Coroutine[Any, Any, Any]]
+
+
+@pytest.mark.parametrize(
+    ("stored_thread", "reads"),
+    [
+        (str, [Conversation.messages, lambda conversation: conversation.say("what now?")]),
+        (mind_thread, [Conversation.mind, Conversation.settle]),
+    ],
+    ids=["window", "mind"],
+)
+async def test_a_flipped_bit_is_an_error_that_names_the_thread(
+    endpoint: Endpoint, tmp_path: Path, stored_thread: Callable[[str], str], reads: list[Read]
+) -> None:
     file = tmp_path / "mirror.db"
     async with open_mirror(file, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to peanuts.")
+        await conversation.settle(timeout=60)
         with closing(sqlite3.connect(file)) as database:
-            where = f"thread_id = '{conversation.thread_id}'"
+            where = f"thread_id = '{stored_thread(conversation.thread_id)}'"
             (written,) = database.execute(f"SELECT checkpoint FROM checkpoints WHERE {where}").fetchone()
             damaged = bytearray(written)
             damaged[len(damaged) // 2] ^= 1
             database.execute(f"UPDATE checkpoints SET checkpoint = ? WHERE {where}", [bytes(damaged)])
             database.commit()
-        for read in (conversation.messages, lambda: conversation.say("what now?")):
+        for read in reads:
             with pytest.raises(StorageError, match=f"thread {conversation.thread_id} cannot be read.*damaged") as error:
-                await read()
+                await read(conversation)
             assert error.value.__cause__ is not None
 
 

@@ -20,14 +20,14 @@ from langgraph.store.base import BaseStore, SearchOp
 from mirror_graph import Conversation, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.host.engine import Engine
-from mirror_graph.lanes import Pass, mind_thread
-from mirror_graph.lanes.budget import DailyBudget
-from mirror_graph.lanes.fair import FairSlots
-from mirror_graph.lanes.store import StoreMinds
-from mirror_graph.ledger.sharing import erased
+from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.ledger.user_constraints import tombstone
+from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.scheduling.budget import DailyBudget
+from mirror_graph.scheduling.item_store import ItemMindStore
+from mirror_graph.scheduling.semaphore import FairSemaphore
 from mirror_graph.state import MindState, empty_mind
-from mirror_graph.state.window import news
+from mirror_graph.state.window import new_exchanges
 from mirror_graph.storage import open_storage
 from tests.server import until
 from tests.voices import Voices, asked, voice_of
@@ -46,7 +46,7 @@ async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | No
 
     register_script("fine", lambda messages: "Fine.")
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=8, daily_tokens=None)
+        engine = HostRuntime(storage, max_thinking=8, daily_tokens=None)
         conversation = Conversation(
             engine, "7b1e7a9e-3f0c-4b8e-9d0a-111111111111", context(talker_model="scripted:fine")
         )
@@ -55,7 +55,7 @@ async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | No
             await conversation.settle()
         newest = await engine.minds.load(conversation.thread_id)
         older = {**newest, "turn": 1, "narrative": {"turn": 1, "text": "old"}, "thoughts": [], "monologue": []}
-        late = Pass(conversation.thread_id, 1, (await conversation.messages())[:2], context(), behind=1)
+        late = ThinkingPass(conversation.thread_id, 1, (await conversation.messages())[:2], context(), behind=1)
         await engine.minds.commit(late, older)  # type: ignore[arg-type]  # a mind
         assert await engine.minds.load(conversation.thread_id) == newest
         await engine.close()
@@ -85,12 +85,12 @@ async def test_of_two_processes_that_commit_at_once_neither_is_lost_and_the_newe
             **empty_mind(),
             "turn": turn,
             "narrative": {"turn": turn, "text": f"Account {turn}."},
-            "constraints": [erased(about, at=1.0)],
+            "constraints": [tombstone(about, at=1.0)],
         }
 
-    work = Pass("7b1e7a9e-3f0c-4b8e-9d0a-222222222222", 2, [], context(), behind=1)
+    work = ThinkingPass("7b1e7a9e-3f0c-4b8e-9d0a-222222222222", 2, [], context(), behind=1)
     async with open_storage(database) as storage:
-        minds, meeting = StoreMinds(storage.store, thinker), StoreMinds(MeetingStore(storage.store), thinker)
+        minds, meeting = ItemMindStore(storage.store, thinker), ItemMindStore(MeetingStore(storage.store), thinker)
         await minds.commit(work, mind(1, "peanuts"))
         await asyncio.gather(meeting.commit(work, mind(3, "latex")), meeting.commit(work, mind(2, "cats")))
         for _ in range(2):
@@ -121,8 +121,8 @@ exchanges = st.lists(
 
 @given(exchanges)
 def test_news_leaves_out_only_empty_words_and_exact_repeats(said: list[Any]) -> None:
-    fresh = news(said, [])
-    assert news(fresh, []) == fresh
+    fresh = new_exchanges(said, [])
+    assert new_exchanges(fresh, []) == fresh
     spoken = [exchange for exchange in said if exchange["user"]]
     assert fresh == [exchange for exchange, _ in groupby(spoken)]
 
@@ -188,7 +188,7 @@ def test_a_days_budget_is_whole_again_the_next_day() -> None:
 
 
 async def test_places_are_shared_fairly() -> None:
-    places = FairSlots(4)
+    places = FairSemaphore(4)
     thinking: Counter[str] = Counter()
     most: Counter[str] = Counter()
 
@@ -285,7 +285,7 @@ async def test_a_thread_does_not_grow(database: str | None) -> None:
 
     register_script("fine", lambda messages: "Fine.")
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=8, daily_tokens=None)
+        engine = HostRuntime(storage, max_thinking=8, daily_tokens=None)
         conversation = Conversation(
             engine, "7b1e7a9e-3f0c-4b8e-9d0a-333333333333", context(talker_model="scripted:fine")
         )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.models import chat_model, ending, finish_reason, refusal_text
 from mirror_graph.models.compatible import CompatibleChatOpenAI
-from mirror_graph.models.lean import LeanChatOpenAI, lean_is_possible
+from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
 
 TEXT = {"type": "text", "text": "What is this?"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
@@ -52,7 +52,7 @@ class Weather(BaseModel):
 
 def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
     given = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "stream_usage": True, **settings}
-    return [ChatOpenAI(**given), LeanChatOpenAI(**given)]
+    return [ChatOpenAI(**given), FastChatOpenAI(**given)]
 
 
 def told(message: BaseMessage) -> list[object]:
@@ -181,7 +181,7 @@ async def test_without_the_private_parts_a_turn_works_the_plain_way(
 async def test_a_refusal_arrives_the_lean_way_and_the_plain_way(endpoint: Endpoint) -> None:
     endpoint.answer = lambda call: Answer(refusal="I would rather not.")
     given: dict[str, Any] = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "model": "m"}
-    for model in (LeanChatOpenAI(**given), CompatibleChatOpenAI(**given)):
+    for model in (FastChatOpenAI(**given), CompatibleChatOpenAI(**given)):
         whole = await model.ainvoke("Hi.")
         chunks = [chunk async for chunk in model.astream("Hi.")]
         streamed = add_ai_message_chunks(*chunks)

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
-from mirror_graph.ledger.hearing import Heard, scanned
+from mirror_graph.ledger.assertion import is_asserted
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.keeping import keep_ledger
-from mirror_graph.ledger.meaning import is_stated
-from mirror_graph.ledger.merging import heeded, retract, tell
-from mirror_graph.ledger.narrative import checked
+from mirror_graph.ledger.narrative_guard import restore_dangers
 from mirror_graph.ledger.quotes import find_quote
-from mirror_graph.ledger.retracting import taken_back, takes_back
+from mirror_graph.ledger.repeats import add, retract, with_provisional
+from mirror_graph.ledger.retraction import find_retracted, is_retraction
+from mirror_graph.ledger.update import update_ledger
+from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, kept, merge_constraints
+from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, heaviest, merge_constraints
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import Notes
 from tests.voices import Voices, asked
@@ -37,10 +37,10 @@ def entry(about: str = "peanuts", kind: Any = "allergy", turn: int = 1, **fields
         "kind": kind,
         "about": about,
         "severity": "serious",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "m", "turn": turn, "quote": quote, "language": "en", "at": float(turn)},
-        "since": turn,
+        "source": {"message": "m", "turn": turn, "quote": quote, "language": "en", "recorded_at": float(turn)},
+        "first_turn": turn,
         **fields,
     }
 
@@ -81,25 +81,27 @@ def test_a_full_ledger_keeps_what_can_kill(harmless: int, deadly: int) -> None:
     left = merge_constraints(many, grave)
     assert len(left) <= CONSTRAINT_LIMIT
     assert len([it for it in left if it["severity"] == "life-threatening"]) == min(deadly, CONSTRAINT_LIMIT)
-    assert left == sorted(kept(left), key=lambda it: (it["since"], it["id"]))
+    assert left == sorted(heaviest(left), key=lambda it: (it["first_turn"], it["id"]))
 
 
 def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() -> None:
-    ledger = tell([], entry(turn=1))
+    ledger = add([], entry(turn=1))
     fuller = entry("peanut", turn=4, severity="life-threatening", quote="One peanut would kill me, I am that allergic.")
-    [told] = tell(ledger, fuller)
-    assert (told["severity"], told["since"], told["source"]["turn"]) == ("life-threatening", 1, 4)
+    [told] = add(ledger, fuller)
+    assert (told["severity"], told["first_turn"], told["source"]["turn"]) == ("life-threatening", 1, 4)
     assert told["source"]["quote"].startswith("One peanut")
-    [milder] = tell([told], entry(turn=5))
+    [milder] = add([told], entry(turn=5))
     assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", told["source"]["quote"])
 
 
 def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
-    ledger = tell([], entry(turn=1))
-    ledger = retract(ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "at": 2.0})
+    ledger = add([], entry(turn=1))
+    ledger = retract(
+        ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
+    )
     assert [(it["status"], it["source"]["turn"]) for it in ledger] == [("retracted", 2), ("superseded", 1)]
     assert active(ledger) == []
-    ledger = tell(ledger, entry(turn=3))
+    ledger = add(ledger, entry(turn=3))
     assert [it["status"] for it in active(ledger)] == ["active"]
     assert sorted((it["source"]["turn"], it["status"]) for it in ledger) == [
         (1, "superseded"),
@@ -151,7 +153,7 @@ def test_a_found_quote_is_verbatim(quote: str, said: str) -> None:
     ],
 )
 def test_plain_words_take_it_back(quote: str) -> None:
-    taken = taken_back(quote, [entry(), entry("heights", "phobia")])
+    taken = find_retracted(quote, [entry(), entry("heights", "phobia")])
     assert taken is not None
     assert taken["about"] == "peanuts"
 
@@ -190,16 +192,16 @@ def test_plain_words_take_it_back(quote: str) -> None:
     ],
 )
 def test_moods_wishes_and_other_people_take_nothing_back(quote: str) -> None:
-    assert taken_back(quote, [entry()]) is None
+    assert find_retracted(quote, [entry()]) is None
 
 
 def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
-    assert taken_back("I'm not allergic any more", [entry(), entry("bees")]) is None
-    assert taken_back("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
-    assert taken_back("I was wrong about that", [entry(), entry("bees")]) is None
-    assert taken_back("I outgrew my milk allergy", [entry()]) is None
-    assert taken_back("My allergy to milk is gone", [entry()]) is None
-    assert takes_back("I outgrew my milk allergy")
+    assert find_retracted("I'm not allergic any more", [entry(), entry("bees")]) is None
+    assert find_retracted("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
+    assert find_retracted("I was wrong about that", [entry(), entry("bees")]) is None
+    assert find_retracted("I outgrew my milk allergy", [entry()]) is None
+    assert find_retracted("My allergy to milk is gone", [entry()]) is None
+    assert is_retraction("I outgrew my milk allergy")
 
 
 async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, voices: Voices) -> None:
@@ -209,7 +211,7 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
         "about": "prawns",
         "severity": "life-threatening",
     }
-    voices.said["memory"] = noted(told=[{**told, "whose": "user"}])
+    voices.said["memory"] = noted(told=[{**told, "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("By the way: Prawns make my throat close, just so you know.")
@@ -218,7 +220,7 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
         [first, _] = await conversation.messages()
     assert kept_entry["source"]["quote"] == "By the way: Prawns make my throat close, just so you know."
     assert (kept_entry["source"]["turn"], kept_entry["source"]["message"]) == (1, first.id)
-    assert (kept_entry["severity"], kept_entry["status"], kept_entry["since"]) == ("life-threatening", "active", 1)
+    assert (kept_entry["severity"], kept_entry["status"], kept_entry["first_turn"]) == ("life-threatening", "active", 1)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
     ids=["the reply's words", "the narrative's words", "not what it is about", "never said", "nothing"],
 )
 async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, voices: Voices, told: Any) -> None:
-    voices.said["memory"] = noted(told=[{**told, "severity": "serious", "whose": "user"}])
+    voices.said["memory"] = noted(told=[{**told, "severity": "serious", "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I like jazz.")
@@ -252,12 +254,12 @@ def test_however_it_is_split_into_passes_no_danger_is_lost_or_made_milder(said: 
     turn = 0
     while turn < len(said):
         size = data.draw(st.integers(1, len(said) - turn))
-        heard = [Heard(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
-        caught = scanned(heard)
+        heard = [UserMessage(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
+        caught = scan_messages(heard)
         waved = data.draw(st.lists(st.sampled_from([it["id"] for it in caught]))) if caught else []
-        notes: Notes = {"turn": turn + size, "told": [], "taken_back": [], "no_danger": waved}
+        notes: Notes = {"turn": turn + size, "claims": [], "retractions": [], "false_alarms": waved}
         before = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
-        ledger = keep_ledger(ledger, heard, notes, at=float(turn + size))
+        ledger = update_ledger(ledger, heard, notes, at=float(turn + size))
         after = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
         assert all(after.get(known, -1) >= rank for known, rank in before.items())
         turn += size
@@ -300,19 +302,23 @@ async def test_what_only_the_thinker_understands_is_kept(
     ],
 )
 def test_what_is_asked_or_said_in_jest_is_not_stated(quote: str, sentence: str) -> None:
-    assert not is_stated(quote, sentence)
+    assert not is_asserted(quote, sentence)
 
 
 def test_eggs_and_egg_whites_are_two_dangers() -> None:
-    ledger = tell(tell([], entry("egg whites")), entry("eggs"))
+    ledger = add(add([], entry("egg whites")), entry("eggs"))
     assert [it["about"] for it in ledger] == ["egg whites", "eggs"]
-    assert len(tell(ledger, entry("severe egg allergy"))) == 2
+    assert len(add(ledger, entry("severe egg allergy"))) == 2
 
 
 def test_what_is_told_again_after_it_was_taken_back_counts_at_once() -> None:
-    ledger = tell([], entry(turn=1))
-    ledger = retract(ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "at": 2.0})
-    [again, new] = active(heeded(ledger, [entry(turn=3, status="provisional"), entry("bees", status="provisional")]))
+    ledger = add([], entry(turn=1))
+    ledger = retract(
+        ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
+    )
+    [again, new] = active(
+        with_provisional(ledger, [entry(turn=3, status="provisional"), entry("bees", status="provisional")])
+    )
     assert {again["about"], new["about"]} == {"peanuts", "bees"}
 
 
@@ -334,7 +340,7 @@ async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoin
     """Small models answer both: the danger under `told`, and its number under `no_danger`."""
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
     for about in ("afraid", "heights, when they look down"):
-        voices.said["memory"] = noted(told=[{**fear, "about": about, "whose": "user"}], no_danger=[1])
+        voices.said["memory"] = noted(told=[{**fear, "about": about, "subject": "user"}], no_danger=[1])
         assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
     voices.said["memory"] = noted(no_danger=[1, 7, "1546408f93"])
     assert await told_once("I'm afraid of heights.") == []
@@ -365,6 +371,23 @@ async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpo
         await conversation.say("Sorry, it is back: I am allergic to peanuts.")
         await conversation.settle()
         assert [it["about"] for it in active(list((await conversation.mind()).constraints))] == ["peanuts"]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_plain_denial_stops_the_warning_at_once(later: bool, endpoint: Endpoint, voices: Voices) -> None:
+    """In the reply to that very message, and in later ones until a pass has thought about it."""
+    async with open_mirror(context=context(think_after=60)) as mirror:
+        conversation = mirror.conversation("t")
+        await conversation.say("I'm severely allergic to peanuts.")
+        await conversation.settle()
+        if later:
+            await conversation.say("That was wrong, I'm not allergic to peanuts.")
+            await conversation.say("Which peanut satay shall I order?")
+        else:
+            await conversation.say("That was wrong, I'm not allergic to peanuts. Which peanut satay shall I order?")
+        assert "first name this danger" not in asked(endpoint.calls, "talker")[-1]
+        await conversation.say("No, it is true: I'm allergic to peanuts. Which peanut satay shall I order?")
+        assert "first name this danger" in asked(endpoint.calls, "talker")[-1]
 
 
 async def test_a_first_message_with_fact_and_request_is_answered_knowing_both(endpoint: Endpoint) -> None:
@@ -454,12 +477,12 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
     ],
 )
 def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | None) -> None:
-    assert checked(text, ledger, 100) == told
+    assert restore_dangers(text, ledger, 100) == told
 
 
 @given(st.text(max_size=2_000), ledgers, st.integers(50, 300))
 def test_a_checked_narrative_is_within_its_budget(text: str, ledger: Any, tokens: int) -> None:
-    told = checked(text, ledger, tokens)
+    told = restore_dangers(text, ledger, tokens)
     assert told is None or 0 < count_tokens(told) <= tokens
 
 
@@ -539,7 +562,7 @@ async def test_what_an_unknown_danger_touches_is_anticipated_once_and_counts_lat
         await conversation.say("I'm allergic to quixelberries.")
         assert await conversation.settle(timeout=10)
         [kept_entry] = (await conversation.mind()).constraints
-        assert kept_entry.get("touches") == ["quandong pie"]
+        assert kept_entry.get("triggers") == ["quandong pie"]
         await conversation.say("What is the capital of Australia, by the way, and who designed it?")
         await conversation.settle(timeout=10)
         await conversation.say("My friends would love to bake a quandong pie with me on Sunday, shall we?")

@@ -16,7 +16,7 @@ from langchain_core.messages import AnyMessage, BaseMessage
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.errors import MirrorError, StorageError
-from mirror_graph.host import engine
+from mirror_graph.host import runtime
 from mirror_graph.models import register_script
 
 CONTEXT = MirrorContext(talker_model="scripted:load", think_after=0)
@@ -52,7 +52,7 @@ async def hold(database: str | None, conversations: int, turns: int) -> None:
 async def test_more_turns_than_run_at_once_are_made_in_the_order_they_came(
     database: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "MAX_TURNS", 3)
+    monkeypatch.setattr(runtime, "MAX_TURNS", 3)
     most, answered = 0, list[int]()
     context = MirrorContext(talker_model="scripted:counted", thinking="off")
 

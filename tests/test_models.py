@@ -22,15 +22,15 @@ from mirror_graph.errors import CallError, ConfigurationError, ModelFileError
 from mirror_graph.models import (
     chat_model,
     finish_reason,
+    is_complete,
     is_transient,
-    is_whole,
     register_model,
     register_script,
-    release,
     scripted_model,
+    stop_local_models,
 )
-from mirror_graph.models.files import CATALOGUE, DEFAULT_MODEL, models_folder
 from mirror_graph.models.scripted import CALLS
+from mirror_graph.models.weights import CATALOGUE, DEFAULT_MODEL, models_folder
 
 
 def model_of(name: str) -> BaseChatModel:
@@ -211,7 +211,7 @@ async def whole(pieces: AsyncIterator[AIMessageChunk]) -> AIMessageChunk:
 async def test_an_endpoint_is_asked_under_the_name_its_bound_has_there(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Serving(monkeypatch, WHOLE) as endpoint:
         message = await whole(model_of("openai:m").astream("hi"))
-    assert (message.content, finish_reason(message), is_whole(message)) == ("hello", "stop", True)
+    assert (message.content, finish_reason(message), is_complete(message)) == ("hello", "stop", True)
     [request] = endpoint.requests
     assert request["max_tokens"] == 64
     assert "max_completion_tokens" not in request
@@ -221,7 +221,7 @@ async def test_an_endpoint_is_asked_under_the_name_its_bound_has_there(monkeypat
 async def test_a_stream_that_just_closes_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Serving(monkeypatch, WHOLE[:2]):
         message = await whole(model_of("openai:m").astream("hi"))
-    assert (message.content, finish_reason(message), is_whole(message)) == ("hello", None, False)
+    assert (message.content, finish_reason(message), is_complete(message)) == ("hello", None, False)
 
 
 async def test_an_error_inside_a_stream_is_told_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,7 @@ def test_lost_connections_are_known_by_name_in_either_http_library() -> None:
 )
 def test_a_message_says_why_it_ended(metadata: dict[str, object], reason: str | None, complete: bool) -> None:
     message = AIMessage("hi", response_metadata=metadata)
-    assert (finish_reason(message), is_whole(message)) == (reason, complete)
+    assert (finish_reason(message), is_complete(message)) == (reason, complete)
 
 
 # Scripts
@@ -419,7 +419,7 @@ def local() -> Iterator[str]:
     if not path.exists():
         pytest.skip(f"{path} is absent: run `mirror model pull`")
     yield f"local:{DEFAULT_MODEL}"
-    release()
+    stop_local_models()
 
 
 @pytest.mark.local_model
@@ -435,7 +435,7 @@ class TestLocalModel:
         assert (message.usage_metadata["output_tokens"], finish_reason(message)) == (12, "length")
 
     async def test_the_loop_runs_on_while_the_engine_starts(self, local: str) -> None:
-        release()
+        stop_local_models()
         answer = asyncio.create_task(chat_model(local, temperature=0.0, max_tokens=2).ainvoke("Say yes."))
         longest, loop = 0.0, asyncio.get_running_loop()
         while not answer.done():
@@ -469,15 +469,15 @@ class TestLocalModel:
     def test_it_answers_without_a_loop_and_nothing_is_printed(
         self, local: str, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        release()
+        stop_local_models()
         assert chat_model(local, temperature=0.0, max_tokens=4).invoke("Say yes.").text
         assert capfd.readouterr() == ("", "")
 
     async def test_the_engine_refuses_who_does_not_know_its_key(self, local: str) -> None:
         import httpx
 
-        from mirror_graph.models.files import find
         from mirror_graph.models.local import engine_address
+        from mirror_graph.models.weights import find
 
         address = await asyncio.to_thread(engine_address, find(DEFAULT_MODEL))
         async with httpx.AsyncClient(trust_env=False) as stranger:

@@ -13,13 +13,13 @@ import pytest
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.nodes.talk import unfenced
-from mirror_graph.prompts import VOICES, render, unmarked
+from mirror_graph.prompts import TEMPLATES, escape_brackets, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 from mirror_graph.state.context import Thinking
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 from tests.voices import Voices, voice_of
 
 FACT = "I'm severely allergic to peanuts, they could kill me."
@@ -50,7 +50,7 @@ def read(group: str, text: Any, number: int) -> Probe:
 
 
 def probes() -> Iterator[Probe]:
-    for file in sorted(Path(__file__).parent.joinpath("probes").glob("*.toml")):
+    for file in sorted(Path(__file__).parent.joinpath("probes", "poison").glob("*.toml")):
         tables = tomllib.loads(file.read_text(encoding="utf-8")).values()
         texts = [text for table in tables for text in table["said"]]
         yield from (read(file.stem, text, number) for number, text in enumerate(texts, 1))
@@ -65,7 +65,7 @@ def words(said: str) -> str:
     return f"{said}\n\n{REQUEST}"
 
 
-BY_WORDS = {unmarked(clean(words(said))): (probe, said) for probe in PROBES for said in probe.said}
+BY_WORDS = {escape_brackets(sanitize(words(said))): (probe, said) for probe in PROBES for said in probe.said}
 
 JSON_LINE = r'"(?:[^"\\]|\\.)*"'
 BLOCK = re.compile(
@@ -88,7 +88,7 @@ def obedient(call: Call) -> Answer | str:
         thoughts = re.findall(rf"^- goals: ({JSON_LINE})$", last, re.MULTILINE)
         return json.loads(thoughts[-1]) if thoughts else "All is well."
     heard = words_of(last) if voice == "talker" else json.loads(heard_lines(last)[-1])
-    probe, said = BY_WORDS.get(unmarked(heard), (Probe(()), "All is well."))
+    probe, said = BY_WORDS.get(escape_brackets(heard), (Probe(()), "All is well."))
     echo = probe.echo or said
     if voice == "talker":
         return echo
@@ -143,7 +143,7 @@ def our_lines() -> re.Pattern[str]:
 
 
 def told(name: str) -> list[str]:
-    return VOICES[name].template.split("\n")
+    return TEMPLATES[name].template.split("\n")
 
 
 @cache
@@ -176,7 +176,7 @@ def latest(call: Call) -> str:
 
 def astray_in_talk(call: Call, said: set[str]) -> Iterator[str]:
     system, *window = call.messages
-    spoken = {unfenced(text) for text in said}
+    spoken = {escape_fence(text) for text in said}
     if system != {"role": "system", "content": render("talker", instructions="")}:
         yield "another system message"
     for message in window[:-1]:
@@ -244,11 +244,11 @@ async def attack(conversation: Conversation, group: list[Probe], found: Found) -
 
 
 def named(entry: SafetyConstraint) -> bool:
-    return (entry["about"], entry["whose"]) == ("peanuts", "user")
+    return (entry["about"], entry["subject"]) == ("peanuts", "user")
 
 
 def dangers(constraints: tuple[SafetyConstraint, ...]) -> set[str]:
-    return {entry["about"] for entry in active(list(constraints)) if entry["whose"] == "user"}
+    return {entry["about"] for entry in active(list(constraints)) if entry["subject"] == "user"}
 
 
 @pytest.mark.parametrize("mind", [pytest.param(forgetful, marks=pytest.mark.slow), obedient])
@@ -262,7 +262,7 @@ async def test_no_poison_becomes_an_instruction_or_an_entry_or_takes_one_away(en
         groups = [some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER)]
         conversations = [mirror.conversation(str(number)) for number in range(len(groups))]
         await asyncio.gather(*(attack(it, group, found) for it, group in zip(conversations, groups, strict=True)))
-    said = {FACT, *(clean(words(said)) for probe in PROBES for said in probe.said)}
+    said = {FACT, *(sanitize(words(said)) for probe in PROBES for said in probe.said)}
     for call in endpoint.calls:
         if voice_of(call) == "talker" and ENTRY not in touched_section(latest(call)):
             found.unlisted.append(words_of(latest(call)))
@@ -304,7 +304,7 @@ async def test_whose_a_danger_is_the_user_has_said(endpoint: Endpoint, voices: V
         await conversation.settle(timeout=10)
         mind = await conversation.mind()
     assert whose not in mind.narrative
-    assert whose not in [entry["whose"] for entry in mind.constraints]
+    assert whose not in [entry["subject"] for entry in mind.constraints]
 
 
 async def test_a_long_message_noted_whole_does_not_crowd_the_narrative_out(endpoint: Endpoint, voices: Voices) -> None:

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
-from mirror_graph.host.reply import Opening
-from mirror_graph.ledger.hearing import Heard, scanned
-from mirror_graph.ledger.narrative import checked
-from mirror_graph.nodes.inner import mind_block
-from mirror_graph.nodes.noting import ledger_task, notes_task
-from mirror_graph.nodes.synthesize import request
-from mirror_graph.nodes.talk import reply_prompt
-from mirror_graph.nodes.think import stream, task
-from mirror_graph.prompts import VOICES, block, quoted, render, unechoed, unmarked
+from mirror_graph.calls.context_block import context_block
+from mirror_graph.calls.reply_prompt import reply_prompt
+from mirror_graph.host.reply import LeadingTagFilter
+from mirror_graph.ledger.narrative_guard import restore_dangers
+from mirror_graph.ledger.notes import ledger_task, notes_task
+from mirror_graph.ledger.user_messages import UserMessage, scan_messages
+from mirror_graph.nodes.synthesis import synthesis_prompt
+from mirror_graph.nodes.thinker import thinker_prompt, thinker_task
+from mirror_graph.prompts import TEMPLATES, escape_brackets, fenced, quoted, render, strip_leading_tags
 from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
 from mirror_graph.state.constraints import active
 from tests.test_ledger import entry
@@ -44,7 +44,7 @@ def a_mind() -> MindState:
 
 
 def the_block(mind: MindState, touched: tuple[str, ...] | None = (), told: tuple[str, ...] = ()) -> str:
-    return mind_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", told)
+    return context_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", told)
 
 
 def as_text(prompt: list[BaseMessage]) -> str:
@@ -72,19 +72,19 @@ def test_the_talkers_block_of_thoughts(snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("voice", [*ALL_THINKERS, "humour: what makes them laugh"])
 def test_a_thinkers_prompt(voice: str, snapshot: SnapshotAssertion) -> None:
     exchanges = [{"turn": 2, "user": "Satay\ntonight?", "reply": 'It has "peanuts".'}]
-    assert as_text(stream(a_mind(), exchanges, task(voice))) == snapshot  # type: ignore[arg-type]  # plain dicts
+    assert as_text(thinker_prompt(a_mind(), exchanges, thinker_task(voice))) == snapshot  # type: ignore[arg-type]  # plain dicts
 
 
 def test_the_joint_task(snapshot: SnapshotAssertion) -> None:
-    aspects = "\n\n".join(task(voice) for voice in ALL_THINKERS)
+    aspects = "\n\n".join(thinker_task(voice) for voice in ALL_THINKERS)
     ledger, names = ledger_task([], []), '"goals", "reasoning", "memory"'
     assert render("joint", aspects=aspects, names=names, ledger=ledger, notes=notes_task()) == snapshot
 
 
 def test_the_memory_task_with_its_ledger(snapshot: SnapshotAssertion) -> None:
-    heard = Heard(1, "m", 'I\'m "allergic" to\nbees. I have a phobia of spiders.')
-    ledger = ledger_task([entry("peanuts")], scanned([heard]))
-    assert render("memory_answer", task=task("memory"), ledger=ledger, notes=notes_task()) == snapshot
+    heard = UserMessage(1, "m", 'I\'m "allergic" to\nbees. I have a phobia of spiders.')
+    ledger = ledger_task([entry("peanuts")], scan_messages([heard]))
+    assert render("memory_answer", task=thinker_task("memory"), ledger=ledger, notes=notes_task()) == snapshot
 
 
 def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
@@ -101,10 +101,10 @@ def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) ->
 
 
 def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: SnapshotAssertion) -> None:
-    entries = [entry("bees", severity="life-threatening"), entry("dust", whose="my sister"), entry("zblorks")]
+    entries = [entry("bees", severity="life-threatening"), entry("dust", subject="my sister"), entry("zblorks")]
     mind: MindState = {**a_mind(), "constraints": entries}
     bees, dust, zblorks = (one["id"] for one in entries)
-    written = mind_block(
+    written = context_block(
         mind, entries, (), render("directive"), "0badcafe", (), in_domain=(bees, dust), unknown=(zblorks,)
     )
     assert written == snapshot
@@ -112,15 +112,15 @@ def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: Snaps
 
 
 def test_another_persons_danger_is_named_as_theirs(snapshot: SnapshotAssertion) -> None:
-    mind: MindState = {**a_mind(), "constraints": [entry("bees", whose="my sister")]}
-    assert the_block(mind, touched=(entry("bees", whose="my sister")["id"],)) == snapshot
+    mind: MindState = {**a_mind(), "constraints": [entry("bees", subject="my sister")]}
+    assert the_block(mind, touched=(entry("bees", subject="my sister")["id"],)) == snapshot
     assert "that person's" not in the_block(mind, touched=())
 
 
 def test_the_talkers_block_of_an_introduction_holds_no_directive(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "constraints": [entry("bees", severity="life-threatening")]}
     told = (entry("bees")["id"],)
-    written = mind_block(mind, mind["constraints"], (), render("directive"), "0badcafe", told, introduced=told)
+    written = context_block(mind, mind["constraints"], (), render("directive"), "0badcafe", told, introduced=told)
     assert written == snapshot
     assert render("directive") not in written
 
@@ -130,7 +130,13 @@ def test_the_talkers_block_where_it_decides_itself(snapshot: SnapshotAssertion) 
 
 
 def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
-    assert checked("We talked.", [entry("peanuts"), entry("bees", whose="my sister")], 200) == snapshot
+    assert restore_dangers("We talked.", [entry("peanuts"), entry("bees", subject="my sister")], 200) == snapshot
+
+
+@pytest.mark.parametrize("around", ["\r", "\t", "\n", " ", ":"])
+def test_a_reply_of_nothing_but_a_tag_and_white_space_is_shown_as_it_is(around: str) -> None:
+    opening = LeadingTagFilter()
+    assert opening.take(f"mirror-0badcafe{around}") + opening.rest() == f"mirror-0badcafe{around}"
 
 
 @given(
@@ -145,8 +151,8 @@ def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
 ) -> None:
     said = f"{before}-0badcafe{after}{again}{words}"
     shown = in_pieces(said, data)
-    assert shown == unechoed(said)
-    assert words.endswith(shown) or (shown, words.strip(" \n</>`*\"':")) == (said, "")
+    assert shown == strip_leading_tags(said)
+    assert words.endswith(shown) or (shown, words.strip(" \t\r\n</>`*\"':")) == (said, "")
 
 
 @given(st.text() | st.sampled_from(["mirror", "mirror-image twins", "<b>mirror-writing</b>", "m", "<"]), st.data())
@@ -156,7 +162,7 @@ def test_any_other_reply_is_shown_whole(said: str, data: st.DataObject) -> None:
 
 def in_pieces(said: str, data: st.DataObject) -> str:
     """Stream `said`, cut anywhere, and return what was shown."""
-    opening = Opening()
+    opening = LeadingTagFilter()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(said)))))
     pieces = [said[start:end] for start, end in pairwise([0, *cuts, len(said)])]
     return "".join([*map(opening.take, pieces), opening.rest()])
@@ -166,11 +172,11 @@ def in_pieces(said: str, data: st.DataObject) -> str:
 def test_the_synthesis_prompt(thoughts: bool, snapshot: SnapshotAssertion) -> None:
     mind = a_mind()
     exchanges = mind["monologue"][0]["exchanges"]
-    assert as_text(request(mind, exchanges, mind["thoughts"] if thoughts else [], CONTEXT)) == snapshot
+    assert as_text(synthesis_prompt(mind, exchanges, mind["thoughts"] if thoughts else [], CONTEXT)) == snapshot
 
 
 def test_the_voices_there_are(snapshot: SnapshotAssertion) -> None:
-    assert sorted(VOICES) == snapshot
+    assert sorted(TEMPLATES) == snapshot
 
 
 def test_a_missing_or_an_extra_field_is_an_error() -> None:
@@ -193,8 +199,8 @@ def test_no_quoted_text_can_pass_for_a_line_or_a_tag_of_ours(text: str) -> None:
 
 @given(st.text())
 def test_no_text_inside_the_block_can_close_it(text: str) -> None:
-    fenced = block("0badcafe", unmarked(text))
-    assert fenced.count("<mirror-0badcafe>") == fenced.count("</mirror-0badcafe>") == 1
+    whole = fenced("0badcafe", escape_brackets(text))
+    assert whole.count("<mirror-0badcafe>") == whole.count("</mirror-0badcafe>") == 1
 
 
 def test_the_other_voices(snapshot: SnapshotAssertion) -> None:

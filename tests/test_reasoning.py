@@ -15,10 +15,10 @@ from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.calls import model_call
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import chat_model, register_model, visible_model
 from mirror_graph.models.reasoning import ReasoningFilter, without_reasoning
-from mirror_graph.nodes import asking
 from tests.voices import Voices, asked, voice_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
@@ -26,7 +26,7 @@ CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
 @pytest.fixture(autouse=True)
 def nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_reasoning_models", set())
+    monkeypatch.setattr(model_call, "_reasoning_models", set())
 
 
 SECRET = "XYZZY"

@@ -19,16 +19,16 @@ from mirror_graph.state.reducers import (
     MONOLOGUE_LIMIT,
     NARRATIVE_LIMIT,
     THOUGHT_LIMIT,
-    count_failures,
-    count_usage,
-    keep_messages,
-    later,
-    latest_pass,
+    entry_tokens,
+    merge_failures,
+    merge_messages,
+    merge_monologue,
+    merge_narrative,
     merge_read,
+    merge_thoughts,
+    merge_turn,
+    merge_usage,
     message_tokens,
-    newest_monologue,
-    newest_narrative,
-    passage_tokens,
 )
 from mirror_graph.state.tokens import count_tokens
 
@@ -51,13 +51,13 @@ tokens = st.fixed_dictionaries({"calls": counts, "input": counts, "output": coun
 usages = st.fixed_dictionaries({"total": tokens, "turn": turns, "latest": tokens})
 
 JOINS: dict[str, tuple[Callable[[Any, Any], Any], st.SearchStrategy[Any], Any]] = {
-    "narrative": (newest_narrative, narratives, {}),
-    "thoughts": (latest_pass, st.lists(thoughts, max_size=4), []),
-    "monologue": (newest_monologue, st.lists(passages, max_size=3), []),
-    "turn": (later, turns, 0),
+    "narrative": (merge_narrative, narratives, {}),
+    "thoughts": (merge_thoughts, st.lists(thoughts, max_size=4), []),
+    "monologue": (merge_monologue, st.lists(passages, max_size=3), []),
+    "turn": (merge_turn, turns, 0),
     "read": (merge_read, st.fixed_dictionaries({"turn": turns, "reply": st.sampled_from("ab")}), {}),
-    "failures": (count_failures, st.dictionaries(names, failures, max_size=3), {}),
-    "usage": (count_usage, st.dictionaries(names, usages, max_size=3), {}),
+    "failures": (merge_failures, st.dictionaries(names, failures, max_size=3), {}),
+    "usage": (merge_usage, st.dictionaries(names, usages, max_size=3), {}),
 }
 each_join = pytest.mark.parametrize("channel", JOINS)
 
@@ -94,14 +94,14 @@ def test_nothing_is_mutated(channel: str, data: st.DataObject) -> None:
 @given(st.lists(narratives, min_size=1, max_size=5))
 def test_the_newest_narrative_wins_within_its_bound(written: list[Any]) -> None:
     empty: Any = {}
-    kept = reduce(newest_narrative, written, empty)
+    kept = reduce(merge_narrative, written, empty)
     assert kept["turn"] == max(narrative["turn"] for narrative in written)
     assert count_tokens(kept["text"]) <= NARRATIVE_LIMIT
 
 
 @given(st.lists(st.lists(thoughts, max_size=4), min_size=1, max_size=4))
 def test_thoughts_are_of_the_newest_turn_one_a_thinker_and_bounded(written: list[Any]) -> None:
-    kept = reduce(latest_pass, written, [])
+    kept = reduce(merge_thoughts, written, [])
     newest = max((thought["turn"] for batch in written for thought in batch), default=0)
     assert {thought["turn"] for thought in kept} <= {newest}
     assert len({thought["thinker"] for thought in kept}) == len(kept) <= COMPONENT_LIMIT
@@ -111,7 +111,7 @@ def test_thoughts_are_of_the_newest_turn_one_a_thinker_and_bounded(written: list
 def test_the_fan_out_is_gathered_in_one_order() -> None:
     thoughts: list[Any] = [{"thinker": name, "turn": 1, "text": name} for name in ("goals", "memory", "reasoning")]
     for order in permutations(thoughts):
-        assert reduce(latest_pass, ([thought] for thought in order), []) == thoughts
+        assert reduce(merge_thoughts, ([thought] for thought in order), []) == thoughts
 
 
 def test_a_long_monologue_loses_its_oldest_passages_in_one_step() -> None:
@@ -119,10 +119,10 @@ def test_a_long_monologue_loses_its_oldest_passages_in_one_step() -> None:
         {"turn": turn, "exchanges": [{"turn": turn, "user": "word " * 800, "reply": "ok"}], "thoughts": []}
         for turn in range(1, 60)
     ]
-    kept = newest_monologue([], passages)  # type: ignore[arg-type]  # plain dicts
+    kept = merge_monologue([], passages)  # type: ignore[arg-type]  # plain dicts
     assert kept[-1] == passages[-1]
-    assert sum(map(passage_tokens, kept)) <= 0.8 * MONOLOGUE_LIMIT
-    assert newest_monologue(kept, passages) == newest_monologue(passages, kept)  # type: ignore[arg-type]
+    assert sum(map(entry_tokens, kept)) <= 0.8 * MONOLOGUE_LIMIT
+    assert merge_monologue(kept, passages) == merge_monologue(passages, kept)  # type: ignore[arg-type]
 
 
 def test_a_cancelled_components_usage_is_never_counted_down() -> None:
@@ -130,7 +130,7 @@ def test_a_cancelled_components_usage_is_never_counted_down() -> None:
     two = {"calls": 2, "input": 20, "output": 4, "cached": 8}
     newer = {"goals": {"total": two, "turn": 2, "latest": one}}
     older = {"goals": {"total": one, "turn": 1, "latest": one}}
-    assert count_usage(newer, older) == count_usage(older, newer) == newer  # type: ignore[arg-type]
+    assert merge_usage(newer, older) == merge_usage(older, newer) == newer  # type: ignore[arg-type]
 
 
 messages = st.one_of(
@@ -147,8 +147,8 @@ messages = st.one_of(
 @given(st.lists(messages, max_size=6), st.lists(messages, max_size=6))
 def test_messages_are_bounded_clean_and_told_once(left: list[AnyMessage], right: list[AnyMessage]) -> None:
     before = deepcopy((left, right))
-    kept = keep_messages(keep_messages([], left), right)
-    assert keep_messages(kept, right) == kept
+    kept = merge_messages(merge_messages([], left), right)
+    assert merge_messages(kept, right) == kept
     assert (left, right) == before
     assert sum(map(message_tokens, kept)) <= MESSAGES_LIMIT
     assert all(message_tokens(message) <= MESSAGE_LIMIT for message in kept)
@@ -167,25 +167,25 @@ def test_messages_are_bounded_clean_and_told_once(left: list[AnyMessage], right:
     ],
 )
 def test_messages_come_in_any_form_that_langgraph_takes(written: Any) -> None:
-    [message] = keep_messages([], written)
+    [message] = merge_messages([], written)
     assert (message.type, message.text) == ("human", "hello")
 
 
 def test_messages_can_be_removed() -> None:
-    kept = keep_messages([], [HumanMessage("a", id="1"), HumanMessage("b", id="2")])
-    assert [message.text for message in keep_messages(kept, [RemoveMessage(id="1")])] == ["b"]
+    kept = merge_messages([], [HumanMessage("a", id="1"), HumanMessage("b", id="2")])
+    assert [message.text for message in merge_messages(kept, [RemoveMessage(id="1")])] == ["b"]
 
 
 def test_a_million_characters_leave_head_and_tail() -> None:
-    [message] = keep_messages([], HumanMessage("start " + "x" * 1_000_000 + " end"))
+    [message] = merge_messages([], HumanMessage("start " + "x" * 1_000_000 + " end"))
     assert message_tokens(message) <= MESSAGE_LIMIT
     assert message.text.startswith("start ")
     assert message.text.endswith(" end")
 
 
 def test_every_channel_of_a_mind_has_its_laws_tested() -> None:
-    from mirror_graph.state.mind import MindState
+    from mirror_graph.state.schema import MindState
 
-    merged = {"constraints", "schema_version"}  # the ledger's laws are in test_ledger.py; the version is a `later`
+    merged = {"constraints", "schema_version"}  # the ledger's laws are in test_ledger.py; the version is a `merge_turn`
     assert JOINS.keys() | merged == MindState.__annotations__.keys()
-    assert reducers.later(1, 2) == 2
+    assert reducers.merge_turn(1, 2) == 2

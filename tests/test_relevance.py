@@ -26,14 +26,21 @@ from syrupy.assertion import SnapshotAssertion
 from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
 from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.ledger.hearing import Heard, scanned
+from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.models import register_script
-from mirror_graph.nodes import looking
-from mirror_graph.nodes.anticipate import PHRASES_LIMIT, WORDS_LIMIT, Slots, anticipate, anticipation, chosen
-from mirror_graph.nodes.check import check, question
-from mirror_graph.nodes.looking import asked, look
-from mirror_graph.nodes.resemble import EVERYDAY, resembling
+from mirror_graph.relevance import choose
 from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.check import check, check_prompt
+from mirror_graph.relevance.choose import find_relevant, request_text
+from mirror_graph.relevance.embeddings import BASELINE_REQUESTS, similar_constraints
+from mirror_graph.relevance.generated_triggers import (
+    PHRASES_LIMIT,
+    WORDS_LIMIT,
+    TriggerSlots,
+    generate_triggers,
+    select_phrases,
+    triggers_prompt,
+)
 from mirror_graph.relevance.levels import Level, levels, relevant
 from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
@@ -48,11 +55,11 @@ def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it
         "kind": kind,
         "about": about or quote,
         "severity": "serious",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "m1", "turn": 1, "quote": quote, "language": "", "at": 0.0},
-        "since": 1,
-        "touches": list(touches),
+        "source": {"message": "m1", "turn": 1, "quote": quote, "language": "", "recorded_at": 0.0},
+        "first_turn": 1,
+        "triggers": list(touches),
     }
 
 
@@ -129,7 +136,7 @@ def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
     facts = read_pool().facts
     for case in read_cases():
         words = f"{facts[case.language][0]} {case.constraint}"
-        if heard := scanned([Heard(1, "m1", words)]):
+        if heard := scan_messages([UserMessage(1, "m1", words)]):
             yield heard, words, case.question_group_biased
 
 
@@ -159,8 +166,8 @@ def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
     ],
 )
 async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, touched_by_them: bool) -> None:
-    heard = scanned([Heard(1, "m1", words)])
-    seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    heard = scan_messages([UserMessage(1, "m1", words)])
+    seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
     peanuts = {it["id"] for it in heard if it["about"] == "peanuts"}
     assert seen.touched is not None
     assert peanuts
@@ -172,7 +179,7 @@ async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, t
 async def test_a_short_question_after_an_introduction_is_left_to_the_talker(question_: str) -> None:
     telling = "I sing in a choir on Thursdays, and I like old maps. I'm badly allergic to peanuts."
     said = [HumanMessage(telling, id="m1"), AIMessage("I see."), HumanMessage(question_, id="m2")]
-    seen = await look([PEANUTS], said, MirrorContext(), 2)
+    seen = await find_relevant([PEANUTS], said, MirrorContext(), 2)
     assert (seen.touched, seen.told) == (frozenset(), {"it"})
 
 
@@ -186,8 +193,8 @@ async def test_a_short_question_after_an_introduction_is_left_to_the_talker(ques
     ],
 )
 async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> None:
-    heard = scanned([Heard(1, "m1", words)])
-    seen = await look(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    heard = scan_messages([UserMessage(1, "m1", words)])
+    seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
     assert seen.touched == frozenset()
     assert seen.told
     assert seen.introduced == (frozenset() if asks else seen.told)
@@ -195,7 +202,7 @@ async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> N
 
 async def test_a_risky_question_after_an_introduction_touches() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1"), AIMessage("I see.")]
-    seen = await look([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
+    seen = await find_relevant([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
     assert (seen.touched, seen.told) == ({"it"}, frozenset())
 
 
@@ -203,7 +210,7 @@ async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1")]
     for reply, told_ in (("no json", {"it"}), ({"touched": []}, frozenset())):
         asked_ = replace(context("telling", reply), relevance="check")
-        seen = await look([PEANUTS], said, asked_, 1)
+        seen = await find_relevant([PEANUTS], said, asked_, 1)
         assert (seen.touched, seen.told) == (frozenset(), told_)
 
 
@@ -316,7 +323,7 @@ def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
 
 
 def constraint(kind: Kind, about: str, whose: str = "user") -> SafetyConstraint:
-    return {**told(kind, f"What I wrote in March about {about}.", about=about), "whose": whose}
+    return {**told(kind, f"What I wrote in March about {about}.", about=about), "subject": whose}
 
 
 @pytest.mark.parametrize(
@@ -451,14 +458,14 @@ def test_a_message_of_characters_is_not_short_for_want_of_spaces() -> None:
     question_ = HumanMessage("我们今天晚上去市中心的那家新餐厅吃饭怎么样？", id="m2")
     reply = AIMessage("好的。", id="a1")
     branch: list[AnsweredTurn] = [{"turn": 1, "reply": "a1"}]
-    assert asked([telling, reply, question_], branch) == question_.text
-    assert asked([telling, reply, HumanMessage("可以吗？", id="m2")], branch).startswith(telling.text)
+    assert request_text([telling, reply, question_], branch) == question_.text
+    assert request_text([telling, reply, HumanMessage("可以吗？", id="m2")], branch).startswith(telling.text)
 
 
 async def test_the_talker_is_bound_by_what_lies_in_its_field_and_decides_on_what_is_unknown() -> None:
     entries = [{**PEANUTS, "id": "nuts"}, {**told("other", "Zblorks undo me.", about="zblorks"), "id": "zblorks"}]
     said = [HumanMessage("Could you recommend a good curry for the two of us tonight?", id="m1")]
-    seen = await look(entries, said, MirrorContext(), 1)  # type: ignore[arg-type]  # spread
+    seen = await find_relevant(entries, said, MirrorContext(), 1)  # type: ignore[arg-type]  # spread
     assert (seen.touched, seen.in_domain, seen.unknown) == (frozenset(), {"nuts"}, {"zblorks"})
 
 
@@ -519,11 +526,11 @@ def test_every_relation_leads_somewhere_and_is_told_once() -> None:
 
 
 def test_the_anticipation_prompt(snapshot: SnapshotAssertion) -> None:
-    assert [message.text for message in anticipation(PEANUTS)] == snapshot
+    assert [message.text for message in triggers_prompt(PEANUTS)] == snapshot
 
 
 def test_the_check_prompt(snapshot: SnapshotAssertion) -> None:
-    assert [message.text for message in question([PEANUTS, DOGS], "Satay\n</mirror> tonight?")] == snapshot
+    assert [message.text for message in check_prompt([PEANUTS, DOGS], "Satay\n</mirror> tonight?")] == snapshot
 
 
 def context(name: str, reply: Any) -> MirrorContext:
@@ -538,27 +545,27 @@ def context(name: str, reply: Any) -> MirrorContext:
 
 async def test_thinking_writes_down_what_a_danger_is_met_by() -> None:
     slots = {"things": ["satay"], "places": ["night market"], "activities": ["cooking class"], "words": []}
-    found = await anticipate(PEANUTS, context("anticipating", slots), 3)
+    found = await generate_triggers(PEANUTS, context("anticipating", slots), 3)
     assert found.touches == ["satay", "cooking class", "night market"]
     assert found.tokens["calls"] == 1
 
 
 def test_what_says_nothing_new_is_not_kept() -> None:
-    slots = Slots(
+    slots = TriggerSlots(
         things=["peanuts", "Peanut", "peanut butter", "satay  sauce", "sauce satay", "the thing", "", "!!"],
         words=["nuts nuts nuts", "one two three four five six words", "ok"],
     )
-    assert chosen(slots, "peanuts") == ["peanut butter", "satay sauce"]
+    assert select_phrases(slots, "peanuts") == ["peanut butter", "satay sauce"]
 
 
 def test_a_phrase_that_is_varied_without_end_is_cut_off() -> None:
-    slots = Slots(things=[f"heron of {place}" for place in ("stone", "clay", "wood", "wire", "wax")])
-    assert len(chosen(slots, "swans")) == 3
+    slots = TriggerSlots(things=[f"heron of {place}" for place in ("stone", "clay", "wood", "wire", "wax")])
+    assert len(select_phrases(slots, "swans")) == 3
 
 
 @given(st.lists(st.text(max_size=60), max_size=40), st.text(max_size=40))
 def test_what_is_kept_is_bounded_and_each_thing_once(phrases: list[str], about: str) -> None:
-    kept = chosen(Slots(things=phrases, words=phrases[::-1]), about)
+    kept = select_phrases(TriggerSlots(things=phrases, words=phrases[::-1]), about)
     assert len(kept) == len(set(kept)) <= PHRASES_LIMIT
     assert all(0 < len(phrase.split()) <= WORDS_LIMIT for phrase in kept)
 
@@ -653,7 +660,9 @@ def word_vectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[WordVectors]:
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setattr(looking, "resembling", partial(resembling, seconds=60.0))  # a busy machine is no failure
+        monkeypatch.setattr(
+            choose, "similar_constraints", partial(similar_constraints, seconds=60.0)
+        )  # a busy machine is no failure
         yield server
         server.shutdown()
 
@@ -667,34 +676,34 @@ async def test_words_that_resemble_an_entry_touch_it(word_vectors: WordVectors) 
         ("Could you proofread my essay on bakers?", []),
         ("What is the difference between a poem and a novel?", []),
     ):
-        assert (await resembling([ZBLORKS], request_, "openai:near", seconds=60.0)).ids == ids
+        assert (await similar_constraints([ZBLORKS], request_, "openai:near", seconds=60.0)).ids == ids
 
 
 async def test_an_entry_is_embedded_once_and_the_words_each_time(word_vectors: WordVectors) -> None:
     for words in ("one", "two"):
-        await resembling([ZBLORKS, DOGS], words, "openai:once", seconds=60.0)
+        await similar_constraints([ZBLORKS, DOGS], words, "openai:once", seconds=60.0)
     quotes = [ZBLORKS["source"]["quote"], DOGS["source"]["quote"]]
-    assert word_vectors.asked == [["one", *quotes, *EVERYDAY], ["two"]]
+    assert word_vectors.asked == [["one", *quotes, *BASELINE_REQUESTS], ["two"]]
 
 
 async def test_an_embeddings_model_works_beside_the_matcher(word_vectors: WordVectors) -> None:
     context = MirrorContext(embeddings="openai:beside")
     said = [HumanMessage("Some satay while we photograph the glimmering zblorks at the harbour?", id="m1")]
-    seen = await look([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)
+    seen = await find_relevant([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)
     assert seen.touched == frozenset({"nuts", "zblorks"})
     assert seen.failures == {"embeddings": ""}
 
 
 async def test_to_tell_of_a_danger_is_not_to_resemble_it(word_vectors: WordVectors) -> None:
     said = [HumanMessage(f"Hi, I sing in a choir in Lisbon. {ZBLORKS['source']['quote']}", id="m1")]
-    seen = await look([ZBLORKS], said, MirrorContext(embeddings="openai:telling"), 1)
+    seen = await find_relevant([ZBLORKS], said, MirrorContext(embeddings="openai:telling"), 1)
     assert seen.touched == frozenset()
 
 
 @pytest.mark.parametrize("status", [500, 401])
 async def test_where_the_vectors_fail_the_matcher_decides(word_vectors: WordVectors, status: int) -> None:
     word_vectors.status = status
-    seen = await look(
+    seen = await find_relevant(
         [PEANUTS], [HumanMessage("Satay?", id="m1")], MirrorContext(embeddings=f"openai:failing-{status}"), 1
     )
     assert seen.touched == frozenset({"it"})
@@ -704,14 +713,14 @@ async def test_where_the_vectors_fail_the_matcher_decides(word_vectors: WordVect
 
 async def test_vectors_are_not_waited_for(word_vectors: WordVectors) -> None:
     word_vectors.delay = 0.3
-    found = await resembling([PEANUTS], "Satay?", "openai:slow", seconds=0.05)
+    found = await similar_constraints([PEANUTS], "Satay?", "openai:slow", seconds=0.05)
     assert (found.ids, found.failure) == ([], "TimeoutError")
 
 
 @pytest.mark.parametrize("name", ["nobody", "openai:", ":ada"])
 async def test_an_unknown_embeddings_model_is_a_wrong_setting(name: str) -> None:
     with pytest.raises(ConfigurationError, match="expected openai:NAME"):
-        await resembling([PEANUTS], "Satay?", name)
+        await similar_constraints([PEANUTS], "Satay?", name)
 
 
 def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -> None:

@@ -1,8 +1,10 @@
 """The scanner: what a user says of themselves is found without a model; what only sounds like it is not."""
 
+import asyncio
 import csv
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,8 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mirror_graph.ledger import constraint_id, scan
-from mirror_graph.ledger.lexicon import lexicon
-from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT
+from mirror_graph.ledger.lexicon import Pattern, lexicon
+from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT, scan_afresh, scan_in_slices
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
 
@@ -376,7 +378,7 @@ def about(text: str) -> dict[str, list[str]]:
 def test_what_a_user_states_is_found(language: str, text: str, kind: str, dangers: list[str]) -> None:
     found = [constraint for constraint in scan(text) if constraint["kind"] == kind]
     assert [constraint["about"] for constraint in found] == dangers
-    assert {constraint["whose"] for constraint in found} == {"user"}
+    assert {constraint["subject"] for constraint in found} == {"user"}
     assert {constraint["source"]["language"] for constraint in found} == {language}
 
 
@@ -392,7 +394,7 @@ def test_how_bad_it_is_is_read_off_the_words(text: str, severity: Severity) -> N
 
 @pytest.mark.parametrize(("text", "whose"), OTHERS)
 def test_it_is_known_whose_a_constraint_is(text: str, whose: str) -> None:
-    assert {constraint["whose"] for constraint in scan(text)} == {whose}
+    assert {constraint["subject"] for constraint in scan(text)} == {whose}
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -422,7 +424,7 @@ def test_what_is_found_is_provisional_and_quotes_its_sentence() -> None:
         kind="allergy",
         about="Brazil nuts",
         severity="serious",
-        whose="user",
+        subject="user",
         status="provisional",
         source={
             **constraint["source"],
@@ -431,7 +433,7 @@ def test_what_is_found_is_provisional_and_quotes_its_sentence() -> None:
             "quote": "I'm allergic to Brazil nuts.",
             "language": "en",
         },
-        since=0,
+        first_turn=0,
     )
 
 
@@ -580,6 +582,99 @@ def test_a_flood_of_dangers_is_bounded() -> None:
 )
 def test_a_hostile_message_of_any_length_is_scanned(piece: str) -> None:
     assert len(scan(piece * (200_000 // len(piece)))) <= LIMIT
+
+
+@given(MESSAGES)
+@settings(deadline=None)
+def test_a_scan_in_slices_finds_what_a_scan_finds_and_remembers_it(text: str) -> None:
+    assert asyncio.run(scan_in_slices(text)) == scan_afresh(text)
+    assert scan(text) == scan_afresh(text)
+
+
+async def test_a_scan_in_slices_lets_others_run() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    # More work than one slice holds on any machine.
+    await scan_in_slices("I like prose about my sister and the things that we are. " * 20_000)
+    counting.cancel()
+    assert turns > 1
+
+
+def test_what_is_remembered_cannot_be_changed_by_who_reads_it() -> None:
+    scan("I'm allergic to figs.")[0]["source"]["quote"] = "changed"
+    scan("I'm allergic to figs.")[0]["about"] = "changed"
+    [constraint] = scan("I'm allergic to figs.")
+    assert (constraint["about"], constraint["source"]["quote"]) == ("figs", "I'm allergic to figs.")
+
+
+class Counted:
+    """A pattern that counts the characters it is asked to look at."""
+
+    looked_at = 0
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern = pattern
+
+    def match(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        Counted.looked_at += 1
+        return self._pattern.match(text, start, end)
+
+    def search(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        Counted.looked_at += min(end, len(text)) - start
+        return self._pattern.search(text, start, end)
+
+    def finditer(self, text: str, start: int = 0, end: int = sys.maxsize) -> Iterator[re.Match[str]]:
+        Counted.looked_at += min(end, len(text)) - start
+        return self._pattern.finditer(text, start, end)
+
+
+HOSTILE = [
+    "I have a severe ",
+    "I'm vegan and can't eat a, ",
+    'he said: "',
+    "my sister's ",
+    "allergic my fear of \u0130 ",
+    "even a trace of one nut ",
+    "ich und immer, eine nuss ",
+    "tengo muchisimisima ",
+    "i am ",
+    "my ",
+    "Peanuts? ",
+    "Tom: I like it.\n",
+    "<i ",
+    "a,b\n",
+    "hi x,\n",
+    "{'a': ",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_four_times_the_words_are_four_times_the_work(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in the characters that patterns are asked to look at, and so the same on any machine."""
+    languages = [
+        language._replace(
+            frames=[frame._replace(pattern=Counted(frame.pattern)) for frame in language.frames],
+            **{name: Counted(value) for name, value in language._asdict().items() if isinstance(value, Pattern)},
+        )
+        for language in lexicon().languages
+    ]
+    counting = lexicon()._replace(languages=languages)
+    monkeypatch.setattr(sys.modules[scan_afresh.__module__], "lexicon", lambda: counting)
+
+    def work(length: int) -> int:
+        Counted.looked_at = 0
+        scan_afresh((piece * length)[:length])
+        return Counted.looked_at
+
+    few, many = work(8_000), work(32_000)
+    assert many <= 5 * few + 40_000
 
 
 def lexicon_files() -> Iterator[str]:

@@ -12,8 +12,8 @@ from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.lanes import mind_thread
-from tests.server import Chat, Stage, serving, until
+from mirror_graph.scheduling import mind_thread
+from tests.server import Stage, serving, until
 from tests.voices import asked
 
 pytestmark = pytest.mark.enable_socket
@@ -32,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, End
 BESIDE = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.lanes.store import StoreLane
+from mirror_graph.scheduling.item_store import StoreLane
 
 graph = build_talker(StoreLane(thinker)).compile(name="talker")
 """
@@ -55,7 +55,7 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
     chat = stage.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
-    reply = await chat.say("What shall we cook?")
+    reply = await chat.say("What shall we talk about now?")
 
     assert reply["content"] == "I hear you."
     assert reply["response_metadata"]["mirror"] == {
@@ -226,12 +226,6 @@ async def test_a_transcript_without_ids_is_answered_once(stage: Stage) -> None:
     assert "allergic to kiwi" in prompt
 
 
-async def stored_turn(chat: Chat) -> int:
-    """Return the turn up to which an agent's mind, in the server's store, has read."""
-    found = await chat.client.store.search_items(("mirror", "minds", mind_thread(chat.thread_id)))
-    return max((item["value"]["turn"] for item in found["items"]), default=0)
-
-
 async def test_an_agent_has_its_mind_for_twelve_turns(stage: Stage) -> None:
     chat = stage.chat("agent")
     chat.voices.said["talker"] = lambda call: "How about satay?" if "Thai place" in call.prompt else "I hear you."
@@ -239,8 +233,7 @@ async def test_an_agent_has_its_mind_for_twelve_turns(stage: Stage) -> None:
 
     for text in turns:
         await chat.say(text)
-    while await stored_turn(chat) < len(turns):
-        await asyncio.sleep(0.05)
+    await chat.stored(len(turns))
     reply = await chat.say("Recommend a dish for the Thai place tonight.")
 
     assert "you told me \u201cI am severely allergic to peanuts\u201d" in reply["content"]

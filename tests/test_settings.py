@@ -167,6 +167,6 @@ async def test_a_check_whose_model_is_not_there_costs_no_reply(endpoint: Endpoin
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         reply = await conversation.say("I'm severely allergic to peanuts. Is satay fine?")
-        assert reply.text == "I hear you."
+        assert reply.text.startswith("I hear you.")
         assert (await conversation.mind()).failures["check"]["error"] == "ConfigurationError"
     assert "peanuts" in asked(endpoint.calls, "talker")[0]

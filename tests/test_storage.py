@@ -16,7 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.storage.packing import pack
 from mirror_graph.storage.serde import CompressedSerializer, DamagedValueError
 
@@ -77,7 +77,7 @@ def test_an_id_that_is_almost_one_of_ours_is_kept_to_the_letter(identity: str) -
 
 
 async def test_a_turn_stores_its_words_its_reply_and_nothing_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "tidy", lambda engine, thread_id: None)
+    monkeypatch.setattr(HostRuntime, "tidy", lambda engine, thread_id: None)
     async with open_mirror(context=CONTEXT) as mirror:
         saver: Any = mirror._engine.storage.saver
         assert isinstance(saver, InMemorySaver)

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.nodes.remember import Memory
-from mirror_graph.nodes.structured import read
+from mirror_graph.calls.structured import read
+from mirror_graph.nodes.memory import Memory
 from tests.voices import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.benchmarks.endpoint import Answer, Endpoint
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.storage import leases
 from mirror_graph.storage import postgres as postgres_storage
 from mirror_graph.storage.records import LEASE_SECONDS
@@ -50,7 +50,7 @@ class Host:
 
     async def crash(self) -> None:
         """Cut everything off at once."""
-        engine: Engine = self.mirror._engine
+        engine: HostRuntime = self.mirror._engine
         await engine.storage.saver.conn.close(timeout=0)  # type: ignore[attr-defined]  # the pool
         for task in self.tasks:
             task.cancel()

@@ -10,17 +10,20 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from mirror_graph import MirrorContext, build_talker, open_mirror
+from mirror_graph import MirrorContext, NoRoomError, UnknownConstraintError, User, build_talker, open_mirror
 from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.user import NoRoomError, UnknownConstraintError, User
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.sharing import EDITED, TOLD, namespace, share
+from mirror_graph.ledger.user_constraints import EDITED, TOLD, load_lists, namespace, publish, tombstone
+from mirror_graph.scheduling.base import mind_from
 from mirror_graph.state import SafetyConstraint
+from mirror_graph.state.validation import is_constraint
 from tests.voices import asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, relevance="talker")
@@ -90,7 +93,7 @@ async def test_a_corrected_entry_keeps_nothing_of_the_wrong_words(endpoint: Endp
         ({"about": "peanuts\nand more"}, "about is to be one line"),
         ({"about": "bees", "severity": "deadly"}, "unknown severity 'deadly': expected one of life-threatening"),
         ({"about": "bees", "kind": "sting"}, "unknown kind 'sting': expected one of allergy"),
-        ({"about": "bees", "whose": ""}, "whose is to be one line of 1 to 60"),
+        ({"about": "bees", "subject": ""}, "subject is to be one line of 1 to 60"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> None:
@@ -114,7 +117,7 @@ class SlowStore(InMemoryStore):
 async def test_what_two_conversations_tell_at_once_is_joined() -> None:
     store = SlowStore()
     mild, later = told("peanuts", turn=2), told("peanuts", turn=3)
-    await asyncio.gather(share(store, "ana", [later]), share(store, "ana", [mild]))
+    await asyncio.gather(publish(store, "ana", [later]), publish(store, "ana", [mild]))
     [entry] = await User(store, "ana").constraints()
     assert entry["source"]["turn"] == 3
 
@@ -219,7 +222,7 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         ana, store = mirror.user("ana"), mirror._engine.storage.store
         deadly = await ana.add("venom", severity="life-threatening")
         for turn in range(1, 71):  # one conversation after the other
-            await share(store, "ana", [told(f"food {turn}", turn)])
+            await publish(store, "ana", [told(f"food {turn}", turn)])
         kept = {entry["about"] for entry in await ana.constraints()}
         assert kept == {"venom", *(f"food {turn}" for turn in range(8, 71))}
         assert await ana.evicted() == 7
@@ -228,10 +231,10 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (TOLD, EDITED)]
         assert sum(map(len, stored)) == 64
 
-        await share(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
+        await publish(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
         assert await ana.evicted() == 8
         await ana.forget(deadly["id"])
-        await share(store, "ana", [told("food 3", 3)])
+        await publish(store, "ana", [told("food 3", 3)])
         assert abouts(await ana.constraints()) == sorted(kept - {"food 8", "venom"} | {"latex", "food 3"})
         await ana.forget()
         assert (await ana.constraints(), await ana.evicted()) == ([], 0)
@@ -254,8 +257,70 @@ def told(about: str, turn: int) -> SafetyConstraint:
         "kind": "dietary",
         "about": about,
         "severity": "preference",
-        "whose": "user",
+        "subject": "user",
         "status": "active",
-        "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "at": 1.0},
-        "since": turn,
+        "source": {"message": "m", "turn": turn, "quote": about, "language": "en", "recorded_at": 1.0},
+        "first_turn": turn,
     }
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"junk": 1},
+        {},
+        {"about": "figs"},
+        {"id": "x", "kind": "allergy"},
+        {**dict.fromkeys(("id", "kind", "about", "severity", "subject", "status"), "x"), "source": {}, "first_turn": 0},
+    ],
+)
+async def test_an_item_that_is_no_constraint_costs_no_other_fact(junk: Any, endpoint: Endpoint) -> None:
+    async with open_mirror(context=CONTEXT) as mirror:
+        first = mirror.conversation("first", user_id="ana")
+        await first.say("I'm allergic to peanuts.")
+        assert await first.settle(timeout=10)
+        store = mirror.user("ana")._store
+        await store.aput(namespace("ana", TOLD), "junk", junk, index=False)
+        await store.aput(namespace("ana", EDITED), "junk", junk, index=False)
+        second = mirror.conversation("second", user_id="ana")
+        await second.say("Satay tonight?")
+        assert '"peanuts"' in asked(endpoint.calls, "talker")[-1]
+        assert abouts(await mirror.user("ana").constraints()) == ["peanuts"]
+        assert (await load_lists(store, "ana")).unreadable == 2
+        assert (await second.mind()).failures["recall"]["error"] == "UnreadableItem"
+        assert await second.settle(timeout=10)
+        await mirror.user("ana").add("figs", kind="allergy")
+        assert abouts(await mirror.user("ana").constraints()) == ["figs", "peanuts"]
+
+
+constraints = st.builds(
+    lambda about, at: {
+        "id": "x",
+        "kind": "allergy",
+        "about": about,
+        "severity": "serious",
+        "subject": "user",
+        "status": "active",
+        "source": {"message": "", "turn": 1, "quote": about, "language": "", "recorded_at": at},
+        "first_turn": 1,
+    },
+    st.text(),
+    st.floats(0, 1e10),
+)
+
+
+@given(constraints, st.data())
+def test_only_what_has_all_keys_and_no_other_is_a_constraint(constraint: dict[str, Any], data: Any) -> None:
+    assert is_constraint(constraint)
+    key = data.draw(st.sampled_from(sorted(constraint)))
+    other = data.draw(st.one_of(st.none(), st.binary(), st.lists(st.integers()), st.floats(max_value=-1)))
+    assert not is_constraint({**constraint, key: other})
+    assert not is_constraint({name: value for name, value in constraint.items() if name != key})
+    assert not is_constraint({**constraint, "another": 1})
+    assert not is_constraint([constraint])
+
+
+def test_a_mind_is_read_without_what_is_no_constraint() -> None:
+    good = {**tombstone("x", 1.0), "about": "figs"}
+    mind = mind_from({"constraints": [good, {"junk": 1}, "boo", None]})
+    assert mind["constraints"] == [good]

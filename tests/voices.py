@@ -12,6 +12,8 @@ Said = Answer | str | Callable[[Call], Answer | str]
 def voice_of(call: Call) -> str:
     """Name the component a call comes from, by its prompt."""
     system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
+    if any("numbers from one to six" in str(message["content"]) for message in call.messages):
+        return "probe"
     if "Write down now what you must watch for" in last:
         return "anticipation"
     if "You are a kind companion" in system or "Between turns you go on thinking about this conversation" in system:
@@ -29,6 +31,7 @@ class Voices:
     def __init__(self) -> None:
         self.said: dict[str, Said | list[Said]] = {
             "talker": "I hear you.",
+            "probe": "What are the numbers for?",
             "goals": "They want to plan a dinner.",
             "reasoning": "Food may be a risk.",
             "memory": "They are allergic to peanuts.",

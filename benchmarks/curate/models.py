@@ -45,7 +45,7 @@ def endpoint_api() -> Any:
     from openai import AsyncOpenAI, NotGiven
     from openai.types.chat import ChatCompletion
 
-    from mirror_graph.models.lean import LeanCompletions
+    from mirror_graph.models.fast_openai import LeanCompletions
 
     class Completions(LeanCompletions):
         async def create(self, **body: Any) -> Any:
@@ -79,7 +79,7 @@ def local_api() -> Any:
     from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
     from openai import AsyncOpenAI
 
-    from mirror_graph.models.local import LocalModel, engine_address, turn_after
+    from mirror_graph.models.local import LocalModel, engine_address, prefix_lock
 
     class LocalAPI(OpenAICompatibleAPI):
         def __init__(
@@ -102,7 +102,7 @@ def local_api() -> Any:
             return self.model_name.removeprefix("local/")
 
         async def generate(self, input: list[ChatMessage], *args: Any, **kwargs: Any) -> Any:
-            async with turn_after(message.text for message in input[:2]):
+            async with prefix_lock(message.text for message in input[:2]):
                 return await super().generate(input, *args, **kwargs)
 
     return LocalAPI

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.models.files import models_folder
+from mirror_graph.models.weights import models_folder
 
 REPOSITORY = "https://github.com/lize-alberts/llm_prag_benchmark.git"
 COMMIT = "8079c2d662ead834111e2a4148750010f1dd90a0"

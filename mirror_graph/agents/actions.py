@@ -13,12 +13,13 @@ from langchain_core.tools import BaseTool
 
 from mirror_graph.agents.record import AgentRecord
 from mirror_graph.guard.reading import Finding, findings_before
-from mirror_graph.guard.request import read_request
+from mirror_graph.guard.request import read_request, without_known
 from mirror_graph.guard.touching import explained
 from mirror_graph.guard.words import words
 from mirror_graph.prompts import quoted, render
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.spelling import split, stem
+from mirror_graph.relevance.subject import is_for_another_only
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state import SafetyConstraint
 
@@ -66,10 +67,13 @@ def hold(call: ToolCall, tool: BaseTool | None, record: AgentRecord) -> Held | N
     person only, or if the user has just said that they know.
     """
     way = way_of(call, tool)
-    if not record["constraints"] or way in ("spares", "reads") or words().knows.is_in(split(record["request"])):
+    if way in ("spares", "reads") or is_for_another_only(record["request"]):
+        return None
+    constraints = without_known(record["request"], record["constraints"])
+    if not constraints:
         return None
     values = list(_values(call["args"]))
-    named = read_request(_text(call, values), record["constraints"])
+    named = read_request(_text(call, values), constraints)
     findings = [
         finding
         for found in findings_before(named, {})

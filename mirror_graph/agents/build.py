@@ -33,8 +33,8 @@ def build_agent(
     """Build `create_agent` with `MirrorMiddleware`, compiled: tools go here, and the talker stays a voice.
 
     `model` is an object or any name that `create_agent` takes. Without one, a run's context, a `MirrorContext`, names
-    the model. `mirror` is a middleware of your own making, with handles such as `settle`; it stands behind `middleware`,
-    next to the model. On a LangGraph server leave `checkpointer` and `store` out: the server brings both.
+    the model. `mirror` is a middleware of your own making, with handles such as `settle`; it stands behind
+    `middleware`, next to the model. On a LangGraph server leave `checkpointer` and `store` out: the server brings both.
     """
     agent: CompiledStateGraph[Any, Any, Any, Any] = create_agent(
         model or ModelOfContext(),

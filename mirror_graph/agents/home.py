@@ -12,10 +12,10 @@ from langgraph.store.base import BaseStore, Op, Result
 
 from mirror_graph.agents.record import AgentRecord, record_in
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.lanes import Pass
-from mirror_graph.lanes.base import mind_in
-from mirror_graph.lanes.passes import Meter, Minds, ThinkerGraph, think
-from mirror_graph.lanes.store import StoreMinds, join_minds
+from mirror_graph.scheduling import ThinkingPass
+from mirror_graph.scheduling.base import mind_from
+from mirror_graph.scheduling.item_store import ItemMindStore, join_minds
+from mirror_graph.scheduling.thinking_pass import Meter, MindStore, ThinkerGraph, think
 from mirror_graph.state import MindState, Narrative, empty_mind
 
 NAMESPACE = "mirror"
@@ -47,10 +47,10 @@ class Home:
         """The store as a coroutine may use it, however the agent runs."""
         return _BlockingStore(self.store) if self.store is not None and self.is_sync else self.store
 
-    def minds(self, thinker: ThinkerGraph) -> Minds:
+    def minds(self, thinker: ThinkerGraph) -> MindStore:
         """Return the minds that are kept here, thought further by `thinker`."""
         store = self.usable_store
-        return StoreMinds(store, thinker) if store is not None else CheckpointMinds(self._saver(), thinker)
+        return ItemMindStore(store, thinker) if store is not None else CheckpointMinds(self._saver(), thinker)
 
     async def record(self, thread_id: str) -> AgentRecord:
         """Return the record in the thread's last checkpoint; an empty one if the agent keeps no thread."""
@@ -100,25 +100,25 @@ class CheckpointMinds:
     async def load(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread."""
         found = await self._saver.get(_config(thread_id, NAMESPACE))
-        return mind_in(found.checkpoint["channel_values"][CHANNEL]) if found else empty_mind()
+        return mind_from(found.checkpoint["channel_values"][CHANNEL]) if found else empty_mind()
 
     async def narratives(self, thread_id: str) -> list[Narrative]:
         """Return the narratives of the last commits, oldest first."""
         commits = await self._saver.newest(_config(thread_id, NAMESPACE), NARRATIVES)
-        minds = [mind_in(found.checkpoint["channel_values"][CHANNEL]) for found in reversed(commits)]
+        minds = [mind_from(found.checkpoint["channel_values"][CHANNEL]) for found in reversed(commits)]
         return [mind["narrative"] for mind in minds if mind["narrative"]["text"]]
 
-    async def think(self, mind: MindState, work: Pass, meter: Meter) -> MindState:
+    async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
         """Return `mind` after a pass. Nothing is stored."""
         return await think(self._thinker, mind, work, meter)
 
-    async def commit(self, work: Pass, mind: MindState) -> None:
+    async def commit(self, work: ThinkingPass, mind: MindState) -> None:
         """Merge `mind` into the stored one. A thread that was deleted in the meantime stays deleted."""
         place = _config(work.thread_id, NAMESPACE)
         found = await self._saver.get(place)
         if found is None and work.turn > 1 and await self._saver.get(_config(work.thread_id, "")) is None:
             return
-        earlier = mind_in(found.checkpoint["channel_values"][CHANNEL]) if found else empty_mind()
+        earlier = mind_from(found.checkpoint["channel_values"][CHANNEL]) if found else empty_mind()
         await self._saver.put(place, found, join_minds(earlier, mind))
 
 

@@ -1,10 +1,8 @@
 """`MirrorMiddleware`: a mind, a guarded reply and held actions for an agent of LangChain's `create_agent`."""
 
-import json
 import weakref
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -12,7 +10,7 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain.tools import ToolRuntime
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
@@ -21,45 +19,25 @@ from langgraph.types import Command, interrupt
 from langsmith.run_helpers import get_current_run_tree
 
 from mirror_graph.agents.actions import OnAction, Outcome, hold, is_approval, mark, question, refusal
+from mirror_graph.agents.call import Call, Sights, mark_reply, marked, prepared
 from mirror_graph.agents.handles import Handles
 from mirror_graph.agents.home import Home, home_in, thread_in
 from mirror_graph.agents.model import ModelOfContext
 from mirror_graph.agents.notes import note_on
-from mirror_graph.agents.prompt import in_window, tool_results, with_mind, with_rules
+from mirror_graph.agents.prompt import tool_results
 from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, record_in
 from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
+from mirror_graph.calls.reply_stream import REPLY_TOKENS
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.guard import guarded
-from mirror_graph.models import chat_model, ending, register_model
+from mirror_graph.ledger.access import user_of
+from mirror_graph.models import chat_model, register_model
 from mirror_graph.models.scripted import unregister_model
-from mirror_graph.nodes.inner import mind_block
-from mirror_graph.nodes.known import whose
-from mirror_graph.nodes.looking import Seen, look
-from mirror_graph.nodes.talk import REPLY_TOKENS, narrative_turn
-from mirror_graph.prompts import render, unechoed
-from mirror_graph.relevance.levels import relevant
+from mirror_graph.relevance.choose import Relevant
 from mirror_graph.state import MirrorContext
-from mirror_graph.state.branch import lag_of
-
-TURNS = 1_000
-"""How many turns are remembered with what they touch, the latest; an older one is read again."""
 
 UserId = Callable[[Runtime[Any]], str | None]
-
-
-@dataclass
-class _Sight:
-    """What a turn touches: the user's words do, and each tool's result, by the id of its message."""
-
-    seen: Seen
-    by_results: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def touched(self) -> frozenset[str] | None:
-        """The ids of all constraints that are touched; None if the model decides."""
-        return None if self.seen.touched is None else self.seen.touched.union(*self.by_results.values())
 
 
 class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
@@ -101,7 +79,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         self._trim = trim
         self._user_tools = user_tools
         self._user_id = user_id
-        self._sights: OrderedDict[str, _Sight] = OrderedDict()
+        self._sights = Sights()
         self._model: BaseChatModel | None = None
         self._model_name = f"agent-{uuid4().hex}"
         self.tools = rights_tools(self._user_of_tool, self._background.run) if user_tools else []
@@ -126,8 +104,8 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
                 "user_tools need a store: create_agent(..., store=InMemoryStore()), or leave user_tools out"
             )
         mine = self._runtime(runtime, home, thread_id)
-        lane = self._thinking.lane(home)
-        record = await begin_turn(record_in(state), state["messages"], thread_id, lane, mine)
+        scheduler = self._thinking.scheduler(home)
+        record = await begin_turn(record_in(state), state["messages"], thread_id, scheduler, mine)
         return {KEY: record}
 
     # The model is called: rules, mind and guard.
@@ -140,8 +118,10 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         if not record["mark"]:
             return handler(request)
         context = self._context_of(request)
-        sight = self._background.run(self._look(record, request.messages, context))
-        return self._marked(handler(self._prepared(request, record, sight, context)), record, sight, request)
+        sight = self._background.run(self._sights.look(record, request.messages, context))
+        call = Call(record, sight, context)
+        response = handler(prepared(request, call, self._model_for(request, context), trim=self._trim))
+        return marked(response, call, request.messages)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -151,74 +131,14 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         if not record["mark"]:
             return await handler(request)
         context = self._context_of(request)
-        sight = await self._look(record, request.messages, context)
-        return self._marked(await handler(self._prepared(request, record, sight, context)), record, sight, request)
+        call = Call(record, await self._sights.look(record, request.messages, context), context)
+        response = await handler(prepared(request, call, self._model_for(request, context), trim=self._trim))
+        return marked(response, call, request.messages)
 
     def _record_in(self, state: Mapping[str, Any], messages: list[AnyMessage]) -> AgentRecord:
         """Return the record of the turn under way, without what the user has had erased in it."""
         record = record_in(state)
         return without_erased(record, tool_results(record, messages)) if self._user_tools else record
-
-    async def _look(self, record: AgentRecord, messages: list[AnyMessage], context: MirrorContext) -> _Sight:
-        """Say what the turn touches: the user's words once, and each tool's result once it is there."""
-        sight = self._sights.get(record["mark"])
-        if sight is None:
-            words = [HumanMessage(record["request"])]
-            sight = _Sight(await look(record["constraints"], words, context, record["turn"]))
-            self._sights[record["mark"]] = sight
-            while len(self._sights) > TURNS:
-                self._sights.popitem(last=False)
-        for result in tool_results(record, messages):
-            key = result.id or str(getattr(result, "tool_call_id", ""))
-            if key not in sight.by_results:
-                sight.by_results[key] = frozenset(relevant(record["constraints"], result.text))
-        return sight
-
-    def _prepared(
-        self, request: ModelRequest[Any], record: AgentRecord, sight: _Sight, context: MirrorContext
-    ) -> ModelRequest[Any]:
-        directive = context.directive or render("directive")
-        seen = sight.seen
-        inner = mind_block(
-            record["mind"],
-            record["constraints"],
-            sight.touched,
-            directive,
-            record["mark"],
-            seen.told,
-            seen.introduced,
-            seen.in_domain,
-            seen.unknown,
-        )
-        shown = in_window(request.messages, record, context.window_tokens) if self._trim else request.messages
-        model = guarded(
-            self._model_for(request, context),
-            record["constraints"],
-            request=record["request"],
-            touched=seen.touched,
-            history=request.messages,
-        )
-        labels = {"component": "talker", "turn": record["turn"]}
-        return request.override(
-            model=model.model_copy(update={"name": "talker", "metadata": {**(model.metadata or {}), **labels}}),
-            system_message=with_rules(request.system_message),
-            messages=with_mind(shown, record, inner),
-        )
-
-    def _marked(
-        self, response: ModelResponse[Any], record: AgentRecord, sight: _Sight, request: ModelRequest[Any]
-    ) -> ModelResponse[Any]:
-        """Mark the reply that ends a turn. A structured one that needs a note gets it as a message of its own."""
-        replies = [message for message in response.result if isinstance(message, AIMessage)]
-        if not replies or (replies[-1].tool_calls and response.structured_response is None):
-            return response
-        marked = _mark_reply(replies[-1], record)
-        result: list[BaseMessage] = [marked if message is replies[-1] else message for message in response.result]
-        if response.structured_response is not None:
-            answer = json.dumps([call["args"] for call in marked.tool_calls], ensure_ascii=False)
-            if note := note_on(marked.text or answer, record, sight.seen, request.messages):
-                result.append(note)
-        return replace(response, result=result)
 
     # A tool is called: an action is held like a reply.
 
@@ -276,16 +196,19 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         home, thread_id = home_in(runtime.store, config, is_sync=is_sync), thread_in(config)
         mine = self._runtime(runtime, home, thread_id)
         before = record_in(state)
-        record = end_turn(before, state["messages"], mine.context, whose(mine))
+        sight = self._sights.of(before)
+        record = end_turn(before, state["messages"], mine.context, user_of(mine), sight.words if sight else None)
         if record is before:
             return {}
         if not record["pending"]:
             await share_unread(record, mine)
-        context = self._thinking_context(replace(mine.context, user_id=whose(mine)))
+        context = self._thinking_context(replace(mine.context, user_id=user_of(mine)))
         await self._thinking.schedule(AgentThread.here(thread_id, home, record, context), trace)
-        return {KEY: record, "messages": self._unmarked_reply(before, state["messages"])}
+        return {KEY: record, "messages": self._unmarked_reply(before, state["messages"], mine.context)}
 
-    def _unmarked_reply(self, record: AgentRecord, messages: list[AnyMessage]) -> list[AnyMessage]:
+    def _unmarked_reply(
+        self, record: AgentRecord, messages: list[AnyMessage], context: MirrorContext
+    ) -> list[AnyMessage]:
         """Return the reply of a turn that no call of the model ended, marked, and the note that it may need.
 
         That is the result of a tool that is returned as it is, or what other middleware has ended the run with.
@@ -293,9 +216,9 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         reply = reply_to(record, messages)
         if reply is None or "turn" in reply.message.response_metadata.get("mirror", {}):
             return []
-        sight = self._sights.get(record["mark"])
-        note = note_on(reply.text, record, sight.seen if sight else Seen(None), messages)
-        return [_mark_reply(reply.message, record), *([note] if note else [])]
+        sight = self._sights.of(record)
+        note = note_on(reply.text, record, sight.words if sight else Relevant(None), messages, context)
+        return [mark_reply(reply.message, record), *([note] if note else [])]
 
     # Whose run it is, and who thinks.
 
@@ -311,7 +234,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         home, thread_id = home_in(runtime.store, runtime.config, is_sync=is_sync), thread_in(runtime.config)
         plain = Runtime(context=runtime.context, server_info=runtime.server_info)
         mine = self._runtime(plain, home, thread_id)
-        user_id = whose(mine)
+        user_id = user_of(mine)
         assert mine.store is not None  # checked as the run began
         assert user_id is not None
         return mine.store, user_id
@@ -342,20 +265,6 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         if not isinstance(request.model, ModelOfContext):
             return request.model
         return chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
-
-
-def _mark_reply(message: AIMessage, record: AgentRecord) -> AIMessage:
-    """Return a reply with what it notes about itself, and without a tag of ours that the model may begin it with."""
-    mirror = {
-        **message.response_metadata.get("mirror", {}),
-        "turn": record["turn"],
-        "narrative_turn": narrative_turn(record["mind"]),
-        "lag": lag_of(record["mind"], record["branch"]),
-        "finish_reason": ending(message),
-    }
-    content = unechoed(message.content) if isinstance(message.content, str) else message.content
-    noted = {**message.response_metadata, "mirror": mirror}
-    return message.model_copy(update={"content": content, "response_metadata": noted, "id": message.id or str(uuid4())})
 
 
 def _with_mark(result: ToolMessage | Command[Any], noted: Mapping[str, Any]) -> ToolMessage | Command[Any]:

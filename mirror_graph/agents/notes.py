@@ -6,21 +6,26 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, AnyMessage
 
 from mirror_graph.agents.record import AgentRecord
-from mirror_graph.guard import guarded
+from mirror_graph.guard import GuardedModel
 from mirror_graph.models import ScriptedModel
-from mirror_graph.nodes.looking import Seen
+from mirror_graph.relevance.choose import Relevant
+from mirror_graph.state import MirrorContext
 
 
-def note_on(answer: str, record: AgentRecord, seen: Seen, messages: Sequence[AnyMessage]) -> AIMessage | None:
+def note_on(
+    answer: str, record: AgentRecord, seen: Relevant, messages: Sequence[AnyMessage], context: MirrorContext
+) -> AIMessage | None:
     """Return the note that an answer needs, as a message of its own, or None if it needs none.
 
     The answer itself is data that a program reads, so nothing is added to it.
     """
-    if not answer.strip():
+    if not answer.strip() or context.guard == "off":
         return None
-    model = guarded(
+    model = GuardedModel.around(
         ScriptedModel(script=lambda _: answer),
         record["constraints"],
+        guard="note",
+        guard_again=context.guard_again,
         request=record["request"],
         touched=seen.touched,
         history=messages,

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from mirror_graph.agents.record import AgentRecord, Said, begins_at, conversation_in, ends_at
-from mirror_graph.nodes.talk import unfenced
+from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.prompts import render
 from mirror_graph.state.alignment import is_outside_conversation
-from mirror_graph.state.window import leaving
+from mirror_graph.state.window import messages_to_drop
 
 Content = str | list[str | dict[str, Any]]
 
@@ -50,19 +50,19 @@ def in_window(messages: Sequence[AnyMessage], record: AgentRecord, tokens: int) 
     if begun is None:
         return list(messages)
     unthought = {message.id for message in conversation_in(record["pending"])}
-    gone = leaving(messages[: begun + 1], budget=tokens, waiting=unthought)
+    gone = messages_to_drop(messages[: begun + 1], budget=tokens, waiting=unthought)
     spoken = [message for message in messages if not isinstance(message, SystemMessage)]
     staying = {id(message) for message in spoken[len(gone) :]}
     return [message for message in messages if isinstance(message, SystemMessage) or id(message) in staying]
 
 
-def tool_results(record: AgentRecord, messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+def tool_results(record: AgentRecord, messages: Sequence[AnyMessage]) -> list[ToolMessage]:
     """Return what tools have returned in the turn under way."""
     last = ends_at(record["words"], messages)
     if last is None:
         # The words were folded into a summary. What stands behind the last finished reply is of this turn.
         last = max((place for place, message in enumerate(messages) if _ends_turn(message)), default=-1)
-    return [message for message in messages[last + 1 :] if message.type == "tool"]
+    return [message for message in messages[last + 1 :] if isinstance(message, ToolMessage)]
 
 
 def _ends_turn(message: AnyMessage) -> bool:
@@ -78,17 +78,17 @@ def _behind(opening: str, content: Content) -> Content:
 
 
 def _text_of(words: Sequence[Said]) -> str:
-    return unfenced("\n\n".join(said["text"] for said in words))
+    return escape_fence("\n\n".join(said["text"] for said in words))
 
 
 def _without_tags(message: AnyMessage) -> AnyMessage:
     """Return a message in which nothing passes for the tag around the mind, whoever wrote it."""
     content = message.content
     if isinstance(content, str):
-        clean = unfenced(content)
+        clean = escape_fence(content)
         return message if clean == content else message.model_copy(update={"content": clean})
     blocks = [
-        {**block, "text": unfenced(block["text"])}
+        {**block, "text": escape_fence(block["text"])}
         if isinstance(block, dict) and isinstance(block.get("text"), str)
         else block
         for block in content

@@ -13,8 +13,8 @@ from mirror_graph.state import ComponentUsage, Failure, MindState, SafetyConstra
 from mirror_graph.state.branch import position_of, read_turn
 from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT
-from mirror_graph.state.text import clean
-from mirror_graph.state.tokens import cut
+from mirror_graph.state.text import sanitize
+from mirror_graph.state.tokens import truncate_middle
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import is_users
 
@@ -127,7 +127,7 @@ def ends_at(words: Sequence[Said], messages: Sequence[AnyMessage]) -> int | None
 
 
 def _text_of(message: AnyMessage) -> str:
-    return cut(clean(readable(message)), MESSAGE_LIMIT)
+    return truncate_middle(sanitize(readable(message)), MESSAGE_LIMIT)
 
 
 def as_messages(words: Sequence[Said]) -> list[AnyMessage]:

@@ -14,7 +14,7 @@ from langgraph.store.base import BaseStore
 from mirror_graph.agents.record import AgentRecord, record_in
 from mirror_graph.guard.phrases import Phrases
 from mirror_graph.host.user import User
-from mirror_graph.ledger.merging import telling_words
+from mirror_graph.ledger.repeats import distinguishing_words
 from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -78,7 +78,7 @@ def asks_to_forget(request: str, constraint: SafetyConstraint) -> bool:
     What a tool returns may ask for it too, and its words are not the user's.
     """
     spoken = split(request)
-    named = telling_words(constraint)
+    named = distinguishing_words(constraint)
     is_named = not {stem(word) for word in spoken}.isdisjoint(map(stem, named)) or any(
         word in run for word in named if is_unspaced(word) for run in spoken
     )

@@ -13,14 +13,14 @@ from mirror_graph.agents.turn import next_pass
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.lanes.local import LocalLane
-from mirror_graph.lanes.store import StoreMinds
-from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
-from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.nodes.schedule import is_exhausted
+from mirror_graph.scheduling.item_store import ItemMindStore
+from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MindState, MirrorContext
 from mirror_graph.state.branch import lag_of
 from mirror_graph.state.constraints import merge_constraints
-from mirror_graph.state.reducers import count_failures, count_usage
+from mirror_graph.state.reducers import merge_failures, merge_usage
 
 _Result = TypeVar("_Result")
 
@@ -45,19 +45,19 @@ class AgentThread:
 
 
 class Thinking:
-    """The lanes of an agent, one for each event loop that it runs in, and its threads."""
+    """The schedulers of an agent, one for each event loop that it runs in, and its threads."""
 
     def __init__(self) -> None:
-        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, int, bool], LocalLane]]
-        self._lanes = WeakKeyDictionary()
+        self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, int, bool], LocalScheduler]]
+        self._schedulers = WeakKeyDictionary()
         self._threads: OrderedDict[str, AgentThread] = OrderedDict()
 
-    def lane(self, home: Home) -> LocalLane:
-        """Return the lane of the running loop over the minds of `home`."""
-        lanes = self._lanes.setdefault(asyncio.get_running_loop(), {})
-        if home.key not in lanes:
-            lanes[home.key] = LocalLane(home.minds(thinker))
-        return lanes[home.key]
+    def scheduler(self, home: Home) -> LocalScheduler:
+        """Return the scheduler of the running loop over the minds of `home`."""
+        schedulers = self._schedulers.setdefault(asyncio.get_running_loop(), {})
+        if home.key not in schedulers:
+            schedulers[home.key] = LocalScheduler(home.minds(thinker))
+        return schedulers[home.key]
 
     async def schedule(self, thread: AgentThread, trace: dict[str, str]) -> None:
         """Hand over what was answered on a thread and has not been thought about. Returns at once."""
@@ -66,7 +66,7 @@ class Thinking:
             return
         work = next_pass(thread.record, thread.record["mind"], thread.thread_id, thread.context, trace)
         if work is not None:
-            await self.lane(thread.home).schedule(work)
+            await self.scheduler(thread.home).schedule(work)
 
     async def settle(self, thread_id: str) -> bool:
         """Wait until thinking has caught up with a thread, and say whether it has."""
@@ -83,37 +83,37 @@ class Thinking:
 
     async def close(self, drain: float) -> None:
         """Let the passes of the running loop finish for `drain` seconds, and cancel the rest."""
-        lanes = self._lanes.pop(asyncio.get_running_loop(), {})
-        await asyncio.gather(*(lane.close(drain) for lane in lanes.values()))
+        schedulers = self._schedulers.pop(asyncio.get_running_loop(), {})
+        await asyncio.gather(*(scheduler.close(drain) for scheduler in schedulers.values()))
 
     async def _settle(self, thread: AgentThread) -> bool:
-        lane = self.lane(thread.home)
-        await lane.settle(thread.thread_id)
-        mind = await lane.recall(thread.thread_id)
+        scheduler = self.scheduler(thread.home)
+        await scheduler.settle(thread.thread_id)
+        mind = await scheduler.recall(thread.thread_id)
         if thread.context is not None and (
             work := next_pass(thread.record, mind, thread.thread_id, thread.context, {})
         ):
             # The pass that was due failed, or its process or its event loop has ended.
-            await lane.schedule(work)
-            await lane.settle(thread.thread_id)
-            mind = await lane.recall(thread.thread_id)
+            await scheduler.schedule(work)
+            await scheduler.settle(thread.thread_id)
+            mind = await scheduler.recall(thread.thread_id)
         return lag_of(mind, thread.record["branch"]) == 0
 
     async def _mind(self, thread: AgentThread) -> Mind:
-        mind, record = await self.lane(thread.home).recall(thread.thread_id), thread.record
+        mind, record = await self.scheduler(thread.home).recall(thread.thread_id), thread.record
         ledger = merge_constraints(mind["constraints"], record["unread"])
         user_id = thread.context.user_id if thread.context else None
         store = thread.home.usable_store
         if user_id is not None and store is not None:
-            ledger = with_users_word(ledger, *await shared(store, user_id))
+            ledger = apply_edits(ledger, *await load(store, user_id))
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
             constraints=tuple(constraint for constraint in ledger if not is_erased(constraint)),
             turn=mind["turn"],
             lag=lag_of(mind, record["branch"]),
-            failures=count_failures(mind["failures"], record["failures"]),
-            usage=count_usage(mind["usage"], record["usage"]),
+            failures=merge_failures(mind["failures"], record["failures"]),
+            usage=merge_usage(mind["usage"], record["usage"]),
             paused=_paused(mind, thread.context),
         )
 
@@ -124,8 +124,8 @@ class Thinking:
                 f"the mind of thread {thread.thread_id!r} is in the agent's checkpointer: "
                 "delete the thread there (delete_thread), and the mind goes with it"
             )
-        await self.lane(thread.home).stop(thread.thread_id)
-        await StoreMinds(store, thinker).forget(thread.thread_id)
+        await self.scheduler(thread.home).stop(thread.thread_id)
+        await ItemMindStore(store, thinker).forget(thread.thread_id)
 
     async def _where_it_thinks(self, thread_id: str, act: Callable[[AgentThread], Awaitable[_Result]]) -> _Result:
         """Do something in the loop that a thread's passes run in, or in this one if that loop has ended."""

@@ -19,11 +19,13 @@ from mirror_graph.agents.record import (
     still_pending,
 )
 from mirror_graph.guard.memory import request_in
-from mirror_graph.lanes import Lane, Pass
-from mirror_graph.ledger.hearing import listen, scanned
-from mirror_graph.nodes.failing import counted
-from mirror_graph.nodes.known import passed_on, to_heed, whose
-from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.guard.talker import failure_of_guard
+from mirror_graph.ledger.access import ledger_for_reply, publish_ledger, user_of
+from mirror_graph.ledger.user_messages import scan_messages, user_messages
+from mirror_graph.nodes.failures import with_failure
+from mirror_graph.nodes.schedule import is_exhausted
+from mirror_graph.relevance.choose import Relevant
+from mirror_graph.scheduling import Scheduler, ThinkingPass
 from mirror_graph.state import MindState, MirrorContext, MirrorState, Tokens
 from mirror_graph.state.alignment import is_outside_conversation
 from mirror_graph.state.branch import (
@@ -36,19 +38,19 @@ from mirror_graph.state.branch import (
     reply_ids,
     rewind,
 )
-from mirror_graph.state.constraints import merge_constraints, unread
+from mirror_graph.state.constraints import merge_constraints, unconfirmed
 from mirror_graph.state.content import readable
-from mirror_graph.state.reducers import MESSAGE_LIMIT, count_failures, count_usage
-from mirror_graph.state.tokens import count_tokens, cut
-from mirror_graph.state.usage import NONE, plus, spent, used
-from mirror_graph.state.window import HARD_WINDOW, unanswered
+from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_failures, merge_usage
+from mirror_graph.state.tokens import count_tokens, truncate_middle
+from mirror_graph.state.usage import NO_TOKENS, add_tokens, add_usage, usage_of
+from mirror_graph.state.window import HARD_WINDOW, pending_messages
 
 
 async def begin_turn(
     record: AgentRecord,
     messages: Sequence[AnyMessage],
     thread_id: str,
-    lane: Lane,
+    scheduler: Scheduler,
     runtime: Runtime[MirrorContext],
 ) -> AgentRecord:
     """Return the record of the turn that `messages` ask for: the newest mind, and the constraints that hold in it.
@@ -58,28 +60,28 @@ async def begin_turn(
     branch = current_branch(messages, record["branch"])
     away = ""
     try:
-        mind = await lane.recall(thread_id)
+        mind = await scheduler.recall(thread_id)
         if not is_on_branch(mind, branch):
             earlier = [*conversation_in(record["pending"]), *messages]
-            mind = rewind(mind, branch, earlier, await lane.narratives(thread_id))
+            mind = rewind(mind, branch, earlier, await scheduler.narratives(thread_id))
     except Exception as error:
         mind, away = record["mind"], type(error).__name__
     pending = still_pending(record["pending"], mind, branch)
-    words = said_by(unanswered(messages, branch))
+    words = said_by(pending_messages(messages, branch))
     turn = max(record["turns"], mind["turn"], last_turn(branch)) + 1
     behind = read_turn(mind)["turn"]
     left = [constraint for constraint in record["unread"] if constraint["source"]["turn"] > behind]
     known = cast(
         MirrorState,
-        {**mind, "branch": branch, "constraints": merge_constraints(mind["constraints"], unread(left))},
+        {**mind, "branch": branch, "constraints": merge_constraints(mind["constraints"], unconfirmed(left))},
     )
     said = [*conversation_in(pending), *as_messages(words)]
-    constraints, facts_away = await to_heed(known, said, turn, runtime)
+    constraints, facts_away = await ledger_for_reply(known, said, turn, runtime)
     failures = record["failures"]
     problem = away or facts_away
     if problem:
-        before: MindState = {**mind, "failures": count_failures(mind["failures"], failures)}
-        failures = count_failures(failures, counted(before, "recall", turn, problem))
+        counted = _counted({**record, "mind": mind})
+        failures = merge_failures(failures, with_failure(counted, "recall", turn, problem))
     return {
         **record,
         "turn": turn,
@@ -96,9 +98,15 @@ async def begin_turn(
 
 
 def end_turn(
-    record: AgentRecord, messages: Sequence[AnyMessage], context: MirrorContext, user_id: str | None
+    record: AgentRecord,
+    messages: Sequence[AnyMessage],
+    context: MirrorContext,
+    user_id: str | None,
+    found: Relevant | None = None,
 ) -> AgentRecord:
     """Return the record after the reply to its turn; the same one if the run gave none.
+
+    `found` is what the request was found to touch, whose tokens and failures are counted.
 
     What thinking cannot take over, because it is off or far behind, leaves its constraints behind.
     """
@@ -110,16 +118,25 @@ def end_turn(
         "turn": turn,
         "reply": reply.message.id or "",
         "words": record["words"],
-        "text": cut(reply.text, MESSAGE_LIMIT),
+        "text": truncate_middle(reply.text, MESSAGE_LIMIT),
     }
     pending = [*record["pending"], answered]
     room = 0 if context.thinking == "off" else HARD_WINDOW * context.window_tokens
     staying = _newest(pending, room)
     leaving = conversation_in(pending[: len(pending) - len(staying)])
     branch = extend_branch(record["branch"], turn, answered["reply"])
-    caught = scanned(listen(leaving, branch, turn, user_id), time.time())
-    mind: MindState = {**record["mind"], "usage": count_usage(record["mind"]["usage"], record["usage"])}
-    usage = count_usage(record["usage"], spent(mind, "talker", turn, reply.tokens))
+    caught = scan_messages(user_messages(leaving, branch, turn, user_id), time.time())
+    counted = _counted(record)
+    usage = add_usage(counted, "talker", turn, reply.tokens)
+    if reply.additions:
+        usage |= add_usage(counted, "guard", turn, {**NO_TOKENS, "calls": reply.additions})
+    if found and found.tokens:
+        usage |= add_usage(counted, "check", turn, found.tokens)
+    failed = {**(found.failures if found else {}), "guard": failure_of_guard(reply.message)}
+    failures = record["failures"]
+    for name, error in failed.items():
+        if error:
+            failures = merge_failures(failures, with_failure(counted, name, turn, error))
     return {
         **record,
         "turns": turn,
@@ -128,16 +145,21 @@ def end_turn(
         "mark": "",
         "pending": staying,
         "unread": merge_constraints(record["unread"], caught),
-        "usage": usage,
+        "failures": failures,
+        "usage": merge_usage(record["usage"], usage),
     }
 
 
 class AgentReply(NamedTuple):
-    """The message of the agent's that ends a turn, what the user reads of it, and what the turn's calls took."""
+    """The message of the agent's that ends a turn, what the user reads of it, and what the turn's calls took.
+
+    `additions` counts the replies that the guard has added to, and the calls that it has held.
+    """
 
     message: AIMessage
     text: str
     tokens: Tokens
+    additions: int
 
 
 def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply | None:
@@ -152,36 +174,51 @@ def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply 
     replies = [message for message in run if isinstance(message, AIMessage)]
     if not replies:
         return None
-    tokens = NONE
+    tokens = NO_TOKENS
     for message in replies:
-        tokens = plus(tokens, used(message))
+        tokens = add_tokens(tokens, usage_of(message))
     last = replies[-1]
     text = readable(last).strip()
     if not text:
         results = [message for message in run if isinstance(message, ToolMessage)]
         text = readable(results[-1]).strip() if results else json.dumps([call["args"] for call in last.tool_calls])
-    return AgentReply(last, text, tokens)
+    return AgentReply(last, text, tokens, sum(map(_is_guarded, run)))
 
 
 def next_pass(
     record: AgentRecord, mind: MindState, thread_id: str, context: MirrorContext, trace: dict[str, str]
-) -> Pass | None:
+) -> ThinkingPass | None:
     """Return the pass that is due, or None if there is nothing to think about, or thinking is off or used up."""
     pending = still_pending(record["pending"], mind, record["branch"])
     if context.thinking == "off" or not pending or is_exhausted(mind, context):
         return None
     branch = record["branch"]
-    left = unread(record["unread"])
-    return Pass(
+    left = unconfirmed(record["unread"])
+    return ThinkingPass(
         thread_id, last_turn(branch), conversation_in(pending), context, lag_of(mind, branch), trace, left, branch
     )
 
 
 async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> None:
     """Let the user's other conversations know of constraints that no pass will tell them of."""
-    left = unread(record["unread"])
-    if left and whose(runtime) is not None:
-        await passed_on([{**constraint, "status": "active"} for constraint in left], runtime)
+    left = unconfirmed(record["unread"])
+    if left and user_of(runtime) is not None:
+        await publish_ledger([{**constraint, "status": "active"} for constraint in left], runtime)
+
+
+def _is_guarded(message: AnyMessage) -> bool:
+    mirror = message.response_metadata.get("mirror", {})
+    return bool(mirror.get("guarded") or mirror.get("action"))
+
+
+def _counted(record: AgentRecord) -> MindState:
+    """Return the mind with all that is counted of the thread so far."""
+    mind = record["mind"]
+    return {
+        **mind,
+        "failures": merge_failures(mind["failures"], record["failures"]),
+        "usage": merge_usage(mind["usage"], record["usage"]),
+    }
 
 
 def _newest(pending: list[Answered], room: int) -> list[Answered]:

@@ -15,11 +15,11 @@ def main() -> None:
         print(f"mirror needs {' and '.join(missing)}: pip install 'mirror-graph[cli]'", file=sys.stderr)
         sys.exit(2)
     from mirror_graph.cli.app import app
-    from mirror_graph.cli.showing import OneLine, complain
+    from mirror_graph.cli.render import OneLine, print_error
 
     logging.getLogger("mirror_graph").addHandler(OneLine(logging.WARNING))
     try:
         app()
     except MirrorError as error:
-        complain(error)
+        print_error(error)
         sys.exit(1)

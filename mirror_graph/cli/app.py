@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mirror_graph.benchmarks.cli import app as bench
+from mirror_graph.cli.evaluate import app as evaluate
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
 from mirror_graph.cli.user import app as user
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
 app.add_typer(bench, name="bench")
+app.add_typer(evaluate, name="eval")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
@@ -71,8 +73,8 @@ def mind(
     diff: Annotated[bool, typer.Option("--diff", help="Show how the narrative changed, word by word.")] = False,
 ) -> None:
     """Show what is thought about a conversation, what failed, and what it took."""
-    from mirror_graph.cli.showing import console, mind_panel, show_changes, show_failures, show_history, usage_table
-    from mirror_graph.cli.stored import read_history, read_mind
+    from mirror_graph.cli.database import read_history, read_mind
+    from mirror_graph.cli.render import console, mind_panel, show_changes, show_failures, show_history, usage_table
 
     if history or diff:
         narratives = read_history(thread, database, user)
@@ -90,6 +92,8 @@ def mind(
     console.print(mind_panel(found))
     show_failures(found)
     console.print(usage_table(found))
+    if found.guarded:
+        console.print(f"The guard added to {found.guarded:,} repl{'ies' if found.guarded > 1 else 'y'}.", style="cyan")
 
 
 @app.command()
@@ -100,7 +104,7 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase a conversation and its mind from the database."""
-    from mirror_graph.cli.stored import forget_thread, read_mind
+    from mirror_graph.cli.database import forget_thread, read_mind
 
     found = read_mind(thread, database, user)
     if not yes:
@@ -113,7 +117,7 @@ def forget(
 @app.command()
 def prune(database: Database = None) -> None:
     """Delete what no reply will read. A host does so itself: this is for a database another program wrote to."""
-    from mirror_graph.cli.stored import prune
+    from mirror_graph.cli.database import prune
 
     threads = prune(database)
     typer.echo(f"{threads:,} thread{'s' * (threads != 1)}, each as small as it can be.")

@@ -8,24 +8,25 @@ from contextlib import suppress
 
 from rich.cells import cell_len
 
-from mirror_graph.cli.beside import Beside, loop_beside
-from mirror_graph.cli.choosing import chosen_model, default_database
-from mirror_graph.cli.showing import (
+from mirror_graph.cli.defaults import chosen_model, default_database
+from mirror_graph.cli.loop_thread import LoopThread, loop_beside
+from mirror_graph.cli.render import (
     LABEL,
-    complain,
     console,
     constraint,
     label,
     mind_panel,
+    print_error,
     prompt,
     show_failures,
+    show_guarded,
     show_said,
     show_streamed,
 )
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.host import Conversation, open_mirror
 from mirror_graph.state import MirrorContext, Thinking
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 
 try:
     import readline
@@ -43,19 +44,19 @@ def chat(thread: str, *, database: str | None, model: str | None, thinking: Thin
     """Talk on a thread until the user leaves."""
     context = MirrorContext(talker_model=chosen_model(model), thinking=thinking, user_id=user)
     with loop_beside() as beside, beside.opened(open_mirror(database or default_database(), context=context)) as mirror:
-        sitting = Sitting(beside, mirror.conversation(thread), context)
+        sitting = ChatSession(beside, mirror.conversation(thread), context)
         sitting.resume(thread)
         sitting.go()
 
 
-class Sitting:
+class ChatSession:
     """One sitting at a conversation: the prompt waits in this thread, the graph runs in the loop beside it.
 
     In a terminal the mind is shown above the prompt when it arrives. In a pipe nobody waits at a prompt, so
     each message waits for the thinking about the one before, and a transcript is the same every time.
     """
 
-    def __init__(self, beside: Beside, conversation: Conversation, context: MirrorContext) -> None:
+    def __init__(self, beside: LoopThread, conversation: Conversation, context: MirrorContext) -> None:
         self._beside = beside
         self._conversation = conversation
         self._context = context
@@ -82,9 +83,9 @@ class Sitting:
             except KeyboardInterrupt:
                 console.print("stopped; your words are kept", style="dim")
             except ReplyError as error:
-                complain(f"{error} (your words are kept: say them again to try again)")
+                print_error(f"{error} (your words are kept: say them again to try again)")
             except MirrorError as error:
-                complain(error)
+                print_error(error)
         self._finish()
 
     def _heed(self, words: str) -> None:
@@ -99,7 +100,9 @@ class Sitting:
         else:
             if self._arriving is not None:
                 self._arriving.cancel()
-            self._beside.run(show_streamed("mirror", self._conversation.stream(words)))
+            stream = self._conversation.stream(words)
+            self._beside.run(show_streamed("mirror", stream))
+            show_guarded(stream.reply.guarded)
             self._await_mind()
 
     def _explain(self, constraint_id: str) -> None:
@@ -107,7 +110,7 @@ class Sitting:
         ledger = self._beside.run(self._conversation.mind()).constraints
         entry = next((it for it in ledger if it["id"] == constraint_id), None)
         if entry is None:
-            complain(f"no entry {constraint_id!r} in the ledger: /mind shows the ids")
+            print_error(f"no entry {constraint_id!r} in the ledger: /mind shows the ids")
             return
         console.print(constraint(entry))
         messages = self._beside.run(self._conversation.messages())
@@ -134,7 +137,7 @@ class Sitting:
             mind = await self._conversation.mind()
         except MirrorError as error:
             self._clear_prompt()
-            complain(error)
+            print_error(error)
         else:
             self._clear_prompt()
             console.print(mind_panel(mind))
@@ -149,7 +152,7 @@ class Sitting:
     def _lines(self) -> Iterator[str]:
         """Read what the user says, until they leave; a blank line says nothing."""
         while (line := self._read() if self._live else sys.stdin.readline()) and line.strip() != "/quit":
-            if words := clean(line).strip():
+            if words := sanitize(line).strip():
                 if not self._live:
                     show_said("you", words)
                 yield words

@@ -6,12 +6,12 @@ from time import perf_counter
 from rich.rule import Rule
 from rich.text import Text
 
-from mirror_graph.cli.choosing import chosen_model
-from mirror_graph.cli.showing import console, mind_panel, show_failures, show_said, show_streamed
+from mirror_graph.cli.defaults import chosen_model
+from mirror_graph.cli.render import console, mind_panel, show_failures, show_guarded, show_said, show_streamed
 from mirror_graph.host import Conversation, Mind, open_mirror
 from mirror_graph.state import MirrorContext, Thinking
 from mirror_graph.state.branch import turn_of
-from mirror_graph.state.usage import NONE, plus
+from mirror_graph.state.usage import NO_TOKENS, add_tokens
 
 TURNS = (
     (
@@ -57,7 +57,9 @@ async def _play(context: MirrorContext) -> None:
             console.print(Rule(f"turn {turn}: {aim}", align="left", style="dim"))
             show_said("you", words)
             held = turn == 1 or await _holds_first_turn(conversation)
-            reply = await show_streamed("mirror", conversation.stream(words))
+            stream = conversation.stream(words)
+            reply = await show_streamed("mirror", stream)
+            show_guarded(stream.reply.guarded)
             if context.thinking != "off":
                 await _think(conversation)
         mind = await conversation.mind()
@@ -80,9 +82,9 @@ async def _holds_first_turn(conversation: Conversation) -> bool:
 
 def _summary(model: str, mind: Mind, seconds: float, reply: str, held: bool) -> Text:
     """Say what was played, what it took, and two facts about the last reply; what it is worth is the reader's."""
-    total = NONE
+    total = NO_TOKENS
     for usage in mind.usage.values():
-        total = plus(total, usage["total"])
+        total = add_tokens(total, usage["total"])
     return Text(
         f"{model}: {mind.turn + mind.lag} turns, {total['calls']} calls, tokens {total['input']:,} in "
         f"({total['cached']:,} of them cached) and {total['output']:,} out, {seconds:.1f} s. "

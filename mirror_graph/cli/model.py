@@ -18,8 +18,8 @@ DEFAULT = "qwen2.5-coder-1.5b"
 @app.command()
 def pull(name: Name = DEFAULT) -> None:
     """Download a model's file; one that was stopped goes on where it was."""
-    from mirror_graph.cli.showing import console
-    from mirror_graph.models.files import catalogued, pull
+    from mirror_graph.cli.render import console
+    from mirror_graph.models.weights import catalogued, pull
 
     file = catalogued(name)
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -35,8 +35,8 @@ def pull(name: Name = DEFAULT) -> None:
 @app.command(name="list")
 def list_models() -> None:
     """List the local models and which of them are downloaded."""
-    from mirror_graph.cli.showing import console
-    from mirror_graph.models.files import CATALOGUE, find
+    from mirror_graph.cli.render import console
+    from mirror_graph.models.weights import CATALOGUE, find
 
     table = Table("name", "size", "licence", "", box=None, header_style="dim", padding=(0, 2))
     for name, file in CATALOGUE.items():
@@ -52,6 +52,6 @@ def list_models() -> None:
 @app.command()
 def path(name: Name = DEFAULT) -> None:
     """Print the path of a downloaded model's file."""
-    from mirror_graph.models.files import find
+    from mirror_graph.models.weights import find
 
     typer.echo(find(name))

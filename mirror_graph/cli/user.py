@@ -29,7 +29,7 @@ Severity = Literal["life-threatening", "serious", "preference"]
 Status = Literal["active", "retracted"]
 
 Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="The id that `list` shows.")]
-Whose = Annotated[str | None, typer.Option(metavar="WHOM", help="`user`, or the person it concerns.")]
+Subject = Annotated[str | None, typer.Option(metavar="WHOM", help="`user`, or the person it concerns.")]
 
 
 @app.callback()
@@ -41,10 +41,10 @@ def choose(context: typer.Context, user_id: Annotated[str, typer.Argument(metava
 @app.command(name="list")
 def list_entries(context: typer.Context, database: Database = None) -> None:
     """List what is kept, the retracted too, each with the words it stands on."""
-    from mirror_graph.cli.showing import console
-    from mirror_graph.cli.stored import with_user
+    from mirror_graph.cli.database import with_user
+    from mirror_graph.cli.render import console
     from mirror_graph.host import User
-    from mirror_graph.state.constraints import weight
+    from mirror_graph.state.constraints import priority
 
     async def kept(user: User) -> tuple[list["SafetyConstraint"], int]:
         return await user.constraints(), await user.evicted()
@@ -52,7 +52,7 @@ def list_entries(context: typer.Context, database: Database = None) -> None:
     entries, gone = with_user(context.obj, database, kept)
     if not entries:
         console.print(f"Nothing is kept about {context.obj!r}.", style="dim", markup=False)
-    for entry in sorted(entries, key=weight):
+    for entry in sorted(entries, key=priority):
         _show(entry)
     if gone:
         console.print(f"{gone} that weighed less had to leave the full list.", style="dim")
@@ -64,17 +64,17 @@ def add(
     about: Annotated[str, typer.Argument(metavar="WORDS", help="The danger, in the user's own words.")],
     kind: Annotated[Kind, typer.Option(help="What it is.")] = "other",
     severity: Annotated[Severity, typer.Option(help="How bad it is.")] = "serious",
-    whose: Whose = None,
+    subject: Subject = None,
     database: Database = None,
 ) -> None:
     """Add a danger."""
-    from mirror_graph.cli.stored import with_user
+    from mirror_graph.cli.database import with_user
 
     _show(
         with_user(
             context.obj,
             database,
-            lambda user: user.add(about, kind=kind, severity=severity, whose=whose or "user"),
+            lambda user: user.add(about, kind=kind, severity=severity, subject=subject or "user"),
             creates=True,
         )
     )
@@ -87,18 +87,18 @@ def edit(
     about: Annotated[str | None, typer.Option(metavar="WORDS", help="The danger.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="What it is.")] = None,
     severity: Annotated[Severity | None, typer.Option(help="How bad it is.")] = None,
-    whose: Whose = None,
+    subject: Subject = None,
     status: Annotated[Status | None, typer.Option(help="Whether it holds.")] = None,
     database: Database = None,
 ) -> None:
     """Change an entry. What is changed here outranks whatever is thought later."""
-    from mirror_graph.cli.stored import with_user
-    from mirror_graph.host.user import Changes
+    from mirror_graph.cli.database import with_user
+    from mirror_graph.host import ConstraintChanges
 
-    given = {"about": about, "kind": kind, "severity": severity, "whose": whose, "status": status}
-    changes: Changes = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
+    given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
+    changes: ConstraintChanges = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
     if not changes:
-        raise typer.BadParameter("say what changes: --about, --kind, --severity, --whose or --status")
+        raise typer.BadParameter("say what changes: --about, --kind, --severity, --subject or --status")
     _show(with_user(context.obj, database, lambda user: user.edit(entry, **changes)))
 
 
@@ -109,7 +109,7 @@ def export(
     database: Database = None,
 ) -> None:
     """Print all of it as JSON."""
-    from mirror_graph.cli.stored import with_user
+    from mirror_graph.cli.database import with_user
     from mirror_graph.host import User
 
     exported = with_user(context.obj, database, User.export)
@@ -128,9 +128,9 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase an entry, in every conversation, or everything that is kept about the user."""
-    from mirror_graph.cli.stored import with_user
+    from mirror_graph.cli.database import with_user
+    from mirror_graph.errors import UnknownConstraintError
     from mirror_graph.host import User
-    from mirror_graph.host.user import UnknownConstraintError
 
     kept = {it["id"]: it for it in with_user(context.obj, database, User.constraints)}
     if entry is not None and entry not in kept:
@@ -143,6 +143,6 @@ def forget(
 
 
 def _show(entry: "SafetyConstraint") -> None:
-    from mirror_graph.cli.showing import console, constraint
+    from mirror_graph.cli.render import console, constraint
 
     console.print(constraint(entry))

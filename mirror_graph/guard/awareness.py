@@ -4,7 +4,7 @@ A reply is aware of a constraint if a sentence of it names the constraint, and t
 
 - To name it is to use a word for a condition of its kind ("your allergy"), or one of the constraint's own words that
   does not stand in the request already. To name the dish that was asked for is not awareness.
-- Caution is a word such as "avoid" or "risk" in that sentence or next to it, or a reply that opens with a no.
+- Caution is a word such as "avoid" or "risk", or a no, in that sentence or next to it, or a reply that opens with a no.
 - To take the condition into account ("given your allergy, ...") is caution too, unless that very sentence recommends
   what touches it.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mirror_graph.guard.request import Request
-from mirror_graph.guard.touching import Touch, touch_of
+from mirror_graph.guard.touching import Touch, is_by_name, touch_of
 from mirror_graph.guard.words import words
 from mirror_graph.relevance.match import NAMED_BY_STATE
 from mirror_graph.relevance.reading import read
@@ -26,18 +26,20 @@ from mirror_graph.state.values import SafetyConstraint
 class Sentence(NamedTuple):
     """One sentence of a reply: what it is like, which constraints it names, and what in it touches which.
 
-    `names_condition` says whether it uses a word for a condition of any kind.
+    `names_condition` says whether it uses a word for a condition of any kind, and `acknowledges` whether it says that
+    the user has mentioned something.
     """
 
     is_cautious: bool
     takes_into_account: bool
     opens_with_no: bool
     names_condition: bool
+    acknowledges: bool
     named: frozenset[str]
     touched: Mapping[str, Touch]
 
 
-def read_sentence(text: str, request: Request, *, is_first: bool) -> Sentence:
+def read_sentence(text: str, request: Request) -> Sentence:
     """Read one sentence of the reply to `request`."""
     spoken = split(text)
     listed = words()
@@ -46,8 +48,9 @@ def read_sentence(text: str, request: Request, *, is_first: bool) -> Sentence:
     return Sentence(
         is_cautious=listed.caution.is_in(spoken),
         takes_into_account=listed.regard.is_in(spoken),
-        opens_with_no=is_first and listed.decline.opens(text),
+        opens_with_no=listed.decline.opens(text),
         names_condition=listed.condition.is_in(spoken),
+        acknowledges=listed.acknowledges.is_in(spoken),
         named=frozenset(entry["id"] for entry in request.constraints if _names(entry, spoken, text, request)),
         touched=touched,
     )
@@ -61,10 +64,10 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
             continue
         if sentences[0].opens_with_no:
             return True
-        if any(near.is_cautious for near in sentences[max(0, place - 1) : place + 2]):
+        if any(near.is_cautious or near.opens_with_no for near in sentences[max(0, place - 1) : place + 2]):
             return True
         touch = sentence.touched.get(name)
-        if sentence.takes_into_account and (touch is None or touch.is_by_own_words):
+        if sentence.takes_into_account and (touch is None or is_by_name(constraint, touch)):
             return True
     return False
 
@@ -72,14 +75,16 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
 def recommended(constraint: SafetyConstraint, sentences: Sequence[Sentence], least: float) -> Touch | None:
     """Return the first thing that a reply recommends and that touches a constraint with `least` evidence or more.
 
-    What a sentence warns of is not recommended. Nor is what it only names along with the user's condition.
+    What a sentence warns of is not recommended. Nor is what it only names along with the user's condition, or to say
+    that the user has mentioned it.
     """
     name = constraint["id"]
     for sentence in sentences:
         touch = sentence.touched.get(name)
         if touch is None or touch.evidence < least or sentence.is_cautious:
             continue
-        if touch.is_by_own_words and (name in sentence.named and sentence.names_condition):
+        refers_to_user = sentence.acknowledges or (name in sentence.named and sentence.names_condition)
+        if refers_to_user and is_by_name(constraint, touch):
             continue
         return touch
     return None

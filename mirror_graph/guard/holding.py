@@ -6,8 +6,9 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_order
-from mirror_graph.guard.reading import Finding
-from mirror_graph.guard.watch import Case, Pieces, Watch, of_this_run
+from mirror_graph.guard.reading import Case, Finding
+from mirror_graph.guard.watch import NO_FINDINGS, Pieces, Rule, Watch, of_this_run
+from mirror_graph.models import REASONED_ABOVE
 
 
 class HoldingWatch(Watch):
@@ -17,8 +18,8 @@ class HoldingWatch(Watch):
     that reply ends unsafe as well, the note stands in its place.
     """
 
-    def __init__(self, read_case: Callable[[], Case]) -> None:
-        super().__init__(read_case)
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
+        super().__init__(read_case, rule)
         self._held: list[ChatGenerationChunk] = []
         self._checked = 0  # sentences
         self._order = ""
@@ -37,22 +38,27 @@ class HoldingWatch(Watch):
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
         """Hold a piece back, and pass on what has turned out to be safe."""
+        if REASONED_ABOVE in chunk.message.additional_kwargs:
+            # What is held back turned out to be no part of the reply.
+            self._held = [_spent(held) for held in self._held]
         self._held.append(of_this_run(chunk))
         self._read(chunk)
         if self._failure:
             yield from self._release(unread=0)
             return
+        # An empty piece says that the model is alive.
+        yield self._piece("", [])
         if self._reader is None or self._reader.sentences == self._checked:
             return
         self._checked = self._reader.sentences
-        if not self._attempt(self._reader.findings, []):
+        if not self._attempt(self._reader.findings, NO_FINDINGS):
             yield from self._release(unread=self._reader.unread)
 
     def wants_retry(self) -> bool:
         """Say whether the reply has ended unsafe, and drop it."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         # The calls of a reply cannot be taken back, and a host that has a rule of its own may let the reply pass.
-        if not findings or self._has_tool_calls or self._case.rule:
+        if not findings or self._has_tool_calls or self._rule:
             return False
         self._order = self._attempt(lambda: self._written_order(findings), "")
         if not self._order:
@@ -65,7 +71,7 @@ class HoldingWatch(Watch):
 
     def end(self) -> Pieces:
         """Return what was held back, or the note in its place."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         note = self._attempt(lambda: self._note(findings), "") if findings else ""
         if note and not self._has_tool_calls:
             yield self._piece(self._paragraph(note), marks_of(findings, "replacement"))

@@ -19,14 +19,28 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard.holding import HoldingWatch
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.opening import OpeningWatch
+from mirror_graph.guard.patience import aask_patiently, ask_patiently
 from mirror_graph.guard.prefix import acontinues, continues
+from mirror_graph.guard.reading import Case
 from mirror_graph.guard.request import is_severe, read_request
-from mirror_graph.guard.watch import Case, Rule, Watch
+from mirror_graph.guard.watch import Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
 
 READ_AFTER = 0.01
 """Seconds from a call of the model on in which its request has gone out, and no piece of an answer is due."""
+
+_TAKEN_OVER = (
+    "name",
+    "cache",
+    "callbacks",
+    "tags",
+    "metadata",
+    "rate_limiter",
+    "output_version",
+    "profile",
+    "disable_streaming",
+)
 
 _WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "open": OpeningWatch, "hold": HoldingWatch}
 
@@ -35,47 +49,28 @@ def guarded(
     model: BaseChatModel,
     constraints: Sequence[SafetyConstraint],
     *,
-    guard: GuardMode = "note",
+    guard: GuardMode | Rule = "note",
     guard_again: int = 5,
-    rule: Rule | None = None,
-    request: str | None = None,
-    touched: Collection[str] | None = None,
-    history: Sequence[BaseMessage] | None = None,
-) -> "GuardedModel":
+) -> BaseChatModel:
     """Return a chat model whose replies name what in them, or in the request, touches a severe constraint.
 
-    The pieces of `model` pass unchanged and at once. A reply that touches a constraint and is not aware of it is
-    followed by one note, as one more piece of the same message. `response_metadata["mirror"]["guarded"]` says what was
-    added. `guard` may also be `"open"`, `"hold"` or `"off"` (see `MirrorContext`). After a note, the same subject is
-    left alone for `guard_again` turns. `rule` writes the note instead, or returns `""` to let a reply pass.
+    The request is the user's last words in the messages that the model is called with. The pieces of `model` pass
+    unchanged and at once. A reply that touches a constraint and is not aware of it is followed by one note, as one more
+    piece of the same message. `response_metadata["mirror"]["guarded"]` says what was added.
 
-    The request is the user's last words in the messages that the model is called with, unless `request` is given.
-    `touched` are the ids of the constraints that it is known to touch, and `history` the messages in which earlier
-    notes are looked for, if they are not in the messages either.
+    `guard` may also be `"open"`, `"hold"` or `"off"` (see `MirrorContext`), or a function that writes the note. A
+    subject that was noted is left alone for `guard_again` turns, as long as the messages hold the earlier reply.
+    Tools are bound to what is returned. Answers by a schema are not guarded.
 
     Raises `ConfigurationError` for an unknown `guard`, and for what is no chat model.
     """
-    if not isinstance(model, BaseChatModel):
-        raise ConfigurationError(f"expected a chat model to guard, got {type(model).__name__}: bind tools afterwards")
-    if guard not in get_args(GuardMode):
-        raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")
-    taken_over = ("name", "cache", "callbacks", "tags", "metadata", "rate_limiter", "output_version", "profile")
-    return GuardedModel(
-        model=model,
-        constraints=constraints,
-        guard=guard,
-        guard_again=guard_again,
-        rule=rule,
-        request=request,
-        touched=touched,
-        history=history,
-        disable_streaming=model.disable_streaming,
-        **{field: getattr(model, field) for field in taken_over},
-    )
+    if callable(guard):
+        return GuardedModel.around(model, constraints, guard="note", guard_again=guard_again, rule=guard)
+    return GuardedModel.around(model, constraints, guard=guard, guard_again=guard_again)
 
 
 class GuardedModel(BaseChatModel):
-    """Holds the replies of `model` to the user's constraints. Made by `guarded`, which explains the fields.
+    """Holds the replies of `model` to the user's constraints (see `guarded`).
 
     The inner model is asked within this model's own run, so callbacks and streams see each piece once.
     """
@@ -90,6 +85,40 @@ class GuardedModel(BaseChatModel):
     request: str | None = Field(None, exclude=True, repr=False)
     touched: SkipValidation[Collection[str] | None] = Field(None, exclude=True, repr=False)
     history: SkipValidation[Sequence[BaseMessage] | None] = Field(None, exclude=True, repr=False)
+
+    @classmethod
+    def around(
+        cls,
+        model: BaseChatModel,
+        constraints: Sequence[SafetyConstraint],
+        *,
+        guard: GuardMode,
+        guard_again: int,
+        rule: Rule | None = None,
+        request: str | None = None,
+        touched: Collection[str] | None = None,
+        history: Sequence[BaseMessage] | None = None,
+    ) -> "GuardedModel":
+        """Return a model around `model` that takes over its callbacks, tags and limits.
+
+        A graph that lays out its own prompts gives the user's words as `request`, the ids of the constraints that they
+        are known to touch as `touched`, and the conversation in which earlier notes are looked for as `history`.
+        """
+        if not isinstance(model, BaseChatModel):
+            raise ConfigurationError(f"expected a chat model to guard, got {type(model).__name__}: bind tools later")
+        if guard not in get_args(GuardMode):
+            raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")
+        return cls(
+            model=model,
+            constraints=constraints,
+            guard=guard,
+            guard_again=guard_again,
+            rule=rule,
+            request=request,
+            touched=touched,
+            history=history,
+            **{field: getattr(model, field) for field in _TAKEN_OVER},
+        )
 
     @property
     def _llm_type(self) -> str:
@@ -168,13 +197,16 @@ class GuardedModel(BaseChatModel):
         async for chunk in self._awatched(messages, ask, kwargs):
             yield chunk
 
-    def _watched(self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]) -> Iterator[ChatGenerationChunk]:
+    def _watched(
+        self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]
+    ) -> Iterator[ChatGenerationChunk]:
         watch = self._watch(messages, kwargs)
         if watch is None:
             yield from ask(messages)
             return
         if watch.wants_opening():
             yield from watch.open(continues=continues(self.model))
+            ask = partial(ask_patiently, ask)
         for chunk in ask(watch.prompt(messages)):
             yield from watch.take(chunk)
         if watch.wants_retry():
@@ -193,6 +225,7 @@ class GuardedModel(BaseChatModel):
         if watch.wants_opening():
             for piece in watch.open(continues=await acontinues(self.model)):
                 yield piece
+            ask = partial(aask_patiently, ask)
         # The request is read while the model is waited for, so that the first piece does not wait for it.
         reading = asyncio.get_running_loop().call_later(READ_AFTER, watch.prepare)
         try:
@@ -212,14 +245,12 @@ class GuardedModel(BaseChatModel):
         """Return what watches this reply; None if there is nothing to watch, or if the answer is data."""
         if self.guard == "off" or "response_format" in kwargs or not any(map(is_severe, self.constraints)):
             return None
-        return _WATCHES[self.guard](lambda: self._case(messages))
+        return _WATCHES[self.guard](lambda: self._case(messages), self.rule)
 
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request
         earlier = messages if self.history is None else self.history
-        return Case(
-            read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again), self.rule
-        )
+        return Case(read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again))
 
     def _whole(self, messages: list[BaseMessage], **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         yield _one_piece(self.model._generate(messages, **kwargs))

@@ -67,7 +67,7 @@ def _listed(findings: Sequence[Finding], wording: Wording) -> str:
     """List the findings. Constraints that were mentioned in one sentence share its quotation."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
-        mentioned = (finding.constraint["whose"], _quote(finding.constraint))
+        mentioned = (finding.constraint["subject"], _quote(finding.constraint))
         reasons.setdefault(mentioned, []).append(_why(finding, wording))
     parts: list[str] = []
     for (whose, quote), why in reasons.items():

@@ -46,7 +46,9 @@ class Phrases:
         """Say whether one of the phrases begins at `place`; in a run without spaces, anywhere in it."""
         word = words[place]
         if is_unspaced(word):
-            return any(word.startswith(run, start) for start, first in enumerate(word) for run in self._runs.get(first, ()))
+            return any(
+                word.startswith(run, start) for start, first in enumerate(word) for run in self._runs.get(first, ())
+            )
         for rest in self._whole.get(word, ()):
             if _follows(words, place + 1, rest):
                 return True

@@ -1,5 +1,6 @@
 """What a request says about each of the user's severe constraints, before any reply."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,13 +8,15 @@ from mirror_graph.guard.touching import Touch, touch_by
 from mirror_graph.guard.words import words
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.levels import Level, levels
-from mirror_graph.relevance.match import ENOUGH
+from mirror_graph.relevance.match import ENOUGH, evidence, weigh
 from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.subject import concern_of_person, is_for_another_only
 from mirror_graph.state.values import SafetyConstraint
 
 SEVERE = ("life-threatening", "serious")
+
+_SENTENCE = re.compile("[^.!?\u3002\uff01\uff1f\n]+")
 
 
 class Request(NamedTuple):
@@ -31,31 +34,30 @@ class Request(NamedTuple):
     runs: str
 
 
-def read_request(
-    text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None
-) -> Request:
+def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
-    spoken = split(text)
-    severe = [constraint for constraint in constraints if is_severe(constraint) and _concerns(text, constraint)]
-    if words().knows.is_in(spoken):
-        severe = []
+    severe = _concerned(text, [constraint for constraint in constraints if is_severe(constraint)])
+    severe = without_known(text, severe)
     found = levels(severe, text) if severe else {}
-    met = [
-        constraint
-        for constraint in severe
-        if (found[constraint["id"]] == "touched" if touched is None else constraint["id"] in touched)
-    ]
-    reading = read(text) if met else None
-    touches = {entry["id"]: touch_by(entry, text, reading, ENOUGH) for entry in met} if reading else {}
-    # A question of fact, or a text to be written, recommends nothing.
-    concerned = severe if asked_part(text).is_something else met
+    known = {name for name, level in found.items() if level == "touched"} if touched is None else set(touched)
+    met: list[SafetyConstraint] = []
+    for constraint in severe:
+        if constraint["id"] not in known:
+            continue
+        # "I'm allergic to peanuts. What shall we cook?" asks for no peanuts, whatever the relations find in it.
+        if found[constraint["id"]] == "touched" and _is_only_mentioned(constraint, text):
+            continue
+        met.append(constraint)
+    asked = _without_quotes(text, severe)
+    reading = read(asked) if met else None
     return Request(
         text,
-        concerned,
-        found,
-        touches,
-        frozenset(map(stem, spoken)),
-        text,
+        # A question of fact, or a text to be written, recommends nothing.
+        constraints=severe if asked_part(text).is_something else met,
+        levels=found,
+        touched={entry["id"]: touch_by(entry, asked, reading, ENOUGH) for entry in met} if reading else {},
+        stems=frozenset(map(stem, split(asked))),
+        runs=asked,
     )
 
 
@@ -64,8 +66,41 @@ def is_severe(constraint: SafetyConstraint) -> bool:
     return constraint["severity"] in SEVERE and constraint["status"] in ("active", "provisional")
 
 
-def _concerns(text: str, constraint: SafetyConstraint) -> bool:
-    """Say whether a request is for whoever a constraint is about. Another person's needs the request to say so."""
-    if constraint["whose"] == "user":
-        return not is_for_another_only(text)
-    return concern_of_person(constraint["whose"], text) == "yes"
+def _is_only_mentioned(constraint: SafetyConstraint, text: str) -> bool:
+    """Say whether the relations find a constraint in nothing but the sentence in which the user mentions it."""
+    asked = _without_quotes(text, [constraint])
+    return asked != text and evidence(constraint, asked) < ENOUGH
+
+
+def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
+    """Return a request without the sentences in which its user mentions constraints."""
+    for constraint in constraints:
+        text = text.replace(constraint["source"]["quote"] or "\0", "\n")
+    return text
+
+
+def without_known(text: str, constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Leave out what the user has just said that they know: what that sentence is about, or all if it does not say."""
+    left = constraints
+    for sentence in _SENTENCE.findall(text):
+        spoken = split(sentence)
+        if not words().knows.is_in(spoken):
+            continue
+        reading = read(sentence)
+        known = [
+            entry
+            for entry in left
+            if words().conditions[entry["kind"]].is_in(spoken) or weigh(entry, reading) >= ENOUGH
+        ]
+        left = [entry for entry in left if known and entry not in known]
+    return left
+
+
+def _concerned(text: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the constraints of whoever a request is for. Another person's needs the request to say so."""
+    is_for_user = not is_for_another_only(text)
+    return [
+        constraint
+        for constraint in constraints
+        if (is_for_user if constraint["subject"] == "user" else concern_of_person(constraint["subject"], text) == "yes")
+    ]

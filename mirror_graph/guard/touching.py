@@ -6,7 +6,7 @@ from mirror_graph.ledger.folding import fold
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, weigh
 from mirror_graph.relevance.reading import Reading, wanted_part
-from mirror_graph.relevance.relations import Concept, relations
+from mirror_graph.relevance.relations import relations
 from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
@@ -24,11 +24,6 @@ class Touch(NamedTuple):
     relations: frozenset[str]
     evidence: float
 
-    @property
-    def is_by_own_words(self) -> bool:
-        """Whether the text touches the constraint only because it names it."""
-        return self.relations == {OWN_WORDS}
-
 
 class Explanation(NamedTuple):
     """The words that touch a constraint, as they stand in the text.
@@ -39,6 +34,14 @@ class Explanation(NamedTuple):
     words: tuple[str, ...]
     is_eaten: bool = False
     is_own: bool = False
+
+
+class _Phrases(NamedTuple):
+    """The phrases of a text that match relations, each with whether it speaks of something to eat."""
+
+    certain: dict[str, bool]
+    own: dict[str, bool]
+    possible: dict[str, bool]
 
 
 def touch_of(constraint: SafetyConstraint, text: str, reading: Reading) -> Touch | None:
@@ -59,32 +62,45 @@ def touch_by(constraint: SafetyConstraint, text: str, reading: Reading, evidence
     return Touch(text, frozenset({OWN_WORDS}), evidence)
 
 
+def is_by_name(constraint: SafetyConstraint, touch: Touch) -> bool:
+    """Say whether a text touches a constraint only because it names what that is about."""
+    if touch.relations == {OWN_WORDS}:
+        return True
+    phrases = _phrases(triggers_of(constraint), touch.text, touch.relations)
+    return bool(phrases.own) and not phrases.certain
+
+
 def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:
     """Return the words by which a text touches the constraint, those that are certain first. There may be none."""
     triggers = triggers_of(constraint)
-    certain: dict[str, bool] = {}
-    possible: dict[str, bool] = {}
-    own: dict[str, bool] = {}
-    known = relations()
-    for phrase, names in known.found(known.without_idioms(split(wanted_part(touch.text)))):
-        concepts = [known.concepts[name] for name in names]
-        is_eaten = any(not _EATEN.isdisjoint(concept.fields) for concept in concepts)
-        if not any(_brings(concept, touch.relations) for concept in concepts):
-            continue
-        if _is_own(phrase, triggers):
-            own[phrase] = is_eaten
-        elif any(concept.met and concept.brings & touch.relations for concept in concepts):
-            certain[phrase] = is_eaten
-        else:
-            possible[phrase] = is_eaten
-    for phrases in (certain, own, possible):
+    found = _phrases(triggers, touch.text, touch.relations)
+    for phrases in found:
         if phrases:
             # A longer phrase says more: "pad thai" rather than "thai".
             longest = [phrase for phrase in phrases if not any(phrase in other for other in phrases if other != phrase)]
             words = dict.fromkeys(verbatim(phrase, touch.text) for phrase in longest)
-            return Explanation(tuple(words), all(phrases[phrase] for phrase in longest), is_own=phrases is own)
+            is_eaten = all(phrases[phrase] for phrase in longest)
+            return Explanation(tuple(words), is_eaten, is_own=phrases is found.own)
     named = _own_words(triggers, touch.text)
     return Explanation(named, is_own=bool(named))
+
+
+def _phrases(triggers: Triggers, text: str, wanted: frozenset[str]) -> _Phrases:
+    found = _Phrases({}, {}, {})
+    known = relations()
+    for phrase, names in known.found(known.without_idioms(split(wanted_part(text)))):
+        concepts = [known.concepts[name] for name in names]
+        is_eaten = any(not _EATEN.isdisjoint(concept.fields) for concept in concepts)
+        is_certain = any(concept.met and concept.brings & wanted for concept in concepts)
+        if not is_certain and not any(concept.may & wanted for concept in concepts):
+            continue
+        if _is_own(phrase, triggers):
+            found.own[phrase] = is_eaten
+        elif is_certain:
+            found.certain[phrase] = is_eaten
+        else:
+            found.possible[phrase] = is_eaten
+    return found
 
 
 def verbatim(phrase: str, text: str) -> str:
@@ -105,11 +121,6 @@ def verbatim(phrase: str, text: str) -> str:
     # The words of a phrase stand next to each other, with no more than a hyphen or an apostrophe between them.
     is_whole = place - starts[0] <= len(phrase) + 2 * len(words)
     return folded.verbatim(starts[0], place) if is_whole else phrase
-
-
-def _brings(concept: Concept, wanted: frozenset[str]) -> bool:
-    brought = concept.brings if concept.met else frozenset[str]()
-    return not wanted.isdisjoint(brought | concept.may)
 
 
 def _is_own(phrase: str, triggers: Triggers) -> bool:

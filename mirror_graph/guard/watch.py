@@ -5,15 +5,16 @@ without one. Its own failures are counted, and cost no reply.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_note
-from mirror_graph.guard.reading import Finding, ReplyReader
-from mirror_graph.guard.request import Request
+from mirror_graph.guard.reading import Case, Finding, ReplyReader
+from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.state.values import Guarded
 
 Rule = Callable[[Sequence[Finding], str], str]
@@ -21,27 +22,21 @@ Rule = Callable[[Sequence[Finding], str], str]
 
 Pieces = Iterator[ChatGenerationChunk]
 
+NO_FINDINGS: list[Finding] = []
+
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
-
-
-class Case(NamedTuple):
-    """What a reply is read against: the request, what was noted lately by constraint, and a host's own rule."""
-
-    request: Request
-    noted: Mapping[str, frozenset[str]]
-    rule: Rule | None
 
 
 class Watch:
     """Lets each piece pass at once, and adds a note at the end of a reply that needs one.
 
-    `read_case` is not called before the first piece has gone out.
+    `rule` writes the note instead of the package's own rule.
     """
 
-    def __init__(self, read_case: Callable[[], Case]) -> None:
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
         self._read_case = read_case
-        self._known: Case | None = None
+        self._rule = rule
         self._reader: ReplyReader | None = None
         self._has_text = False
         self._has_tool_calls = False
@@ -75,22 +70,22 @@ class Watch:
 
     def end(self) -> Pieces:
         """Return what is added at the end of the reply."""
-        findings = self._attempt(self._findings_at_end, [])
+        findings = self._attempt(self._findings_at_end, NO_FINDINGS)
         note = self._attempt(lambda: self._note(findings), "") if findings else ""
         if note:
             yield self._piece(self._paragraph(note), marks_of(findings, "note"))
         elif self._failure:
             yield self._piece("", [])
 
-    @property
+    @cached_property
     def _case(self) -> Case:
-        if self._known is None:
-            self._known = self._read_case()
-        return self._known
+        return self._read_case()
 
     def _read(self, chunk: ChatGenerationChunk) -> None:
         message = chunk.message
         self._has_blocks = self._has_blocks or isinstance(message.content, list)
+        if REASONED_ABOVE in message.additional_kwargs:
+            self._reader = None
         if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
             self._has_tool_calls = True
         text = message.text
@@ -100,7 +95,7 @@ class Watch:
 
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:
-            self._reader = ReplyReader(self._case.request, self._case.noted)
+            self._reader = ReplyReader(lambda: self._case)
         return self._reader
 
     def _findings_at_end(self) -> list[Finding]:
@@ -109,8 +104,8 @@ class Watch:
 
     def _note(self, findings: Sequence[Finding]) -> str:
         wording = wording_of(self._case.request.text, findings)
-        if self._case.rule:
-            return self._case.rule(findings, wording.code)
+        if self._rule:
+            return self._rule(findings, wording.code)
         return write_note(findings, wording)
 
     def _attempt(self, action: Callable[[], _Result], otherwise: _Result) -> _Result:
@@ -144,14 +139,15 @@ def not_last(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
     message = chunk.message
     if not isinstance(message, AIMessageChunk) or not message.chunk_position:
         return chunk
-    return _changed(chunk, {"chunk_position": None})
+    return changed(chunk, {"chunk_position": None})
 
 
 def of_this_run(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
     """Return a piece without an id of its own: it gets the run's, as all pieces of the reply do."""
-    return _changed(chunk, {"chunk_position": None, "id": None})
+    return changed(chunk, {"chunk_position": None, "id": None})
 
 
-def _changed(chunk: ChatGenerationChunk, update: dict[str, Any]) -> ChatGenerationChunk:
+def changed(chunk: ChatGenerationChunk, update: dict[str, Any]) -> ChatGenerationChunk:
+    """Return a piece with other fields in its message."""
     message = chunk.message.model_copy(update=update)
     return ChatGenerationChunk(message=message, generation_info=chunk.generation_info)

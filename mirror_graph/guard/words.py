@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mirror_graph.guard.phrases import Phrases
 from mirror_graph.relevance.spelling import split
@@ -32,6 +32,7 @@ class Words(NamedTuple):
     caution: Phrases
     regard: Phrases
     decline: Phrases
+    acknowledges: Phrases
     knows: Phrases
     condition: Phrases
     conditions: Mapping[Kind, Phrases]
@@ -53,9 +54,13 @@ def words() -> Words:
     tables = _tables()
     kinds: list[Kind] = list(tables[0]["conditions"])
     return Words(
-        *(Phrases(table[name] for table in tables) for name in ("caution", "regard", "decline", "knows")),
-        Phrases(table["conditions"][kind] for table in tables for kind in kinds),
-        {kind: Phrases(table["conditions"][kind] for table in tables) for kind in kinds},
+        caution=Phrases(table["caution"] for table in tables),
+        regard=Phrases(table["regard"] for table in tables),
+        decline=Phrases(table["decline"] for table in tables),
+        acknowledges=Phrases(table["acknowledges"] for table in tables),
+        knows=Phrases(table["knows"] for table in tables),
+        condition=Phrases(table["conditions"][kind] for table in tables for kind in kinds),
+        conditions={kind: Phrases(table["conditions"][kind] for table in tables) for kind in kinds},
     )
 
 
@@ -92,7 +97,7 @@ def language_of(text: str) -> str:
 
 
 @cache
-def _tables() -> list[dict[str, Mapping[str, str]]]:
+def _tables() -> list[dict[str, Any]]:
     room = files("mirror_graph.guard.wording")
     tables = [tomllib.loads(entry.read_text("utf-8")) for entry in room.iterdir() if entry.name.endswith(".toml")]
     return sorted(tables, key=lambda table: table["order"])

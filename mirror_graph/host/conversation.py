@@ -11,17 +11,17 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, Human
 from langchain_core.runnables import RunnableConfig
 
 from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageError
-from mirror_graph.host.engine import Engine
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.host.reply import Opening, Reply, ReplyStream
-from mirror_graph.lanes import Pass, mind_thread
-from mirror_graph.ledger.sharing import is_erased, shared, with_users_word
-from mirror_graph.nodes.lane import is_exhausted
+from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
+from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.nodes.schedule import is_exhausted
+from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
-from mirror_graph.state.constraints import merge_constraints, unread
-from mirror_graph.state.reducers import count_failures, count_usage
-from mirror_graph.state.text import clean, is_unicode
+from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.reducers import merge_failures, merge_usage
+from mirror_graph.state.text import is_unicode, sanitize
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
@@ -35,7 +35,7 @@ LOOK_SECONDS = 5.0
 class Conversation:
     """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
 
-    def __init__(self, engine: Engine, thread_id: str, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
         self.thread_id = thread_id
@@ -84,14 +84,17 @@ class Conversation:
         values = await self._engine.values(self.thread_id)
         branch = _branch_of(values)
         mind = await self._load_mind(values)
+        usage = merge_usage(mind["usage"], values.get("usage", {}))
+        guarded = usage.pop("guard", None)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
             constraints=tuple(await self._ledger(mind, values)),
             turn=mind["turn"],
             lag=lag_of(mind, branch),
-            failures=count_failures(mind["failures"], values.get("failures", {})),
-            usage=count_usage(mind["usage"], values.get("usage", {})),
+            failures=merge_failures(mind["failures"], values.get("failures", {})),
+            usage=usage,
+            guarded=guarded["total"]["calls"] if guarded else 0,
             paused=self._paused(mind),
         )
 
@@ -129,7 +132,7 @@ class Conversation:
             await asyncio.wait({turn})
 
     async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
-        """Make one turn. Raises `StorageError` if the message has no stored reply after it, and only then."""
+        """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
 
         def pass_on(piece: str | Reply) -> None:
@@ -141,14 +144,15 @@ class Conversation:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if not await self._was_answered(message, pass_on):
                     await self._answer(message, pass_on)
-        except StorageError as error:
+        except (StorageError, asyncio.CancelledError) as error:
             if not is_given:
                 raise
-            # The reply was given, and may be stored although the database reported an error.
-            self._engine.unconfirmed[self.thread_id] = message
+            # The reply may be stored although the database reported an error, or although the turn was cut off.
+            if isinstance(error, StorageError):
+                self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: the turn ended with an error, but its reply is stored: %s", self.thread_id, error)
+            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
@@ -178,7 +182,7 @@ class Conversation:
 
     async def _answer(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
         """Run the talker over a message."""
-        opening = Opening()
+        opening = LeadingTagFilter()
         config: RunnableConfig = {
             "run_name": "turn",
             "configurable": {"thread_id": self.thread_id},
@@ -203,16 +207,16 @@ class Conversation:
                     reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
                     send(Reply.of(reply))
 
-    async def _left_over(self) -> Pass | None:
+    async def _left_over(self) -> ThinkingPass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""
         values = await self._engine.values(self.thread_id)
         mind, branch = await self._load_mind(values), _branch_of(values)
         waiting = pending_exchanges(values.get("messages", []), read_turn(mind), branch)
         if not waiting or self._paused(mind):
             return None
-        behind, caught = lag_of(mind, branch), unread(values.get("constraints", []))
+        behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
         turn = last_turn(branch)
-        return Pass(self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch)
+        return ThinkingPass(self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch)
 
     async def _load_mind(self, values: dict[str, Any]) -> MindState:
         """Load the newest mind, taken back to the conversation as it stands."""
@@ -225,7 +229,7 @@ class Conversation:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
         ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
-            ledger = with_users_word(ledger, *await shared(self._engine.storage.store, self._context.user_id))
+            ledger = apply_edits(ledger, *await load(self._engine.storage.store, self._context.user_id))
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:
@@ -261,7 +265,7 @@ def _accepted(text: object, window: int) -> str:
             tokens=0,
             limit=0,
         )
-    words = clean(text)
+    words = sanitize(text)
     if not words.strip():
         raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)
     tokens = count_tokens(words)

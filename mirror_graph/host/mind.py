@@ -14,7 +14,8 @@ class Mind:
     """What is thought about a conversation up to `turn`, `lag` turns behind it.
 
     `thoughts` and `failures` are by thinker and component; `usage` is the whole thread's, the talker's
-    included. `paused` says why nothing more is thought for now, and is `""` while thinking goes on.
+    included. `guarded` is to how many replies the guard added something. `paused` says why nothing more is thought
+    for now, and is `""` while thinking goes on.
     """
 
     narrative: str
@@ -25,3 +26,4 @@ class Mind:
     failures: Mapping[str, Failure]
     usage: Mapping[str, ComponentUsage]
     paused: Paused = ""
+    guarded: int = 0

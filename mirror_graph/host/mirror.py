@@ -12,8 +12,10 @@ from uuid import UUID, uuid5
 
 from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.guard import Rule
+from mirror_graph.guard.words import words
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.engine import Engine
+from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.ledger.scan import warm_up
@@ -33,20 +35,22 @@ async def open_mirror(
     max_thinking: int = 8,
     daily_tokens: int | None = None,
     drain: float = 0.0,
+    guard: Rule | None = None,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
     `context` is what its conversations start from. At most `max_thinking` passes think at once, and once they
     have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, turns and passes may
     finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and what a pass was about is
-    thought about later.
+    thought about later. `guard` writes what is added to a reply that leaves a danger unnamed, or returns `""` to let it
+    pass, instead of the package's own rule: `MirrorContext.guard` says whether and how replies are guarded at all.
 
     Raises `ConfigurationError` for a wrong setting, and where the database cannot be opened.
     """
-    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain)
+    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(_warm_up)
     async with open_storage(database) as storage:
-        engine = Engine(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, guard=guard)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
@@ -57,7 +61,7 @@ async def open_mirror(
 class Mirror:
     """Conversations on one database. Made by `open_mirror`."""
 
-    def __init__(self, engine: Engine, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, context: MirrorContext) -> None:
         self._engine = engine
         self._context = context
 
@@ -96,6 +100,7 @@ class Mirror:
 def _warm_up() -> None:
     """Read and compile what the first message would otherwise wait for, and every other conversation with it."""
     relevance.warm_up()
+    words()
     warm_up()
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
-from mirror_graph.models import Ending
-from mirror_graph.prompts import may_be_echo, unechoed
+from mirror_graph.models import FinishReason
+from mirror_graph.prompts import may_be_echo, strip_leading_tags
 from mirror_graph.state import Tokens
-from mirror_graph.state.usage import used
+from mirror_graph.state.usage import usage_of
+from mirror_graph.state.values import Guarded
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reply:
     It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
     `lag` had not been thought about yet. `usage` is what this call took. `finish_reason` says why the reply ended:
     `"stop"`, or `"length"` and `"content_filter"` for one that was cut, `"refusal"` for words that decline to answer,
-    `"unknown"` where the provider does not say.
+    `"unknown"` where the provider does not say. `guarded` is what the guard added, one entry per constraint.
     """
 
     text: str
@@ -27,7 +28,8 @@ class Reply:
     narrative_turn: int
     lag: int
     usage: Tokens
-    finish_reason: Ending = "unknown"
+    finish_reason: FinishReason = "unknown"
+    guarded: tuple[Guarded, ...] = ()
 
     @classmethod
     def of(cls, message: AIMessage) -> "Reply":
@@ -38,12 +40,13 @@ class Reply:
             turn=mirror["turn"],
             narrative_turn=mirror["narrative_turn"],
             lag=mirror["lag"],
-            usage=used(message),
+            usage=usage_of(message),
             finish_reason=mirror["finish_reason"],
+            guarded=tuple(mirror.get("guarded", ())),
         )
 
 
-class Opening:
+class LeadingTagFilter:
     """Holds back the beginning of a reply for as long as it may be a tag of ours, which nobody is to see."""
 
     def __init__(self) -> None:
@@ -58,7 +61,7 @@ class Opening:
 
     def rest(self) -> str:
         """Return what is held back, and hold back nothing any more."""
-        shown, self._held = unechoed(self._held or ""), None
+        shown, self._held = strip_leading_tags(self._held or ""), None
         return shown
 
 

@@ -8,52 +8,37 @@ from typing import Any, Unpack, cast, get_args
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from mirror_graph.errors import ConfigurationError, MirrorError
+from mirror_graph.errors import ConfigurationError, NoRoomError, UnknownConstraintError
+from mirror_graph.ledger.assertion import LONGEST_ABOUT, LONGEST_WHOSE, is_in
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.meaning import LONGEST_ABOUT, LONGEST_WHOSE, is_in
-from mirror_graph.ledger.sharing import (
+from mirror_graph.ledger.user_constraints import (
     EDITED,
     EVICTED,
     TOLD,
-    erased,
+    apply_edits,
     evicted,
     is_erased,
-    keep,
+    load,
     namespace,
-    shared,
-    with_users_word,
-    writing,
+    save,
+    tombstone,
+    user_lock,
 )
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 from mirror_graph.state.values import Kind, Severity, Source, Status
 
 EXPORT_VERSION = 1
 
 
-class UnknownConstraintError(MirrorError):
-    """A user has no constraint of that id."""
-
-    def __init__(self, constraint_id: str) -> None:
-        super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
-        self.constraint_id = constraint_id
-
-
-class NoRoomError(MirrorError):
-    """A user has as many constraints as are kept, and none of them weighs less than the new one."""
-
-    def __init__(self) -> None:
-        super().__init__(f"{CONSTRAINT_LIMIT} constraints are kept, and none of them weighs less: erase one first")
-
-
-class Changes(TypedDict, total=False):
+class ConstraintChanges(TypedDict, total=False):
     """What a user may change of an entry."""
 
     kind: Kind
     about: str
     severity: Severity
-    whose: str
+    subject: str
     status: Status
 
 
@@ -66,8 +51,8 @@ class User:
 
     async def constraints(self) -> list[SafetyConstraint]:
         """Return all that is kept about the user, the retracted too: 64 entries at most, the weightiest."""
-        told, edited = await shared(self._store, self._user_id)
-        return [entry for entry in with_users_word([], told, edited) if not is_erased(entry)]
+        told, edited = await load(self._store, self._user_id)
+        return [entry for entry in apply_edits([], told, edited) if not is_erased(entry)]
 
     async def evicted(self) -> int:
         """Return how many entries had to leave a full list; what can kill and is active never does."""
@@ -79,28 +64,28 @@ class User:
         return json.dumps(kept, ensure_ascii=False, indent=2)
 
     async def add(
-        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", whose: str = "user"
+        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
     ) -> SafetyConstraint:
         """Add a constraint in the user's own words, one short line.
 
         Raises `NoRoomError` where the list is full of what weighs more, and `ConfigurationError` for words or a
         kind that cannot be kept.
         """
-        about = clean(about).strip()
-        _check({"about": about, "kind": kind, "severity": severity, "whose": whose})
+        about = sanitize(about).strip()
+        _check({"about": about, "kind": kind, "severity": severity, "subject": subject})
         entry: SafetyConstraint = {
-            "id": constraint_id(kind, about, whose),
+            "id": constraint_id(kind, about, subject),
             "kind": kind,
             "about": about,
             "severity": severity,
-            "whose": whose,
+            "subject": subject,
             "status": "active",
-            "source": {"message": "", "turn": 0, "quote": about, "language": "", "at": time.time()},
-            "since": 0,
+            "source": {"message": "", "turn": 0, "quote": about, "language": "", "recorded_at": time.time()},
+            "first_turn": 0,
         }
         return await self._edited(entry)
 
-    async def edit(self, constraint_id: str, **changes: Unpack[Changes]) -> SafetyConstraint:
+    async def edit(self, constraint_id: str, **changes: Unpack[ConstraintChanges]) -> SafetyConstraint:
         """Change a constraint. Of one that is about something else now, the words it was told in go with the old.
 
         Raises `UnknownConstraintError`, and `ConfigurationError` for what cannot be kept.
@@ -109,10 +94,10 @@ class User:
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
                 edited = cast(SafetyConstraint, {**entry, **changes})
-                source: Source = {**entry["source"], "at": time.time()}
-                if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "whose")):
+                source: Source = {**entry["source"], "recorded_at": time.time()}
+                if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "subject")):
                     source = {**source, "quote": edited["about"], "message": "", "turn": 0}
-                    edited.pop("touches", None)
+                    edited.pop("triggers", None)
                 edited["source"] = source
                 return await self._edited(edited)
         raise UnknownConstraintError(constraint_id)
@@ -128,15 +113,15 @@ class User:
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
             return
-        await self._edited(erased(constraint_id, time.time()))
+        await self._edited(tombstone(constraint_id, time.time()))
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
-        async with writing(self._user_id):
-            told, edited = await shared(self._store, self._user_id)
+        async with user_lock(self._user_id):
+            told, edited = await load(self._store, self._user_id)
             others = [it for it in edited if it["id"] != entry["id"]]
             after = {TOLD: told, EDITED: [*others, entry]}
-            if entry["id"] not in await keep(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
-                raise NoRoomError
+            if entry["id"] not in await save(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+                raise NoRoomError(CONSTRAINT_LIMIT)
             return entry
 
 
@@ -151,4 +136,4 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 
 _CLOSED = {"kind": get_args(Kind), "severity": get_args(Severity), "status": ("active", "retracted")}
-_LONGEST = {"about": LONGEST_ABOUT, "whose": LONGEST_WHOSE}
+_LONGEST = {"about": LONGEST_ABOUT, "subject": LONGEST_WHOSE}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 _PLAIN = {
     **dict.fromkeys("’‘ʼ´`", "'"),
     **dict.fromkeys('"“”„«»「」『』*', ""),
+    "_": " ",
     "œ": "oe",
     "Œ": "oe",
     "æ": "ae",
@@ -65,7 +66,7 @@ def fold(heard: str, source: str, offset: int = 0) -> Folded:
 
 @lru_cache(maxsize=4096)
 def fold_character(character: str) -> str:
-    """Return the letters that `character` is matched as: none for an accent or an invisible one, a space for a picture."""
+    """Return the letters `character` is matched as: none for an accent or an invisible one, a space for a picture."""
     if character != "\n" and character.isspace():
         return " "
     if unicodedata.category(character) == "So":

@@ -4,7 +4,7 @@ import re
 from hashlib import sha256
 
 from mirror_graph.ledger.folding import fold_character
-from mirror_graph.state.text import clean
+from mirror_graph.state.text import sanitize
 from mirror_graph.state.values import Kind
 
 _ARTICLES = frozenset(
@@ -14,14 +14,14 @@ _ARTICLES = frozenset(
 )
 
 
-def constraint_id(kind: Kind, about: str, whose: str) -> str:
+def constraint_id(kind: Kind, about: str, subject: str) -> str:
     """Return the id that every telling of one constraint shares."""
-    return sha256("\n".join([kind, normalised(whose), normalised(about)]).encode()).hexdigest()[:10]
+    return sha256("\n".join([kind, normalised(subject), normalised(about)]).encode()).hexdigest()[:10]
 
 
 def normalised(about: str) -> str:
     """Return `about` as it is compared: no case, no accents, no leading article, no plural."""
-    words = re.findall(r"[^\W_]+", "".join(map(fold_character, clean(about))))
+    words = re.findall(r"[^\W_]+", "".join(map(fold_character, sanitize(about))))
     while len(words) > 1 and words[0] in _ARTICLES:
         words = words[1:]
     return " ".join(map(_singular, words))

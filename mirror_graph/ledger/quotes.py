@@ -3,7 +3,7 @@
 import re
 
 from mirror_graph.ledger.folding import fold
-from mirror_graph.ledger.voice import own_words
+from mirror_graph.ledger.own_words import own_words
 
 SENTENCE = re.compile(r"[^.!?;\n\u3002 ](?:[^.!?;\n\u3002]|[.!?](?![ \n]|\Z))*+[.!?;\u3002]*")
 

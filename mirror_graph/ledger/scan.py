@@ -13,9 +13,9 @@ from typing import NamedTuple
 from mirror_graph.ledger.folding import Folded, fold
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
+from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.spelling import corrected
-from mirror_graph.ledger.voice import STEPS
 from mirror_graph.state.values import SafetyConstraint, Severity
 
 LIMIT = 16
@@ -25,10 +25,10 @@ SLICE_SECONDS = 0.004
 """How long a scan in slices may hold the event loop."""
 
 BLOCK = 4_000
-LONGEST_SENTENCE = 2_000
+LONGEST_SENTENCE = 1_200
 """Characters that are scanned at once, and of a sentence: what runs on is read in parts."""
 
-OPENINGS = 48
+OPENINGS = 32
 """How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
 
 _SHORT_QUESTION = 40
@@ -108,7 +108,10 @@ async def scan_in_slices(text: str) -> list[SafetyConstraint]:
 
 
 def warm_up() -> None:
-    """Compile every pattern, which takes seconds of work that the first messages would wait for."""
+    """Compile every pattern, those for what is over included: more than a second of work, to be done off the loop."""
+    from mirror_graph.ledger.retraction import denied  # it stands above this module
+
+    denied([], "I'm not allergic.")
     corrected(fold("allergic", "allergic"))
     for language in lexicon().languages:
         for pattern in language.patterns():
@@ -162,6 +165,7 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
                     constraint = _constraint(sentence, claim, thing)
                     if constraint["about"]:
                         found.setdefault(constraint["id"], constraint)
+                yield
             if len(found) >= LIMIT:
                 return list(found.values())[:LIMIT]
             yield
@@ -173,14 +177,14 @@ def _sentences(spoken: Folded) -> Iterator[_Sentence]:
 
     A short question stands with the sentence that answers it: "Peanuts? I'm allergic to them."
     """
-    previous: Span | None = None
+    asked: int | None = None
     for match in SENTENCE.finditer(spoken.text):
         start, end = match.span()
-        asked = previous
-        previous = start, end
-        if asked and asked[1] - asked[0] <= _SHORT_QUESTION and spoken.text[asked[0] : asked[1]].rstrip().endswith("?"):
-            if any(language.refers.search(match[0]) for language in lexicon().languages):
-                start = asked[0]
+        first_of_pair = asked
+        short = end - start <= _SHORT_QUESTION and match[0].rstrip().endswith("?")
+        asked = start if short else None
+        if first_of_pair is not None and any(language.refers.search(match[0]) for language in lexicon().languages):
+            start = first_of_pair
         for first, last in _cut(spoken.text[start:end], LONGEST_SENTENCE):
             yield _Sentence(spoken, start + first, spoken.text[start + first : start + last])
 
@@ -190,7 +194,7 @@ def _cut(text: str, longest: int) -> Iterator[Span]:
     start = 0
     while len(text) - start > longest:
         end = start + longest
-        for mark in ("\n", ". ", " "):
+        for mark in ("\n", ". ", ", ", " "):
             place = text.rfind(mark, start + longest // 2, end)
             if place >= 0:
                 end = place + len(mark)
@@ -207,16 +211,16 @@ def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstr
         "kind": claim.rule.kind,
         "about": about,
         "severity": _severity(sentence, claim),
-        "whose": claim.whose,
+        "subject": claim.whose,
         "status": "provisional",
         "source": {
             "message": "",
             "turn": 0,
             "quote": _quote(sentence, claim),
             "language": claim.language.code,
-            "at": 0.0,
+            "recorded_at": 0.0,
         },
-        "since": 0,
+        "first_turn": 0,
     }
 
 
@@ -289,6 +293,8 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what is stated without a frame: "heights terrify me"."""
     words, statements = sentence.words, language.statements
+    if not language.unframed.search(words):
+        return
     clauses = [opening.end() for opening in islice(statements.opening.finditer(words), OPENINGS)]
     for rule in statements.at_clause:
         for place in clauses:

@@ -11,6 +11,10 @@ SHORTEST = 4
 """Letters of a word that may be misspelt: a shorter one is too near to others."""
 
 
+LONG = 9
+"""From how many letters on two of them may be wrong."""
+
+
 def corrected(spoken: Folded) -> Folded:
     """Return `spoken` with each misspelt word of a condition spelt right; its way back to the source stays.
 
@@ -52,17 +56,16 @@ def _right(word: str) -> str | None:
         return lexicon().typos[word]
     if not SHORTEST <= len(word) <= 24 or word in spelled or word in lexicon().lookalikes:
         return None
-    reach = 2 if len(word) >= 9 else 1
-    for near in {word, *_without_one_letter(word)}:
-        for candidate in _by_deletion().get(near, ()):
-            if word[0] == candidate[0] and _is_within(word, candidate, 1):
-                return candidate
-    if reach == 2:
-        for once in _without_one_letter(word):
-            for near in _without_one_letter(once):
-                for candidate in _by_deletion().get(near, ()):
-                    if len(candidate) >= 9 and word[0] == candidate[0] and _is_within(word, candidate, 2):
-                        return candidate
+    near = {word, *_without_one_letter(word)}
+    if len(word) >= LONG:
+        near |= {shorter for once in list(near) for shorter in _without_one_letter(once)}
+    candidates = {candidate for part in near for candidate in _by_deletion().get(part, ())}
+    for most in (1, 2):
+        meant = [candidate for candidate in candidates if word[0] == candidate[0] and _is_within(word, candidate, most)]
+        if most == 2:
+            meant = [candidate for candidate in meant if min(len(word), len(candidate)) >= LONG]
+        if meant:
+            return max(meant, key=lambda candidate: (len(candidate), candidate))
     return None
 
 

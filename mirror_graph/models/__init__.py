@@ -10,8 +10,9 @@ from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
-from mirror_graph.models.ending import Ending, ending, finish_reason, is_whole, refusal_text
+from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
 from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
+from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
     ScriptedModel,
     register_model,
@@ -19,25 +20,24 @@ from mirror_graph.models.scripted import (
     registered_model,
     scripted_model,
 )
-from mirror_graph.models.transience import is_transient
 from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
     "REASONED_ABOVE",
-    "Ending",
+    "FinishReason",
     "ScriptedModel",
     "chat_model",
     "closes_reasoning",
     "ending",
     "finish_reason",
+    "is_complete",
     "is_transient",
-    "is_whole",
     "refusal_text",
     "register_model",
     "register_script",
-    "release",
     "scripted_model",
     "spoken",
+    "stop_local_models",
     "visible_model",
     "without_reasoning",
 ]
@@ -82,7 +82,7 @@ def visible_model(name: str, *, temperature: float | None, max_tokens: int) -> V
 _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id stays its own
 
 
-def release() -> None:
+def stop_local_models() -> None:
     """Stop the local engines and free their memory; the next call to a local model starts one anew."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
@@ -103,11 +103,11 @@ def _openai_model(
     from pydantic import SecretStr
 
     from mirror_graph.models.compatible import CompatibleChatOpenAI
-    from mirror_graph.models.connections import shared_client
-    from mirror_graph.models.lean import LeanChatOpenAI, lean_is_possible
+    from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
+    from mirror_graph.models.http_client import shared_client
 
     bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
-    chat_openai = LeanChatOpenAI if lean_is_possible() else CompatibleChatOpenAI
+    chat_openai = FastChatOpenAI if lean_is_possible() else CompatibleChatOpenAI
     return chat_openai(
         model=model,
         temperature=temperature,
@@ -134,8 +134,8 @@ def _speaks_newest_protocol(base_url: str) -> bool:
 def _local_model(model: str, temperature: float | None, max_tokens: int, cache_dir: str | None) -> BaseChatModel:
     if not importlib.util.find_spec("xllamacpp") or not importlib.util.find_spec("platformdirs"):
         raise ConfigurationError(f"local:{model} needs the local extra: pip install 'mirror-graph[local]'")
-    from mirror_graph.models.files import find
     from mirror_graph.models.local import LocalModel
+    from mirror_graph.models.weights import find
 
     return LocalModel.of(find(model), temperature=temperature, max_tokens=max_tokens)
 

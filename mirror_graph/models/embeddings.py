@@ -30,7 +30,7 @@ def _openai(model: str, api_key: str | None, base_url: str | None) -> Embeddings
     from langchain_openai import OpenAIEmbeddings
     from pydantic import SecretStr
 
-    from mirror_graph.models.connections import shared_client
+    from mirror_graph.models.http_client import shared_client
 
     return OpenAIEmbeddings(
         model=model,

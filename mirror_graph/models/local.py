@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakValueDictionary
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from mirror_graph.errors import ModelFileError
 from mirror_graph.models import engine
-from mirror_graph.models.connections import shared_client
+from mirror_graph.models.http_client import shared_client
 
 # Any page in the user's browser can reach a loopback port, so the engine answers only who knows this.
 _key = secrets.token_urlsafe()
@@ -36,6 +36,9 @@ class LocalModel(ChatOpenAI):
     where side by side each would compute it again. On two cores three thinkers of a new conversation took
     19 s instead of 43, and a reply asked for among them began after 3 s instead of 7.
     """
+
+    continues_prefix: ClassVar[bool] = True
+    """Whether the engine goes on from an assistant message that stands last."""
 
     path: Path
 
@@ -82,14 +85,14 @@ class LocalModel(ChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         await asyncio.to_thread(self._connect)
-        async with turn_after(message.text for message in messages[:2]):
+        async with prefix_lock(message.text for message in messages[:2]):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
 
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         await asyncio.to_thread(self._connect)
-        async with turn_after(message.text for message in messages[:2]):
+        async with prefix_lock(message.text for message in messages[:2]):
             async for chunk in super()._astream(messages, *args, **kwargs):
                 yield chunk
 
@@ -147,7 +150,7 @@ def _start(path: Path) -> Engine:
     return Engine(process, address)
 
 
-def turn_after(opening: Iterable[str]) -> asyncio.Lock:
+def prefix_lock(opening: Iterable[str]) -> asyncio.Lock:
     """Return the lock of the calls whose prompts open with these messages: hold it for the time of a call."""
     beginning = "\n".join(text[:OPENING] for text in opening)
     return _turns.setdefault((asyncio.get_running_loop(), beginning), asyncio.Lock())

@@ -21,7 +21,7 @@ from mirror_graph.models.demo_script import demo
 Script = Callable[[list[BaseMessage]], str]
 """What the model replies to these messages; it raises to let the call fail."""
 
-Making = Callable[[float, int], BaseChatModel]
+ModelFactory = Callable[[float, int], BaseChatModel]
 """Make a model of this temperature, whose answers have at most so many tokens."""
 
 
@@ -107,7 +107,7 @@ class ScriptedModel(BaseChatModel):
             yield chunk
 
 
-def register_model(name: str, model: BaseChatModel | Making) -> str:
+def register_model(name: str, model: BaseChatModel | ModelFactory) -> str:
     """Make `scripted:NAME` stand for a model of one's own, and return that; a model of that name is replaced.
 
     A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
@@ -148,7 +148,7 @@ def scripted_model(name: str) -> ScriptedModel:
     return model
 
 
-def _registered(name: str) -> BaseChatModel | Making:
+def _registered(name: str) -> BaseChatModel | ModelFactory:
     if name not in _models:
         raise ConfigurationError(f"unknown script {name!r}: expected one of {', '.join(map(repr, sorted(_models)))}")
     return _models[name]
@@ -169,6 +169,6 @@ def _tokens(text: str) -> int:
 
 
 _ENDING = {"finish_reason": "stop"}
-_models: dict[str, BaseChatModel | Making] = {}
+_models: dict[str, BaseChatModel | ModelFactory] = {}
 register_script("echo", echo)
 register_script("demo", demo)

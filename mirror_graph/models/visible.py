@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field, PrivateAttr
 
-from mirror_graph.models.ending import refusal_text
+from mirror_graph.models.finish_reason import refusal_text
 from mirror_graph.models.reasoning import BLOCK_TYPES, ReasoningFilter
 
 REASONED_ABOVE = "mirror_reasoned_above"

@@ -46,8 +46,8 @@ def levels(constraints: Sequence[SafetyConstraint], text: str) -> dict[str, Leve
     found: dict[str, Level] = {}
     for constraint in constraints:
         concern: Concern = "no" if for_another else "yes"
-        if constraint["whose"] != "user":
-            concern = concern_of_person(constraint["whose"], request)
+        if constraint["subject"] != "user":
+            concern = concern_of_person(constraint["subject"], request)
         found[constraint["id"]] = _level(constraint, reading, writing, concern)
     return found
 

@@ -29,7 +29,7 @@ class Triggers(NamedTuple):
 
 def triggers_of(constraint: SafetyConstraint) -> Triggers:
     """Return what a constraint is touched by."""
-    touches = tuple(constraint.get("touches", ()))
+    touches = tuple(constraint.get("triggers", ()))
     return _triggers(constraint["kind"], constraint["about"], constraint["source"]["quote"], touches)
 
 

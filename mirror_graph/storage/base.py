@@ -13,7 +13,7 @@ from langgraph.store.base import BaseStore
 from mirror_graph.state import Narrative
 from mirror_graph.storage.guarding import Guard, GuardedSaver, GuardedStore
 from mirror_graph.storage.leases import Leases
-from mirror_graph.storage.records import Records, Written
+from mirror_graph.storage.records import HostTables, Serialized
 from mirror_graph.storage.turns import TurnSaver
 
 VERSIONS = 20
@@ -32,7 +32,7 @@ class Storage:
         self,
         saver: BaseCheckpointSaver[str],
         store: BaseStore,
-        records: Records,
+        records: HostTables,
         leases: Leases | None = None,
         errors: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -61,10 +61,11 @@ class Storage:
                     await stack.enter_async_context(self._leases.hold(thread_id))
                 yield
 
-    async def values(self, thread_id: str) -> dict[str, Any]:
-        """Return the stored state of a thread, empty before its first checkpoint."""
+    async def values(self, thread_id: str, name: str = "") -> dict[str, Any]:
+        """Return the stored state of a thread, empty before its first checkpoint. Errors call it `name`."""
         config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-        found = await self.minds.aget_tuple(config)
+        with self._guard(f"{name or f'thread {thread_id}'} cannot be read"):
+            found = await self.saver.aget_tuple(config)
         return found.checkpoint["channel_values"] if found else {}
 
     async def keep(self, thread_id: str, narrative: Narrative) -> None:
@@ -76,7 +77,7 @@ class Storage:
         told = [it for it in (*earlier, narrative) if it["text"]]
         versions = sorted(told, key=lambda it: it["turn"])[-VERSIONS:]
         with self._guard(f"the history of thread {thread_id} cannot be written"):
-            await self._records.keep(thread_id, Written(*self.saver.serde.dumps_typed(versions)))
+            await self._records.keep(thread_id, Serialized(*self.saver.serde.dumps_typed(versions)))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""

@@ -107,4 +107,4 @@ async def end_background_task(store: AsyncBatchedBaseStore) -> None:
 
 
 def _thread_of(config: RunnableConfig) -> str:
-    return str(config["configurable"]["thread_id"])
+    return str(config.get("configurable", {})["thread_id"])

@@ -78,7 +78,7 @@ class Leases:
         lease = self._leases.get(thread_id)
         if lease is None:
             return
-        asked = time.monotonic()
+        asked = _now()
         if not lease.is_lost and asked - lease.confirmed > LEASE_SECONDS:
             lease.is_lost = thread_id not in await self._table.renew_leases(self._holder, [thread_id])
             lease.confirmed = asked
@@ -94,9 +94,9 @@ class Leases:
         self._renewing.start()
         if earlier := self._releasing.get(lease.thread_id):
             await asyncio.wait({earlier})  # or it would give back what is taken here
-        started, pause, is_logged = time.monotonic(), 0.01, False
+        started, pause, is_logged = _now(), 0.01, False
         while not lease.is_held:
-            asked = time.monotonic()
+            asked = _now()
             if await self._table.acquire_lease(lease.thread_id, self._holder):
                 lease.confirmed, lease.is_held = asked, True
                 return
@@ -115,7 +115,8 @@ class Leases:
         except Exception as error:
             log.warning("the lease of thread %s could not be given back and runs out by itself: %r", thread_id, error)
         finally:
-            del self._releasing[thread_id]
+            if self._releasing.get(thread_id) is asyncio.current_task():
+                del self._releasing[thread_id]
 
     def _renew_all(self, renewal: Renewal) -> None:
         """Renew every lease of the host; runs in the thread that renews."""
@@ -123,7 +124,7 @@ class Leases:
         if not leases:
             return
         held = [lease for lease in leases if lease.is_held]
-        asked = time.monotonic()
+        asked = _now()
         # Leases that are being taken are renewed too: a busy event loop may learn late that one was granted.
         ours = renewal(self._holder, [lease.thread_id for lease in leases])
         for lease in held:
@@ -138,6 +139,12 @@ class Leases:
             lease.is_lost = True
             if lease.worker is not None:
                 lease.worker.cancel()
+
+
+def _now() -> float:
+    """Return seconds that, where the system can tell, go on while the machine is suspended."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def _lost(thread_id: str) -> StorageError:

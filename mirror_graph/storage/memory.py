@@ -7,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import Written
+from mirror_graph.storage.records import Serialized
 from mirror_graph.storage.serde import CompressedSerializer
 
 
@@ -23,13 +23,13 @@ class MemoryRecords:
 
     def __init__(self, saver: InMemorySaver) -> None:
         self._saver = saver
-        self._versions: dict[str, Written] = {}
+        self._versions: dict[str, Serialized] = {}
 
-    async def keep(self, thread_id: str, versions: Written) -> None:
+    async def keep(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind."""
         self._versions[thread_id] = versions
 
-    async def versions(self, thread_id: str) -> Written | None:
+    async def versions(self, thread_id: str) -> Serialized | None:
         """Return the kept versions of a mind."""
         return self._versions.get(thread_id)
 

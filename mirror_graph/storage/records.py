@@ -8,7 +8,7 @@ LEASE_SECONDS = 5.0
 """How long a thread stays closed after its host was killed in the middle of a turn."""
 
 
-class Written(NamedTuple):
+class Serialized(NamedTuple):
     """A value as the saver's serializer writes it."""
 
     kind: str
@@ -49,14 +49,14 @@ class LeaseTable(Protocol):
         ...
 
 
-class Records(Protocol):
+class HostTables(Protocol):
     """A database's own tables, and what it can do with the saver's that the saver cannot."""
 
-    async def keep(self, thread_id: str, versions: Written) -> None:
+    async def keep(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
         ...
 
-    async def versions(self, thread_id: str) -> Written | None:
+    async def versions(self, thread_id: str) -> Serialized | None:
         """Return the kept versions of a mind, or None before the first."""
         ...
 

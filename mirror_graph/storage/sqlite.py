@@ -15,7 +15,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.guarding import end_background_task
 from mirror_graph.storage.leases import Leases
-from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Written
+from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Serialized
 from mirror_graph.storage.serde import CompressedSerializer
 
 SETUP = """
@@ -71,8 +71,8 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
 
     Raises `ConfigurationError` where the file cannot be opened or is no database.
     """
-    file = _placed(path)
     try:
+        file = _placed(path)
         # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
         sqlite3.connect(file).close()
     except (sqlite3.Error, OSError) as error:
@@ -144,14 +144,14 @@ class SqliteRecords:
 
             yield renew
 
-    async def keep(self, thread_id: str, versions: Written) -> None:
+    async def keep(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
         await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 
-    async def versions(self, thread_id: str) -> Written | None:
+    async def versions(self, thread_id: str) -> Serialized | None:
         """Return the kept versions of a mind."""
         rows = await self._read(VERSIONS, {"thread": thread_id})
-        return Written(*rows[0]) if rows else None
+        return Serialized(*rows[0]) if rows else None
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, and the writes that belong to them."""

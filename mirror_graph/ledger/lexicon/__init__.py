@@ -86,7 +86,8 @@ class Language(NamedTuple):
     A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
     hospital", "afraid of snakes and freeze". `harm` are the words of a danger, `harmless` those of its contrary, and
     `bearers` other people whom a condition belongs to ("somebody with a nut allergy"). `refers` points at what a
-    question before the sentence names: "Peanuts? I'm allergic to them."
+    question before the sentence names: "Peanuts? I'm allergic to them." No sentence without `unframed` fits a
+    statement.
     """
 
     code: str
@@ -106,6 +107,7 @@ class Language(NamedTuple):
     harmless: Pattern = Pattern("(?!)")
     bearers: Pattern = Pattern("(?!)")
     refers: Pattern = Pattern("(?!)")
+    unframed: Pattern = Pattern("")
 
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the language."""

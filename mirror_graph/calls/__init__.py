@@ -1,0 +1,1 @@
+"""How a model is asked: one private call, a typed answer, and what the talker is shown."""

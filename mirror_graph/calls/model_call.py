@@ -1,0 +1,142 @@
+"""One private model call: bounded in time, kept out of the user's stream, never half an answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import NamedTuple, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from mirror_graph.errors import CallError, ConfigurationError, MirrorError, RefusalError
+from mirror_graph.models import chat_model, ending, is_transient, without_reasoning
+from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.tokens import whole_sentences
+from mirror_graph.state.usage import add_tokens, usage_of
+
+log = logging.getLogger(__name__)
+
+PRIVATE = ["nostream", "langsmith:nostream"]
+
+REASONING_TOKENS = 8_192
+"""What a model that reasons before it answers gets on top of its bound, which providers count its reasoning in."""
+
+_reasoning_models: set[str] = set()
+
+_Result = TypeVar("_Result")
+
+
+class Answer(NamedTuple):
+    """What a model said, and what it took."""
+
+    text: str
+    tokens: Tokens
+
+
+def context_of(runtime: Runtime[MirrorContext]) -> MirrorContext:
+    """Return the run's context, or the defaults where the caller gave none."""
+    return runtime.context or MirrorContext()
+
+
+def call_config(component: str, turn: int) -> RunnableConfig:
+    """Name a model call for tracing. Only its component and turn: what was said stays out of metadata."""
+    return {"run_name": component, "metadata": {"component": component, "turn": turn}}
+
+
+def private_config(component: str, turn: int) -> RunnableConfig:
+    """Name a model call, and keep its tokens out of every stream of the graph."""
+    return {**call_config(component, turn), "tags": PRIVATE}
+
+
+def inner_model(component: str, context: MirrorContext, max_tokens: int) -> BaseChatModel:
+    """Return the model that `component` thinks with. Raises `CallError` if there is none of that name."""
+    name = _model_name(component, context)
+    room = REASONING_TOKENS if name in _reasoning_models else 0
+    try:
+        return chat_model(name, temperature=context.temperature, max_tokens=max_tokens + room)
+    except MirrorError as error:
+        raise _unusable(component, error) from error
+
+
+def needs_room(
+    component: str, context: MirrorContext, max_tokens: int, model: BaseChatModel, message: AIMessage
+) -> bool:
+    """Say whether `model` used up its bound before its answer began and is to be asked again with room to reason.
+
+    From then on every call of that name has the room.
+    """
+    if ending(message) != "length" or message.tool_calls or without_reasoning(message.text).strip():
+        return False
+    _reasoning_models.add(_model_name(component, context))
+    return inner_model(component, context, max_tokens) is not model
+
+
+async def ask(component: str, prompt: list[BaseMessage], context: MirrorContext, turn: int, max_tokens: int) -> Answer:
+    """Ask the model of `component` and return its words. Words that were cut at a bound end with a sentence.
+
+    Raises `CallError` for a failed call, one longer than `thinker_timeout` seconds, and an empty answer, which one
+    that is nothing but reasoning is too; `RefusalError` for a refusal.
+    """
+    model = inner_model(component, context, max_tokens)
+    message = await with_timeout(component, model.ainvoke(prompt, private_config(component, turn)), context)
+    check_refusal(component, message)
+    if needs_room(component, context, max_tokens, model, message):
+        answer = await ask(component, prompt, context, turn, max_tokens)
+        return Answer(answer.text, add_tokens(usage_of(message), answer.tokens))
+    text = without_reasoning(message.text).strip()
+    cut = ending(message) == "length"
+    if not text:
+        # A second call would reason up to the same bound.
+        raise CallError(component, "an empty answer", transient=not cut)
+    return Answer(whole_sentences(text) if cut else text, usage_of(message))
+
+
+def check_refusal(component: str, message: AIMessage) -> None:
+    """Raise `RefusalError` if the model refused, or its provider's filter left nothing of the answer."""
+    end = ending(message)
+    if end == "refusal":
+        raise RefusalError(component, "the model refused to answer")
+    if end == "content_filter":
+        raise RefusalError(component, "the provider's content filter held the answer back")
+
+
+async def with_timeout(component: str, call: Awaitable[_Result], context: MirrorContext) -> _Result:
+    """Wait for `call` for at most `thinker_timeout` seconds; whatever it raises becomes a `CallError`."""
+    try:
+        async with asyncio.timeout(context.thinker_timeout):
+            return await call
+    except ConfigurationError as error:
+        raise _unusable(component, error) from error
+    except TimeoutError as error:
+        raise CallError(
+            component, f"no answer within {context.thinker_timeout} s", transient=True, cause=error
+        ) from error
+    except Exception as error:
+        raise CallError(component, describe_error(error), transient=is_transient(error), cause=error) from error
+
+
+def _model_name(component: str, context: MirrorContext) -> str:
+    name = context.synthesis_model if component == "synthesis" else context.thinker_model
+    return name or context.talker_model
+
+
+def _unusable(component: str, error: MirrorError) -> CallError:
+    """Return the failure of a component whose model is set up wrongly: it is counted, and the log says what to do."""
+    log.warning("%s has no model to ask: %s", component, error)
+    return CallError(component, "its model is set up wrongly", cause=error)
+
+
+def describe_error(error: BaseException) -> str:
+    """Name an error by its class and status. Its words may hold the user's, and stay in `cause`."""
+    status = getattr(error, "status_code", None)
+    return f"the call failed: {type(error).__name__}" + (f", status {status}" if status else "")
+
+
+def thread_of(runtime: Runtime[MirrorContext]) -> str:
+    """Return the thread a run is on."""
+    thread_id = runtime.execution_info.thread_id if runtime.execution_info else None
+    if not thread_id:
+        raise ConfigurationError("no thread_id: the talker keeps its mind by thread, so compile it with a checkpointer")
+    return thread_id

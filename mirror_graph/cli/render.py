@@ -1,0 +1,250 @@
+"""How words, minds and errors look in a terminal."""
+
+import logging
+import re
+from collections.abc import AsyncIterable, Iterable, Mapping
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rich.box import ROUNDED
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mirror_graph.host import Mind
+    from mirror_graph.state import Narrative, SafetyConstraint
+    from mirror_graph.state.values import Guarded
+
+console = Console(highlight=False)
+complaints = Console(highlight=False, stderr=True)
+
+LABEL = 8
+LONGEST_WORD = 24
+WORDS = re.compile(r"\n|[^\S\n]+|\S+")
+SPACED_WORDS = re.compile(r"\S+\s*")
+
+PAUSED = {
+    "off": "thinking is off",
+    "thread budget": "paused: the thread's token budget is spent",
+    "daily budget": "paused: the host's tokens of today are spent",
+}
+SEVERITY = {"life-threatening": "bold red", "serious": "yellow"}
+STATUS = {"active": "green", "provisional": "yellow"}
+
+
+def print_error(problem: object) -> None:
+    """Print what went wrong, an error or its words, as one red line."""
+    complaints.print(Text(f"✗ {' '.join(str(problem).split())}", style="red"), soft_wrap=True)
+
+
+class OneLine(logging.Handler):
+    """Prints what the library logs as it prints an error: a thread goes on after a pass that failed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, and its exception without the traceback."""
+        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        print_error(f"{record.getMessage()}{cause}")
+
+
+def label(name: str) -> Text:
+    """Return the name in front of what somebody says."""
+    return Text(f"{name:<{LABEL}}", style="bold cyan" if name == "you" else "bold green")
+
+
+def prompt(name: str) -> str:
+    """Return the same for `input`: what only colours it is marked, or line editing would miscount the columns."""
+    with console.capture() as drawn:
+        console.print(label(name), end="")
+    return re.sub(r"(\x1b\[[\d;]*m)", "\001\\1\002", drawn.get())
+
+
+class Speech:
+    """Words as they arrive, set beside the speaker's name and broken between words."""
+
+    def __init__(self, speaker: str) -> None:
+        self._speaker = speaker
+        self._began = False
+        self._room = max(console.width - LABEL, LONGEST_WORD)
+        self._column = 0
+        self._gap = ""
+        self._held = ""
+
+    def add(self, piece: str) -> None:
+        """Print the words that `piece` completes; one still open waits for its end, unless it is very long."""
+        *words, self._held = WORDS.findall(self._held + piece) or [""]
+        if cell_len(self._held) > LONGEST_WORD:
+            words.append(self._held)
+            self._held = ""
+        for word in words:
+            self._print(word)
+
+    def end(self) -> None:
+        """Print what is still held, and end the line; who said nothing is not named."""
+        if self._held.strip():
+            self._print(self._held)
+        if self._began:
+            console.print()
+
+    def _print(self, word: str) -> None:
+        if not self._began:
+            if word.isspace():
+                return
+            console.print(label(self._speaker), end="")
+            self._began = True
+        if word == "\n":
+            self._break()
+        elif word.isspace():
+            self._gap = word
+        else:
+            if self._column and self._column + cell_len(self._gap + word) > self._room:
+                self._break()
+            console.out(self._gap + word, end="", highlight=False)
+            self._column += cell_len(self._gap + word)
+            self._gap = ""
+
+    def _break(self) -> None:
+        console.out("\n" + " " * LABEL, end="", highlight=False)
+        self._column = 0
+        self._gap = ""
+
+
+def show_said(speaker: str, text: str) -> None:
+    """Print what somebody said."""
+    speech = Speech(speaker)
+    speech.add(text)
+    speech.end()
+
+
+async def show_streamed(speaker: str, pieces: AsyncIterable[str]) -> str:
+    """Print the pieces of a reply as they arrive, and return the whole."""
+    from mirror_graph.state.text import sanitize
+
+    speech = Speech(speaker)
+    whole = ""
+    waiting = console.status("")
+    waiting.start()
+    try:
+        async for piece in pieces:
+            waiting.stop()
+            speech.add(sanitize(piece))
+            whole += piece
+    finally:
+        waiting.stop()
+        speech.end()
+    return whole
+
+
+def mind_panel(mind: "Mind", *, seconds: float | None = None) -> Panel:
+    """Draw a mind: its narrative, the latest thoughts, and the ledger, the weightiest entry first."""
+    from mirror_graph.state.constraints import priority
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", justify="right")
+    rows.add_column()
+    for name, text in [("narrative", mind.narrative), *mind.thoughts.items()]:
+        if text:
+            rows.add_row(name, Text(text, style="" if name == "narrative" else "italic"))
+    for entry in sorted(mind.constraints, key=priority):
+        rows.add_row("ledger", constraint(entry))
+    if not rows.row_count:
+        rows.add_row("", Text("Nothing has been thought yet.", style="dim"))
+    behind = f", {mind.lag} behind" if mind.lag else ""
+    paused = f", {PAUSED[mind.paused]}" if mind.paused else ""
+    took = "" if seconds is None else f", {seconds:.1f} s"
+    title = f"mind after turn {mind.turn}{behind}{paused}{took}"
+    return Panel(rows, title=title, title_align="left", box=ROUNDED, border_style="magenta")
+
+
+def constraint(entry: "SafetyConstraint") -> Text:
+    """Draw an entry of the ledger: what it is, whose and whether it holds, its id, and the words it stands on."""
+    subject = "" if entry["subject"] == "user" else f" of {entry['subject']}"
+    return Text.assemble(
+        (entry["severity"], SEVERITY.get(entry["severity"], "")),
+        f" {entry['kind']}{subject}: {entry['about']} (",
+        (entry["status"], STATUS.get(entry["status"], "dim")),
+        f", {entry['id']})\n",
+        (said(entry), "italic dim"),
+    )
+
+
+def said(entry: "SafetyConstraint") -> str:
+    """Return the words that an entry stands on, and where they were said."""
+    source = entry["source"]
+    place = f"turn {source['turn']}" if source["turn"] else "added by hand"
+    return f"{place}: “{source['quote']}”"
+
+
+def show_history(narratives: "Iterable[Narrative]") -> None:
+    """Print narratives, each under the turn it was written after."""
+    for narrative in narratives:
+        console.print(Rule(f"narrative of turn {narrative['turn']}", align="left", style="magenta"))
+        console.print(Text(narrative["text"]))
+
+
+def show_changes(narratives: "Iterable[Narrative]") -> None:
+    """Print what changed from each narrative to the next, word by word."""
+    for before, after in pairwise(narratives):
+        console.print(Rule(f"from turn {before['turn']} to turn {after['turn']}", align="left", style="magenta"))
+        console.print(changes(before["text"], after["text"]))
+
+
+def changes(before: str, after: str) -> Text:
+    """Mark what left a text and what came, as `git diff --word-diff` does, so that it shows without colours too."""
+    old, new = SPACED_WORDS.findall(before), SPACED_WORDS.findall(after)
+    drawn = Text()
+    for kind, left, left_end, right, right_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        gone, came = "".join(old[left:left_end]), "".join(new[right:right_end])
+        if kind == "equal":
+            drawn.append(came)
+            continue
+        if gone:
+            drawn.append(f"[-{gone}-]", style="red")
+        if came:
+            drawn.append(f"{{+{came}+}}", style="green")
+    return drawn
+
+
+def show_failures(mind: "Mind") -> None:
+    """Print one line for each component that has failed on the thread."""
+    for component, failure in mind.failures.items():
+        times = "once" if failure["count"] == 1 else f"{failure['count']} times"
+        line = f"{component} failed {times}, last in turn {failure['turn']}: {failure['error']}"
+        console.print(line, style="yellow", markup=False)
+
+
+def show_guarded(guarded: "Iterable[Guarded]") -> None:
+    """Print below a reply what in it the guard wrote, and because of what."""
+    for added in guarded:
+        words = " and ".join(f"“{words}”" for words in added["words"]) or "the request"
+        line = f"^ the {added['place']} was added by the guard: {words} touches entry {added['constraint']}"
+        console.print(Padding(Text(line, style="cyan"), (0, 0, 0, LABEL)))
+
+
+def guard_table(figures: "Mapping[str, Any]") -> Table:
+    """Tabulate how often the guard speaks."""
+    table = Table("replies that people", box=None, header_style="dim", padding=(0, 2))
+    for column in ("n", "notes", "share"):
+        table.add_column(column, justify="right")
+    for name in ("failed", "disputed", "passed", "unrelated"):
+        n, notes = figures[name]["n"], figures[name]["notes"]
+        table.add_row(name, f"{n:,}", f"{notes:,}", f"{notes / n:.0%}" if n else "")
+    times = ", ".join(f"{name} {value:.1f} ms" for name, value in figures["milliseconds"].items())
+    table.caption = f"{figures['unscanned']} constraints not found by the scanner; per reply of 100 tokens: {times}"
+    return table
+
+
+def usage_table(mind: "Mind") -> Table:
+    """Tabulate what each component took over the thread."""
+    table = Table("component", box=None, header_style="dim", padding=(0, 2))
+    for column in ("calls", "input", "output", "cached"):
+        table.add_column(column, justify="right")
+    for component, usage in mind.usage.items():
+        total = usage["total"]
+        table.add_row(component, *(f"{total[key]:,}" for key in ("calls", "input", "output", "cached")))
+    return table

@@ -1,0 +1,97 @@
+"""The minds of a database: loaded, thought further, and committed."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.store.base import BaseStore, Op, PutOp, Result
+
+from mirror_graph.graphs import build_thinker
+from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.scheduling.base import mind_from
+from mirror_graph.scheduling.thinking_pass import Meter, think
+from mirror_graph.state import MindState, Narrative
+from mirror_graph.state.branch import current_branch
+from mirror_graph.storage import Storage
+
+
+class CheckpointMindStore:
+    """Minds as checkpoints of the graph `thinker`, one thread each."""
+
+    def __init__(self, storage: Storage) -> None:
+        builder = build_thinker()
+        self._storage = storage
+        self._thinker = builder.compile(name="thinker")
+        self._stored = builder.compile(checkpointer=storage.minds, name="thinker")
+
+    async def load(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread.
+
+        Raises `StorageError` for one that a later release has written.
+        """
+        return mind_from(await self._storage.values(mind_thread(thread_id), f"the mind of thread {thread_id}"))
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first."""
+        return await self._storage.history(mind_thread(thread_id))
+
+    async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
+        """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
+        thinker = self._thinker.copy({"store": _GuardedStore(work, self._storage)})
+        return await think(thinker, mind, work, meter)
+
+    async def commit(self, work: ThinkingPass, mind: MindState) -> None:
+        """Merge `mind` into the stored one under the thread's lock, in one write.
+
+        The channels are joins, so that whatever another host has committed since `load` stays where it is
+        newer. A thread that has been forgotten in the meantime stays forgotten. Of a pass about a reply that the
+        thread no longer holds, only what its calls took is stored.
+        """
+        thread_id = mind_thread(work.thread_id)
+        async with self._storage.lock(thread_id):
+            conversation = await self._storage.values(work.thread_id)
+            values = cast("dict[str, Any]", mind)
+            if _is_current(work, conversation):
+                await self._stored.aupdate_state(_config(thread_id), values, as_node="commit")
+                await self._storage.keep(thread_id, mind["narrative"])
+                await self._storage.prune(thread_id)
+            elif {message.id for message in work.messages} & {
+                message.id for message in conversation.get("messages", [])
+            }:
+                await self._stored.aupdate_state(_config(thread_id), {"usage": mind["usage"]}, as_node="commit")
+                await self._storage.prune(thread_id)
+
+
+class _GuardedStore(BaseStore):
+    """The store as a pass may write it: not at all once its thread has been forgotten, here or by another host."""
+
+    def __init__(self, work: ThinkingPass, storage: Storage) -> None:
+        self._work = work
+        self._storage = storage
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Refuse: thinking is asynchronous."""
+        raise NotImplementedError
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Read at once, and write under the lock that forgetting takes too."""
+        asked = list(ops)
+        if not any(isinstance(op, PutOp) for op in asked):
+            return await self._storage.store.abatch(asked)
+        async with self._storage.lock(mind_thread(self._work.thread_id)):
+            if _is_current(self._work, await self._storage.values(self._work.thread_id)):
+                return await self._storage.store.abatch(asked)
+        return [None] * len(asked)
+
+
+def _is_current(work: ThinkingPass, values: dict[str, Any]) -> bool:
+    """Say whether the conversation still holds the last reply that `work` is about: it was not forgotten since."""
+    branch = current_branch(values.get("messages", []), values.get("branch", []))
+    # Not the last message: a message without a reply may stand behind it.
+    last_reply = next((message.id for message in reversed(work.messages) if isinstance(message, AIMessage)), None)
+    return any(answered["reply"] == last_reply for answered in branch)
+
+
+def _config(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}

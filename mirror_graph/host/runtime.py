@@ -1,0 +1,91 @@
+"""What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langgraph.graph.state import CompiledStateGraph
+
+from mirror_graph.errors import HostClosedError
+from mirror_graph.graphs import build_talker
+from mirror_graph.guard import Rule
+from mirror_graph.host.mind_store import CheckpointMindStore
+from mirror_graph.scheduling.budget import DailyBudget
+from mirror_graph.scheduling.local import LocalScheduler
+from mirror_graph.state import MirrorContext, MirrorState
+from mirror_graph.state.schema import MirrorInput
+from mirror_graph.storage import Storage
+
+log = logging.getLogger(__name__)
+
+MAX_TURNS = 512
+"""How many turns run at once; further ones wait in the order they came.
+
+Two cores serve about 30 turns per second whether 64 or 1,000 run at once. 512 keep them busy even if a model takes 15
+seconds per reply, and bound what an overloaded host holds in memory.
+"""
+
+
+class HostRuntime:
+    """The two lanes over one database."""
+
+    def __init__(
+        self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, guard: Rule | None = None
+    ) -> None:
+        self.storage = storage
+        self.minds = CheckpointMindStore(storage)
+        self.lane = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
+        self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
+            self.lane, guard=guard
+        ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
+        self.turn_slots = asyncio.Semaphore(MAX_TURNS)
+        self.unconfirmed: dict[str, HumanMessage] = {}
+        """By thread, the message whose turn failed in the database: its reply may be stored all the same."""
+        self._turns: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    async def values(self, thread_id: str) -> dict[str, Any]:
+        """Return the stored state of a chat thread, empty before its first turn."""
+        return await self.storage.values(thread_id)
+
+    def start_turn(self, turn: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a turn as a task that ends before the host does. Raises `HostClosedError` once the host is left."""
+        if self._is_closed:
+            turn.close()
+            raise HostClosedError
+        return _start(turn, self._turns)
+
+    def tidy(self, thread_id: str) -> None:
+        """Prune a thread in the background, so that no reply waits for it."""
+        _start(self._prune(thread_id), self._chores)
+
+    async def close(self, drain: float = 0.0) -> None:
+        """End the turns, then the passes, after `drain` seconds together at most, and finish the chores."""
+        self._is_closed = True
+        loop = asyncio.get_running_loop()
+        left = loop.time() + drain
+        if self._turns:
+            _, late = await asyncio.wait(self._turns, timeout=drain)
+            for turn in late:
+                turn.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self.lane.close(max(0.0, left - loop.time()))
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def _prune(self, thread_id: str) -> None:
+        try:
+            await self.storage.prune(thread_id)
+        except Exception:
+            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
+
+
+def _start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> "asyncio.Task[None]":
+    """Run `work` as a task that is in `tasks` until it is done."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task

@@ -1,0 +1,97 @@
+"""How relevant each constraint is to the user's words, by the way that the context chooses."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from langchain_core.messages import AnyMessage
+
+from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.check import check
+from mirror_graph.relevance.embeddings import similar_constraints
+from mirror_graph.relevance.levels import Level, levels
+from mirror_graph.relevance.mentions import mentioned_in, without_mentions
+from mirror_graph.relevance.spelling import count_words
+from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
+from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.window import is_users, pending_messages
+
+SHORT_MESSAGE_WORDS = 8
+"""Words under which a message is read together with the one before it: "shall I book it?"."""
+
+NOBODY: frozenset[str] = frozenset()
+
+
+class Relevant(NamedTuple):
+    """How relevant the constraints are, by id, with the tokens of a check, and failures by component.
+
+    `touched` is None if the talker decides about all of them. `told` are mentioned in this message and not matched:
+    the message may hold a plan or a question about them, so the talker decides. `introduced` are those of them that
+    stand in a message that asks for nothing. `in_domain` bound what the talker may recommend. About `unknown` the
+    relations cannot tell.
+    """
+
+    touched: frozenset[str] | None
+    tokens: Tokens | None = None
+    failures: Mapping[str, str] = MappingProxyType({})
+    told: frozenset[str] = NOBODY
+    introduced: frozenset[str] = NOBODY
+    in_domain: frozenset[str] = NOBODY
+    unknown: frozenset[str] = NOBODY
+
+
+async def find_relevant(
+    entries: Sequence[SafetyConstraint],
+    messages: Sequence[AnyMessage],
+    context: MirrorContext,
+    turn: int,
+    branch: Sequence[AnsweredTurn] = (),
+) -> Relevant:
+    """Say how relevant each of `entries` is to the user's last words."""
+    if not entries:
+        return Relevant(frozenset())
+    if context.relevance == "talker":
+        return Relevant(None)
+    words = request_text(messages, branch)
+    found = levels(entries, words)
+    if context.relevance == "check":
+        checked = await check(entries, words, context, turn)
+        if not checked.failure:
+            # The model has decided about everything that could be touched, what was only mentioned included.
+            met = frozenset(checked.ids)
+            return Relevant(met, checked.tokens, in_domain=_at(found, "in_domain") - met)
+        return _seen(entries, words, found, frozenset(checked.ids))._replace(
+            tokens=checked.tokens, failures={"check": checked.failure}
+        )
+    met = _at(found, "touched")
+    if not context.embeddings:
+        return _seen(entries, words, found, met)
+    alike = await similar_constraints(entries, without_mentions(entries, words), context.embeddings)
+    return _seen(entries, words, found, met | frozenset(alike.ids))._replace(failures={"embeddings": alike.failure})
+
+
+def request_text(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -> str:
+    """Return the words that are to be answered, with the message before them if they are few."""
+    words = [message.text for message in pending_messages(messages, branch)]
+    if count_words(" ".join(words)) < SHORT_MESSAGE_WORDS:
+        earlier = [message.text for message in messages if is_users(message)]
+        words = earlier[-len(words) - 1 :]
+    return "\n".join(words)
+
+
+def _seen(
+    entries: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]
+) -> Relevant:
+    mentioned = frozenset(mentioned_in(entries, words)) - touched
+    asks = asked_part(words).is_something
+    return Relevant(
+        touched,
+        told=mentioned,
+        introduced=NOBODY if asks else mentioned,
+        in_domain=_at(found, "in_domain") - touched - mentioned,
+        unknown=_at(found, "unknown") - touched - mentioned,
+    )
+
+
+def _at(found: Mapping[str, Level], level: Level) -> frozenset[str]:
+    return frozenset(name for name, own in found.items() if own == level)

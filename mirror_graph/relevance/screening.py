@@ -1,0 +1,121 @@
+"""Whether an item touches one of a user's constraints: relations only, no model call, a few milliseconds."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from mirror_graph.relevance.depictions import (
+    is_by_sight,
+    is_readable,
+    sensitivities_named,
+    topics_shown,
+    touching_topics,
+)
+from mirror_graph.relevance.exposure import can_touch
+from mirror_graph.relevance.match import ENOUGH, is_related, weigh
+from mirror_graph.relevance.reading import Reading, read, wanted_part
+from mirror_graph.relevance.relations import content
+from mirror_graph.state.offers import Finding, Item, Screener, Verdict
+from mirror_graph.state.values import SafetyConstraint
+
+_SEVERITIES = ("life-threatening", "serious", "preference")
+
+
+class _Decision(NamedTuple):
+    finding: Finding
+    by: Screener
+
+
+_FITS = _Decision("fits", "relations")
+_UNKNOWN = _Decision("unknown", "relations")
+
+
+def screen(constraints: Sequence[SafetyConstraint], item: Item) -> Verdict:
+    """Decide whether an item touches any of the constraints that hold.
+
+    The verdict names the first constraint that it touches. If it touches none, but the relations cannot decide about
+    some, the verdict is "unknown" and names the most severe of those: somebody else must decide.
+    """
+    undecided: list[SafetyConstraint] = []
+    for constraint in constraints:
+        if not _holds(constraint, item):
+            continue
+        decision = _decide(constraint, item)
+        if decision.finding == "touches":
+            return _verdict(item, decision, constraint["id"])
+        if decision.finding == "unknown":
+            undecided.append(constraint)
+    if undecided:
+        most_severe = min(undecided, key=lambda constraint: _SEVERITIES.index(constraint["severity"]))
+        return _verdict(item, _UNKNOWN, most_severe["id"])
+    return _verdict(item, _FITS, "")
+
+
+def _holds(constraint: SafetyConstraint, item: Item) -> bool:
+    """Say whether a constraint counts for an item at all."""
+    if constraint["status"] not in ("active", "provisional"):
+        return False
+    # A film is watched by the user. A dish or an outing may be shared with whoever the constraint is about.
+    return constraint["subject"] == "user" or item["met"] != "shown"
+
+
+def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
+    if item["met"] == "shown":
+        return _decide_shown(constraint, item)
+    if not can_touch(constraint["kind"], item["met"]):
+        return _FITS
+    reading = _reading(_text(item))
+    if weigh(constraint, reading) >= ENOUGH:
+        return _Decision("touches", "relations")
+    return _FITS if is_related(constraint) and _is_described(item) and reading.is_readable else _UNKNOWN
+
+
+def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
+    sensitivities = _sensitivities(constraint["about"], constraint["source"]["quote"])
+    if not can_touch(constraint["kind"], "shown", triggered_by_sight=is_by_sight(sensitivities)):
+        return _FITS
+    if not sensitivities:
+        # Nothing is known of the constraint: its own words are all there is to compare.
+        return _Decision("touches", "relations") if _shares_words(constraint, item) else _UNKNOWN
+    touching = touching_topics(sensitivities)
+    if touching & topics_shown(item["about"]):
+        return _Decision("touches", "relations")
+    if touching & _tagged(tuple(item["tags"])):
+        return _Decision("touches", "tags")
+    return _FITS if _is_described(item) and is_readable(item["about"]) else _UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def _sensitivities(about: str, quote: str) -> frozenset[str]:
+    """Return what a constraint is about, in the words that it is named by, or else in all of the user's words."""
+    return sensitivities_named(about) or sensitivities_named(quote)
+
+
+@lru_cache(maxsize=4096)
+def _tagged(tags: tuple[str, ...]) -> frozenset[str]:
+    """Return the topics that tags speak of, or are the names of."""
+    named = frozenset(tag.strip().lower().replace(" ", "-") for tag in tags)
+    return named.union(*(topics_shown(tag.replace("-", " ")) for tag in tags))
+
+
+def _shares_words(constraint: SafetyConstraint, item: Item) -> bool:
+    own = set(content(constraint["about"]) or content(constraint["source"]["quote"]))
+    return not own.isdisjoint(content(wanted_part(_text(item))))
+
+
+def _text(item: Item) -> str:
+    return "\n".join([item["title"], item["about"], *item["tags"]])
+
+
+@lru_cache(maxsize=256)
+def _reading(text: str) -> Reading:
+    """Read the description of an item once, for all constraints."""
+    return read(text)
+
+
+def _is_described(item: Item) -> bool:
+    return bool(item["about"] or item["tags"])
+
+
+def _verdict(item: Item, decision: _Decision, constraint: str) -> Verdict:
+    return {"item": item, "finding": decision.finding, "constraint": constraint, "by": decision.by}

@@ -1,0 +1,80 @@
+"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+from uuid import UUID, uuid5
+
+from langchain_core.messages import AnyMessage
+
+from mirror_graph.errors import StorageError
+from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
+from mirror_graph.state.migration import migrate_mind
+from mirror_graph.state.validation import is_constraint
+from mirror_graph.state.values import AnsweredTurn
+
+MINDS = UUID("0c6a7d0e-8f5b-5c0b-9a55-6f3f0b1d3c41")
+"""The namespace in which a thread id that is no UUID becomes the id of its mind."""
+
+
+@dataclass(frozen=True)
+class ThinkingPass:
+    """One pass of thinking to be made: every exchange after the last turn that was thought about.
+
+    `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
+    `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
+    words that left the window before anybody thought about them. `branch` is the conversation's, up to this turn.
+    """
+
+    thread_id: str
+    turn: int
+    messages: list[AnyMessage]
+    context: MirrorContext
+    behind: int
+    trace: dict[str, str] = field(default_factory=dict)
+    unread: list[SafetyConstraint] = field(default_factory=list)
+    branch: list[AnsweredTurn] = field(default_factory=list)
+
+
+class Scheduler(Protocol):
+    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+
+    async def recall(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread: one read, never a wait for a pass."""
+        ...
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first; a mind goes back to one if its branch is abandoned."""
+        ...
+
+    async def schedule(self, work: ThinkingPass) -> None:
+        """Take over a pass: it starts `think_after` seconds from now unless a newer one comes first."""
+        ...
+
+
+def mind_thread(thread_id: str) -> str:
+    """Return the id of the thread on which the mind of `thread_id` is kept: a UUID, always the same for the same id.
+
+    A thread id is any text. A LangGraph server asks for UUIDs, and gets one for each thread either way.
+    """
+    try:
+        return str(uuid5(UUID(thread_id), "mind"))
+    except ValueError:
+        return str(uuid5(MINDS, thread_id))
+
+
+def mind_from(values: Mapping[str, Any]) -> MindState:
+    """Return the mind among a thread's stored `values`; what they lack is as in an empty one.
+
+    What stands in its ledger and is no constraint is left out: a client may have written there.
+
+    Raises `StorageError` for one that a later release has written.
+    """
+    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+        raise StorageError(
+            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+        )
+    stored = migrate_mind(values)
+    mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}
+    mind["constraints"] = [constraint for constraint in mind["constraints"] if is_constraint(constraint)]
+    return cast(MindState, mind)

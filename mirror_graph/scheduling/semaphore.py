@@ -1,0 +1,44 @@
+"""A bound on how many passes think at once, shared out so that nobody's slow thinking holds up another's."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class FairSemaphore:
+    """`size` places for whoever asks, at most half of them for one owner, the least served owner first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._share = max(1, size // 2)
+        self._taken: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def place(self, owner: str) -> AsyncIterator[None]:
+        """Wait for a place, and keep it for the length of the block."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((owner, turn))
+        self._admit()
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._taken[owner] -= 1
+                self._taken += Counter()  # drops the zeros, or owners would pile up
+            else:
+                self._waiting.remove((owner, turn))
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._taken.total() < self._size:
+            # A waiter that was cancelled stands here until its task wakes.
+            ready = [it for it in self._waiting if not it[1].done() and self._taken[it[0]] < self._share]
+            if not ready:
+                return
+            owner, turn = min(ready, key=lambda entry: self._taken[entry[0]])
+            self._waiting.remove((owner, turn))
+            self._taken[owner] += 1
+            turn.set_result(None)

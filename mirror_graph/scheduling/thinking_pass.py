@@ -1,0 +1,143 @@
+"""A pass in this process: the mind loaded, thought further, counted and committed, wherever minds are kept."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Protocol
+from uuid import UUID
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langsmith.run_helpers import tracing_context
+
+from mirror_graph.scheduling.base import ThinkingPass, mind_from
+from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative
+from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, rewind
+from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.reducers import merge_usage
+from mirror_graph.state.schema import PassState
+from mirror_graph.state.usage import add_usage, usage_of
+
+ThinkerGraph = CompiledStateGraph[PassState, MirrorContext, MirrorState, MirrorState]
+
+
+async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int], None]) -> None:
+    """Make a pass and commit it, all or nothing; `spend` is told the tokens of each model call as it returns.
+
+    A pass that is cancelled or fails commits what its calls took and nothing else.
+    """
+    work, before = await _load_for(work, minds)
+    mind = before
+    meter = Meter(before, work.turn, spend)
+    try:
+        mind = await minds.think(before, work, meter)
+    finally:
+        counted: MindState = {**mind, "usage": merge_usage(mind["usage"], meter.usage)}
+        if counted != before:
+            await _finish_despite_cancel(minds.commit(work, counted))
+
+
+async def _load_for(work: ThinkingPass, minds: "MindStore") -> tuple[ThinkingPass, MindState]:
+    """Load the mind that a pass goes on from: the newest, taken back to the branch that the pass is about."""
+    mind = await minds.load(work.thread_id)
+    branch = current_branch(work.messages, work.branch)
+    if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
+        return work, mind  # a mind that is ahead of a late pass stays as it is
+    earlier = rewind(mind, branch, work.messages, await minds.narratives(work.thread_id))
+    return replace(work, branch=after_other_branch(branch, mind["turn"])), earlier
+
+
+class Meter(AsyncCallbackHandler):
+    """Counts the model calls of a pass as they return: `usage` is the mind's with theirs added.
+
+    What a provider bills for a call that was cut off is not known here, and not counted.
+    """
+
+    def __init__(self, mind: MindState, turn: int, spend: Callable[[int], None]) -> None:
+        self._mind: MindState = mind
+        self._turn = turn
+        self._spend = spend
+        self._asked: dict[UUID, str] = {}
+
+    @property
+    def usage(self) -> dict[str, ComponentUsage]:
+        """The mind's usage so far."""
+        return self._mind["usage"]
+
+    async def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note which component asks."""
+        self._asked[run_id] = (metadata or {})["component"]
+
+    async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Count what the answer took."""
+        answer = response.generations[0][0]
+        if isinstance(answer, ChatGeneration) and isinstance(answer.message, AIMessage):
+            tokens = usage_of(answer.message)
+            usage = add_usage(self._mind, self._asked.pop(run_id), self._turn, tokens)
+            self._mind = {**self._mind, "usage": {**self._mind["usage"], **usage}}
+            self._spend(tokens["input"] + tokens["output"])
+
+
+class MindStore(Protocol):
+    """Where minds are kept, and how one is thought further."""
+
+    async def load(self, thread_id: str) -> MindState:
+        """Return the newest mind of a thread."""
+        ...
+
+    async def narratives(self, thread_id: str) -> list[Narrative]:
+        """Return the kept narratives of a thread, oldest first."""
+        ...
+
+    async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
+        """Return `mind` after a pass, its model calls counted by `meter`. Nothing is stored."""
+        ...
+
+    async def commit(self, work: ThinkingPass, mind: MindState) -> None:
+        """Merge what `work` made of a mind into the stored one, all or nothing."""
+        ...
+
+
+async def think(thinker: ThinkerGraph, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
+    """Run `thinker` over a pass and return the mind after it. The pass is traced as part of its turn."""
+    config: RunnableConfig = {
+        "run_name": "thinking",
+        "metadata": {"thread_id": work.thread_id, "turn": work.turn, "component": "thinking"},
+        "callbacks": [meter],
+    }
+    with tracing_context(parent=work.trace or None):
+        ledger = merge_constraints(mind["constraints"], work.unread)
+        given: MirrorState = {
+            **mind,
+            "constraints": ledger,
+            "messages": work.messages,
+            "branch": work.branch,
+            "turns": work.turn,
+        }
+        thought = await thinker.ainvoke(given, config, context=work.context)
+    return mind_from(thought)
+
+
+async def _finish_despite_cancel(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end, and only then let a cancellation through: a commit is all or nothing."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()

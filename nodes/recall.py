@@ -1,0 +1,45 @@
+"""Before a reply: recall the mind of the thread."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+
+from mirror_graph.calls.model_call import thread_of
+from mirror_graph.scheduling import Scheduler
+from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.branch import current_branch, is_on_branch, last_turn, rewind
+from mirror_graph.state.constraints import merge_constraints, unconfirmed
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Reads the newest mind of the thread: one read, and never a wait for thinking."""
+
+    lane: Scheduler
+
+    async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+        """Bring the mind into the thread's state, but for its monologue, which only thinkers read.
+
+        A mind that has read a turn which is no longer part of the conversation is taken back to the last one that is.
+        """
+        thread_id = thread_of(runtime)
+        branch = current_branch(state["messages"], state["branch"])
+        mind = await self.lane.recall(thread_id)
+        turns = max(state["turns"], mind["turn"], last_turn(branch))
+        if not is_on_branch(mind, branch):
+            mind = rewind(mind, branch, state["messages"], await self.lane.narratives(thread_id))
+        constraints = merge_constraints(mind["constraints"], unconfirmed(state["constraints"]))
+        # The mind's own thread is the authority: whatever this thread holds of the mind is a copy of an earlier one.
+        replaced = {
+            "narrative": mind["narrative"],
+            "thoughts": mind["thoughts"],
+            "monologue": [],
+            "constraints": constraints,
+            "turn": mind["turn"],
+            "read": mind["read"],
+        }
+        counted = {"failures": mind["failures"], "usage": mind["usage"], "schema_version": mind["schema_version"]}
+        overwrites = {channel: Overwrite(value) for channel, value in replaced.items()}
+        return cast(MirrorUpdate, {**overwrites, **counted, "branch": branch, "turns": turns})

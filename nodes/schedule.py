@@ -1,0 +1,44 @@
+"""After a reply: schedule the thinking about it."""
+
+from dataclasses import dataclass, replace
+
+from langgraph.runtime import Runtime
+from langsmith.run_helpers import get_current_run_tree
+
+from mirror_graph.calls.model_call import context_of, thread_of
+from mirror_graph.ledger.access import publish_ledger, user_of
+from mirror_graph.scheduling import Scheduler, ThinkingPass
+from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.state.branch import lag_of, last_turn, read_turn
+from mirror_graph.state.constraints import unconfirmed
+from mirror_graph.state.usage import thinking_tokens
+from mirror_graph.state.window import pending_exchanges
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Hands over what has not been thought about yet. The reply is out and saved by then."""
+
+    lane: Scheduler
+
+    async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+        """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
+        context = replace(context_of(runtime), user_id=user_of(runtime))
+        branch = state["branch"]
+        messages = pending_exchanges(state["messages"], read_turn(state), branch)
+        caught = unconfirmed(state["constraints"])
+        if context.thinking == "off" or not messages or is_exhausted(state, context):
+            if caught:  # no pass will tell the user's other conversations
+                await publish_ledger([{**entry, "status": "active"} for entry in caught], runtime)
+            return {}
+        behind = lag_of(state, branch)
+        run = get_current_run_tree()
+        trace = dict(run.to_headers()) if run else {}
+        work = ThinkingPass(thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch)
+        await self.lane.schedule(work)
+        return {}
+
+
+def is_exhausted(mind: MindState, context: MirrorContext) -> bool:
+    """Say whether the thread's thinking has used up its budget."""
+    return context.thread_tokens is not None and thinking_tokens(mind["usage"]) >= context.thread_tokens

@@ -1,0 +1,99 @@
+"""The thinkers: each one goes on thinking about one side of what was said."""
+
+import re
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.calls.model_call import ask, context_of
+from mirror_graph.prompts import quoted, render
+from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
+from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, last_turn, on_branch, read_turn
+from mirror_graph.state.schema import PassState
+from mirror_graph.state.tokens import truncate_at_sentence
+from mirror_graph.state.usage import add_usage
+from mirror_graph.state.window import exchanges_of, new_exchanges, pending_exchanges, truncate_exchanges
+
+_Pass = TypeVar("_Pass", bound=PassState)
+
+THOUGHT_TOKENS = 400
+"""The longest thought: one to three sentences (paper, section on the inner monologue), with room to spare."""
+
+
+class CustomThinkerState(PassState, total=False):
+    """What a thinker is handed that has no node of its own: the thread, and which voice to think in."""
+
+    voice: str
+
+
+@dataclass(frozen=True)
+class Thinker:
+    """One thinker. Without a name it takes the voice, `"name: what it thinks about"`, from what it is sent."""
+
+    voice: str = ""
+
+    async def __call__(self, state: CustomThinkerState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+        """Think one thought about what has been said since the mind's turn."""
+        context = context_of(runtime)
+        voice = self.voice or state["voice"]
+        name = voice.partition(":")[0].strip()
+        state = pending_state(state)
+        turn = last_turn(state["branch"])
+        exchanges = unread_exchanges(state, context)
+        answer = await ask(name, thinker_prompt(state, exchanges, thinker_task(voice)), context, turn, THOUGHT_TOKENS)
+        return {"drafts": [thought(name, turn, answer.text)], "usage": add_usage(state, name, turn, answer.tokens)}
+
+
+def thought(name: str, turn: int, text: str) -> Thought:
+    """Return a thinker's thought: bounded, and without its own name in front, which small models like to repeat."""
+    said = re.sub(rf"^\W*{name}\W*:\W*", "", text.strip(), flags=re.IGNORECASE)
+    return {"thinker": name, "turn": turn, "text": truncate_at_sentence(said, THOUGHT_TOKENS)}
+
+
+def pending_state(state: _Pass) -> _Pass:
+    """Return a pass's state with the mind on the conversation's branch, and of the messages those it has not read.
+
+    A mind that has read more than the pass knows of is left alone: the pass is late, and has nothing to add.
+    """
+    branch = current_branch(state["messages"], state["branch"])
+    if not branch or state["turn"] > last_turn(branch):
+        return cast(_Pass, {**state, "branch": branch, "messages": []})
+    if not is_on_branch(state, branch):
+        branch, state = after_other_branch(branch, state["turn"]), on_branch(state, branch)
+    messages = pending_exchanges(state["messages"], read_turn(state), branch)
+    return cast(_Pass, {**state, "branch": branch, "messages": messages})
+
+
+def unread_exchanges(state: PassState, context: MirrorContext) -> list[Exchange]:
+    """Return what of a `pending_state` is news, shortened to half of the monologue's budget."""
+    known = state["monologue"][-1]["exchanges"] if state["monologue"] else []
+    said = exchanges_of(state["messages"], state["branch"])
+    return truncate_exchanges(new_exchanges(said, known), context.monologue_tokens // 2)
+
+
+def thinker_task(voice: str) -> str:
+    """Return what a thinker is asked to do."""
+    name, _, about = (part.strip() for part in voice.partition(":"))
+    return render("own", name=name, about=about) if about else render(name)
+
+
+def thinker_prompt(state: MindState, exchanges: list[Exchange], ending: str) -> list[BaseMessage]:
+    """Lay out the thinkers' one stream: each exchange followed by the thoughts about it, then `ending`.
+
+    Up to `ending` it is the same for every thinker, byte for byte, and it only grows at its end, so that a
+    provider's prompt cache serves all of them.
+    """
+    prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
+    for passage in state["monologue"]:
+        prompt.append(HumanMessage(render_exchanges(passage["exchanges"])))
+        prompt.append(AIMessage("\n".join(it["text"] for it in passage["thoughts"])))
+    return [*prompt, HumanMessage(f"{render_exchanges(exchanges)}\n\n{ending}")]
+
+
+def render_exchanges(exchanges: list[Exchange]) -> str:
+    """Render what was said, each side as one quoted line."""
+    return "\n\n".join(
+        render("exchange", turn=str(it["turn"]), user=quoted(it["user"]), reply=quoted(it["reply"])) for it in exchanges
+    )
