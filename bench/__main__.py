@@ -13,7 +13,7 @@ from pathlib import Path
 from mirror_graph.errors import MirrorError
 from mirror_graph.evals.report import publish
 
-NAMES = ("overhead", "overlap", "simulated_user", "load", "large_message", "storage", "tokens")
+NAMES = ("overhead", "overlap", "simulated_user", "load", "large_message", "storage", "tokens", "agent_overhead")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -33,8 +33,17 @@ def align_messages(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -
 
 
 def is_outside_conversation(message: AnyMessage) -> bool:
-    """Say whether a message is not part of the conversation: instructions, or a summary by LangChain's middleware."""
-    return isinstance(message, SystemMessage) or message.additional_kwargs.get("lc_source") == "summarization"
+    """Say whether a message is not part of the conversation: instructions, or what an agent's middleware wrote.
+
+    LangChain marks its summaries with `lc_source`, and deepagents the files and skills that it puts in.
+    """
+    written_by_middleware = {"lc_source", "read_file_media_result"} & message.additional_kwargs.keys()
+    return isinstance(message, SystemMessage) or bool(written_by_middleware)
+
+
+def is_summary(message: AnyMessage) -> bool:
+    """Say whether a message stands in for earlier ones, which an agent's middleware has removed."""
+    return message.additional_kwargs.get("lc_source") == "summarization"
 
 
 def _apply_removals(held: Sequence[AnyMessage], written: Sequence[AnyMessage]) -> list[AnyMessage]:

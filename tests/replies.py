@@ -16,7 +16,7 @@ def component_of(call: Call) -> str:
         return "probe"
     if "Write down now what you must watch for" in last:
         return "anticipation"
-    if "You are a kind companion" in system:
+    if "You are a kind companion" in system or "Between turns you go on thinking about this conversation" in system:
         return "talker"
     if "You are its core" in system:
         return "synthesis"

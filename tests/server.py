@@ -134,6 +134,17 @@ class Chat:
             assert time.monotonic() < deadline, "thinking did not end"
             await asyncio.sleep(0.05)
 
+    async def stored(self, turn: int) -> None:
+        """Wait until a mind in the server's store, such as an agent's, has read up to `turn`."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        place = ("mirror", "minds", mind_thread(self.thread_id))
+        while True:
+            found = await self.client.store.search_items(place)
+            if any(item["value"]["turn"] >= turn for item in found["items"]):
+                return
+            assert time.monotonic() < deadline, "thinking did not end"
+            await asyncio.sleep(0.05)
+
     async def send(self, messages: list[dict[str, Any]], checkpoint: Any = None) -> dict[str, Any]:
         """Send messages as they are, from `checkpoint` on where one is given, and return the reply."""
         turn = {**self._turn(""), "input": {"messages": messages}}

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mirror_graph.testing.endpoint import Endpoint
+from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
 from tests.replies import Replies, component_of
 
@@ -151,6 +151,57 @@ def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoi
     nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__", "choose")
     assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
     assert len(runs) == 2 * len(calls) + len(nodes)
+
+
+AN_AGENT = """
+import asyncio
+
+from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
+from langchain_core.tracers.langchain import wait_for_all_tracers
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+
+from mirror_graph import MirrorContext
+from mirror_graph.agents import MirrorMiddleware
+
+
+def order_food(dish: str) -> str:
+    \"\"\"Order a dish.\"\"\"
+    return dish
+
+
+async def converse():
+    mirror = MirrorMiddleware(context=MirrorContext(think_after=60))
+    agent = create_agent(ChatOpenAI(model="test"), [order_food], middleware=[mirror], checkpointer=InMemorySaver())
+    words = "I am severely allergic to shellfish. Order me something with quandongs."
+    await agent.ainvoke({"messages": [HumanMessage(words)]}, {"configurable": {"thread_id": "dinner"}})
+    assert await mirror.settle("dinner", timeout=20)
+
+
+asyncio.run(converse())
+wait_for_all_tracers()
+"""
+
+
+def test_a_turn_of_an_agent_is_one_trace_and_its_labels_hold_no_words(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["talker"] = [
+        Answer(calls=[("order_food", {"dish": "seafood with quandongs"})]),
+        "Something else?",
+    ]
+    replies.by_component["memory"] = '{"thought": "They are allergic."}'
+
+    runs = trace(AN_AGENT, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
+
+    assert len({run.trace for run in runs}) == 1
+    calls = [run for run in runs if run.is_model_call]
+    assert sorted(run.name for run in calls) == sorted(component_of(call) for call in endpoint.calls)
+    assert all(run.name == run.metadata["component"] for run in calls)
+    [held] = [run for run in runs if "mirror_action" in run.metadata]
+    assert held.metadata["mirror_action"] == "refused"
+    assert len(held.metadata["mirror_constraints"]) == 1
+    for word in ("shellfish", "quandongs", "seafood"):
+        assert [run.name for run in runs if word in run.labels] == []
 
 
 def test_every_graph_has_a_name() -> None:

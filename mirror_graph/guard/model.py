@@ -1,5 +1,6 @@
 """A chat model around another one, which holds its replies to the user's constraints."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -25,6 +26,9 @@ from mirror_graph.guard.request import is_severe, read_request
 from mirror_graph.guard.watch import Rule, Watch
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
+
+READ_AFTER = 0.01
+"""Seconds from a call of the model on in which its request has gone out, and no piece of an answer is due."""
 
 _TAKEN_OVER = (
     "name",
@@ -126,6 +130,12 @@ class GuardedModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {**self.model._identifying_params, "guard": self.guard}
 
+    @property
+    def model_name(self) -> str:
+        """The name of the inner model, by which LangChain tells what it supports."""
+        named = (getattr(self.model, field, None) for field in ("model_name", "model", "model_id"))
+        return next((name for name in named if isinstance(name, str)), "")
+
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         return self.model._get_invocation_params(stop=stop, **kwargs)
 
@@ -135,6 +145,8 @@ class GuardedModel(BaseChatModel):
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
         """Bind tools as the inner model does, and stay guarded."""
         bound = self.model.bind_tools(tools, **kwargs)
+        if isinstance(bound, BaseChatModel):
+            return self.model_copy(update={"model": bound})
         if not isinstance(bound, RunnableBinding):
             raise ConfigurationError(f"{type(self.model).__name__} binds its tools in a way that cannot be guarded")
         return self.bind(**bound.kwargs)
@@ -216,9 +228,14 @@ class GuardedModel(BaseChatModel):
             for piece in watch.open(continues=await acontinues(self.model)):
                 yield piece
             ask = partial(aask_patiently, ask)
-        async for chunk in ask(watch.prompt(messages)):
-            for piece in watch.take(chunk):
-                yield piece
+        # The request is read while the model is waited for, so that the first piece does not wait for it.
+        reading = asyncio.get_running_loop().call_later(READ_AFTER, watch.prepare)
+        try:
+            async for chunk in ask(watch.prompt(messages)):
+                for piece in watch.take(chunk):
+                    yield piece
+        finally:
+            reading.cancel()
         if watch.wants_retry():
             async for chunk in ask(watch.prompt(messages)):
                 for piece in watch.take(chunk):

@@ -37,7 +37,7 @@ class Request(NamedTuple):
 def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Collection[str] | None = None) -> Request:
     """Read a request. `touched` are the ids of the constraints that it is known to touch; None asks the relations."""
     severe = _concerned(text, [constraint for constraint in constraints if is_severe(constraint)])
-    severe = _without_known(text, severe)
+    severe = without_known(text, severe)
     found = levels(severe, text) if severe else {}
     known = {name for name, level in found.items() if level == "touched"} if touched is None else set(touched)
     met: list[SafetyConstraint] = []
@@ -79,7 +79,7 @@ def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
     return text
 
 
-def _without_known(text: str, constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+def without_known(text: str, constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
     """Leave out what the user has just said that they know: what that sentence is about, or all if it does not say."""
     left = constraints
     for sentence in _SENTENCE.findall(text):

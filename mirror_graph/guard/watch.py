@@ -55,6 +55,10 @@ class Watch:
         """Return what the model is asked."""
         return messages
 
+    def prepare(self) -> None:
+        """Read what the reply is read against, if that has not been done."""
+        self._attempt(self._ready_reader, None)
+
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
         """Pass a piece of the reply on, and read it once it has gone out."""
         yield not_last(chunk)

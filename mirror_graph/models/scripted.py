@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.model_names import TOOLS_ADVICE, has_bound_tools
 from mirror_graph.models.demo_script import demo
 
 Script = Callable[[list[BaseMessage]], str]
@@ -112,9 +113,18 @@ def register_model(name: str, model: BaseChatModel | ModelFactory) -> str:
     A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
     thought do not reach it. A function of `temperature` and `max_tokens` makes one that uses them; it is called
     once for the same arguments, with `None` for a temperature that is not to be sent.
+
+    Raises `ConfigurationError` for a model with tools: a talker calls none.
     """
+    if has_bound_tools(model):
+        raise ConfigurationError(TOOLS_ADVICE)
     _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
+
+
+def unregister_model(name: str) -> None:
+    """Forget the model behind `scripted:NAME`, if there is one."""
+    _models.pop(name, None)
 
 
 def register_script(name: str, script: Script) -> ScriptedModel:

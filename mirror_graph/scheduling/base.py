@@ -7,11 +7,14 @@ from uuid import UUID, uuid5
 
 from langchain_core.messages import AnyMessage
 
-from mirror_graph.errors import ConfigurationError, StorageError
+from mirror_graph.errors import StorageError
 from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
 from mirror_graph.state.migration import migrate_mind
 from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
+
+MINDS = UUID("0c6a7d0e-8f5b-5c0b-9a55-6f3f0b1d3c41")
+"""The namespace in which a thread id that is no UUID becomes the id of its mind."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,14 @@ class Scheduler(Protocol):
 
 
 def mind_thread(thread_id: str) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+    """Return the id of the thread on which the mind of `thread_id` is kept: a UUID, always the same for the same id.
 
-    Raises `ConfigurationError` where `thread_id` is not a UUID, which a LangGraph server demands too.
+    A thread id is any text. A LangGraph server asks for UUIDs, and gets one for each thread either way.
     """
     try:
         return str(uuid5(UUID(thread_id), "mind"))
-    except ValueError as error:
-        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass a UUID, or use `open_mirror`") from error
+    except ValueError:
+        return str(uuid5(MINDS, thread_id))
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:

@@ -86,6 +86,11 @@ class ItemMindStore:
         await self._store.aput(_place(work.thread_id), str(uuid4()), whole, index=False)
         await asyncio.gather(*(self._store.adelete(item.namespace, item.key) for item in earlier))
 
+    async def forget(self, thread_id: str) -> None:
+        """Erase the mind of a thread."""
+        items = await self._items(thread_id)
+        await asyncio.gather(*(self._store.adelete(item.namespace, item.key) for item in items))
+
     async def _items(self, thread_id: str) -> list[SearchItem]:
         return await self._store.asearch(_place(thread_id), limit=ITEMS)
 
@@ -95,9 +100,9 @@ def _place(thread_id: str) -> tuple[str, ...]:
 
 
 def _joined(mind: MindState, items: list[SearchItem]) -> MindState:
-    return reduce(_join, (mind_from(item.value) for item in items), mind)
+    return reduce(join_minds, (mind_from(item.value) for item in items), mind)
 
 
-def _join(left: MindState, right: MindState) -> MindState:
+def join_minds(left: MindState, right: MindState) -> MindState:
     """Merge two minds channel by channel, as a graph merges them."""
     return cast(MindState, {key: merge(left[key], right[key]) for key, merge in REDUCERS.items()})  # type: ignore[literal-required]
