@@ -1,6 +1,6 @@
 """The ledger as it holds in this run: the thread's own, and what the user's store adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
@@ -20,7 +20,9 @@ from mirror_graph.state.window import messages_after, pending_messages
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
     """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
-    return await _with_user_constraints(migrate_constraints(state["constraints"]), runtime)
+    ledger = migrate_constraints(state["constraints"])
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else apply_edits(ledger, lists.told, lists.edited)
 
 
 async def ledger_for_reply(
@@ -77,20 +79,27 @@ def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[UserM
     return over
 
 
-async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Let the user's other conversations know of `ledger`, and return it with the user's own edits kept."""
-    ledger = await _with_user_constraints(ledger, runtime)
+async def commit_ledger(
+    state: MindState,
+    runtime: Runtime[MirrorContext],
+    update: Callable[[list[SafetyConstraint]], list[SafetyConstraint]],
+) -> list[SafetyConstraint]:
+    """Return what `update` makes of the ledger, and let the user's other conversations know of it.
+
+    With a user and a store, `update` receives the ledger as a fresh read of the store shows it.
+    """
+    own = migrate_constraints(state["constraints"])
+    user_id = user_of(runtime)
+    if user_id is None or runtime.store is None:
+        return update(own)
+    return await publish(runtime.store, user_id, lambda lists: update(apply_edits(own, lists.told, lists.edited)))
+
+
+async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of `ledger`."""
     user_id = user_of(runtime)
     if user_id is not None and runtime.store is not None:
-        await publish(runtime.store, user_id, ledger)  # what was erased is superseded by now, and not shared
-    return ledger
-
-
-async def _with_user_constraints(
-    ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]
-) -> list[SafetyConstraint]:
-    lists = await _users_lists(runtime)
-    return ledger if lists is None else apply_edits(ledger, lists.told, lists.edited)
+        await publish(runtime.store, user_id, lambda _: ledger)
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:

@@ -1,7 +1,7 @@
 """What a user's conversations share: what was told in any of them, and what the user has edited themselves."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -103,12 +103,22 @@ def _in_place_of(entry: SafetyConstraint, edit: SafetyConstraint | None) -> Safe
     return {**edit, "id": entry["id"], "source": {**edit["source"], "recorded_at": at}}
 
 
-async def publish(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
-    """Let the user's other conversations know of `ledger`; only what is new is written."""
+async def publish(
+    store: BaseStore, user_id: str, update: Callable[[UserLists], list[SafetyConstraint]]
+) -> list[SafetyConstraint]:
+    """Let the user's other conversations know of the ledger that `update` returns.
+
+    `update` receives the user's lists, read under the user's lock and not again. Returns the ledger with the user's
+    own edits applied, and writes only what is new.
+    """
     async with user_lock(user_id):
-        told, edited = await load(store, user_id)
+        lists = await load_lists(store, user_id)
+        ledger = apply_edits(update(lists), lists.told, lists.edited)
+        # What the user erased is superseded by now, so it is not shared again.
         news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
-        await save(store, user_id, {TOLD: told, EDITED: edited}, {TOLD: merge_constraints(told, news), EDITED: edited})
+        before = {TOLD: lists.told, EDITED: lists.edited}
+        await save(store, user_id, before, {**before, TOLD: merge_constraints(lists.told, news)})
+        return ledger
 
 
 def user_lock(user_id: str) -> asyncio.Lock:
