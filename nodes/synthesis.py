@@ -4,8 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
-from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from mirror_graph.calls.model_call import ask, context_of
@@ -64,11 +63,11 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     }
     if context.thinking == "monologue_only":
         return committed
-    told = await write_narrative(state, exchanges, thoughts, committed["constraints"], context)
-    if told.text is None:
-        return {**committed, "usage": add_usage(state, "synthesis", turn, told.tokens)}
-    narrative: Narrative = {"turn": turn, "text": told.text, "reply": state["branch"][-1]["reply"]}
-    return {**committed, "narrative": narrative, "usage": add_usage(state, "synthesis", turn, told.tokens)}
+    draft = await write_narrative(state, exchanges, thoughts, committed["constraints"], context)
+    if draft.text is None:
+        return {**committed, "usage": add_usage(state, "synthesis", turn, draft.tokens)}
+    narrative: Narrative = {"turn": turn, "text": draft.text, "reply": state["branch"][-1]["reply"]}
+    return {**committed, "narrative": narrative, "usage": add_usage(state, "synthesis", turn, draft.tokens)}
 
 
 class NarrativeDraft(NamedTuple):
@@ -135,11 +134,6 @@ def with_triggers(ledger: list[SafetyConstraint], triggers: Mapping[str, list[st
     return updated
 
 
-async def commit(state: PassState) -> MirrorUpdate:
-    """End a pass on the mind's own thread: what was said has been thought about, or will be handed over again."""
-    return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]}
-
-
 def synthesis_prompt(
     state: MindState, exchanges: list[Exchange], thoughts: list[Thought], context: MirrorContext
 ) -> list[BaseMessage]:
@@ -148,10 +142,12 @@ def synthesis_prompt(
     Only where nobody thought before it (`synthesis_only`) does it read what was said itself.
     """
     if thoughts:
-        news = "What I have just thought:\n" + "\n".join(f"- {it['thinker']}: {quoted(it['text'])}" for it in thoughts)
+        lines = [f"- {thought['thinker']}: {quoted(thought['text'])}" for thought in thoughts]
+        news = "\n".join(["What I have just thought:", *lines])
     else:
         news = f"What was just said:\n{render_exchanges(exchanges)}"
-    if last := state["narrative"].get("text"):
+    last = state["narrative"].get("text")  # an empty mapping before the first pass
+    if last:
         news = f"{render('last_narrative', narrative=quoted(last))}\n\n{news}"
     words = str(int(context.narrative_tokens * WORDS_PER_TOKEN))
     return [SystemMessage(render("synthesis")), HumanMessage(render("synthesis_request", news=news, words=words))]

@@ -55,6 +55,6 @@ def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
 
 def _recency(entry: SafetyConstraint) -> tuple[float, int, bool, int, str]:
     source = entry["source"]
-    told = {**entry, "first_turn": 0}  # joined on its own, so it decides nothing
+    undated = {**entry, "first_turn": 0}  # joined on its own, so it decides nothing
     believed = entry["status"] != "provisional"
-    return source["recorded_at"], source["turn"], believed, len(entry.get("triggers", [])), str(sorted(told.items()))
+    return source["recorded_at"], source["turn"], believed, len(entry.get("triggers", [])), str(sorted(undated.items()))

@@ -249,7 +249,7 @@ class InHost:
         return await self._conversation._engine.minds.load(self._conversation.thread_id)
 
     async def hand_over(self, turn: int) -> None:
-        lane, messages = self._conversation._engine.lane, await self._conversation.messages()
+        lane, messages = self._conversation._engine.scheduler, await self._conversation.messages()
         await lane.schedule(ThinkingPass(self._conversation.thread_id, turn, messages[: 2 * turn], self._context, 1))
         await lane.settle(self._conversation.thread_id)
 
@@ -278,7 +278,7 @@ class InGraph:
         if not isinstance(self._lane, StoreScheduler):
             await self._lane.schedule(work)
             return
-        [lane] = self._lane._lanes.values()  # of the store that every run was handed
+        [lane] = self._lane._schedulers.values()  # of the store that every run was handed
         await lane.schedule(work)
         await lane.settle(self._thread_id)
 

@@ -180,7 +180,7 @@ async def own(ctx, value):
 async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
     talker = build_talker().compile(checkpointer=InMemorySaver())
 
-    with pytest.raises(ConfigurationError, match="lane"):
+    with pytest.raises(ConfigurationError, match="scheduler"):
         await talker.ainvoke(
             {"messages": [HumanMessage("Hello")]},
             {"configurable": {"thread_id": "00000000-0000-0000-0000-000000000000"}},

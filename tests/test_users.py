@@ -231,9 +231,8 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (TOLD, EDITED)]
         assert sum(map(len, stored)) == 64
 
-        await publish(
-            store, "ana", lambda _: [told("food 3", 3)]
-        )  # an old conversation goes on: no room, and not counted twice
+        # An old conversation goes on: no room, and not counted twice.
+        await publish(store, "ana", lambda _: [told("food 3", 3)])
         assert await ana.evicted() == 8
         await ana.forget(deadly["id"])
         await publish(store, "ana", lambda _: [told("food 3", 3)])

@@ -167,11 +167,11 @@ def constraint(entry: "SafetyConstraint") -> Text:
         f" {entry['kind']}{subject}: {entry['about']} (",
         (entry["status"], STATUS.get(entry["status"], "dim")),
         f", {entry['id']})\n",
-        (said(entry), "italic dim"),
+        (source_line(entry), "italic dim"),
     )
 
 
-def said(entry: "SafetyConstraint") -> str:
+def source_line(entry: "SafetyConstraint") -> str:
     """Return the words that an entry stands on, and where they were said."""
     source = entry["source"]
     place = f"turn {source['turn']}" if source["turn"] else "added by hand"

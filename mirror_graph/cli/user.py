@@ -46,10 +46,10 @@ def list_entries(context: typer.Context, database: Database = None) -> None:
     from mirror_graph.host import User
     from mirror_graph.state.constraints import priority
 
-    async def kept(user: User) -> tuple[list["SafetyConstraint"], int]:
+    async def listed(user: User) -> tuple[list["SafetyConstraint"], int]:
         return await user.constraints(), await user.evicted()
 
-    entries, gone = with_user(context.obj, database, kept)
+    entries, gone = with_user(context.obj, database, listed)
     if not entries:
         console.print(f"Nothing is kept about {context.obj!r}.", style="dim", markup=False)
     for entry in sorted(entries, key=priority):
@@ -132,10 +132,10 @@ def forget(
     from mirror_graph.errors import UnknownConstraintError
     from mirror_graph.host import User
 
-    kept = {it["id"]: it for it in with_user(context.obj, database, User.constraints)}
-    if entry is not None and entry not in kept:
+    known = {constraint["id"]: constraint for constraint in with_user(context.obj, database, User.constraints)}
+    if entry is not None and entry not in known:
         raise UnknownConstraintError(entry)
-    what = f"all that is kept about {context.obj!r} ({len(kept)})" if entry is None else repr(kept[entry]["about"])
+    what = f"all that is kept about {context.obj!r} ({len(known)})" if entry is None else repr(known[entry]["about"])
     if not yes:
         typer.confirm(f"Erase {what}, for good?", abort=True)
     with_user(context.obj, database, lambda user: user.forget(entry))

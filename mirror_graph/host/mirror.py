@@ -1,4 +1,4 @@
-"""`open_mirror`: a database, the two lanes, and conversations on them."""
+"""`open_mirror`: a database, a host on it, and conversations on them."""
 
 import asyncio
 import json

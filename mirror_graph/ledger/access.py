@@ -92,14 +92,19 @@ async def commit_ledger(
     user_id = user_of(runtime)
     if user_id is None or runtime.store is None:
         return update(own)
-    return await publish(runtime.store, user_id, lambda lists: update(apply_edits(own, lists.told, lists.edited)))
+
+    def with_edits(lists: UserLists) -> list[SafetyConstraint]:
+        updated = update(apply_edits(own, lists.told, lists.edited))
+        return apply_edits(updated, lists.told, lists.edited)  # no thought outranks the user's own edit
+
+    return await publish(runtime.store, user_id, with_edits)
 
 
 async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
     """Let the user's other conversations know of `ledger`."""
     user_id = user_of(runtime)
     if user_id is not None and runtime.store is not None:
-        await publish(runtime.store, user_id, lambda _: ledger)
+        await publish(runtime.store, user_id, lambda lists: apply_edits(ledger, lists.told, lists.edited))
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:

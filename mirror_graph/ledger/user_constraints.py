@@ -40,12 +40,6 @@ class UserLists(NamedTuple):
     unreadable: int
 
 
-async def load(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
-    """Return what the user's conversations told, and what the user has edited or erased themselves."""
-    lists = await load_lists(store, user_id)
-    return lists.told, lists.edited
-
-
 async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
     readable: dict[str, list[SafetyConstraint]] = {}
@@ -108,12 +102,11 @@ async def publish(
 ) -> list[SafetyConstraint]:
     """Let the user's other conversations know of the ledger that `update` returns.
 
-    `update` receives the user's lists, read under the user's lock and not again. Returns the ledger with the user's
-    own edits applied, and writes only what is new.
+    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written.
     """
     async with user_lock(user_id):
         lists = await load_lists(store, user_id)
-        ledger = apply_edits(update(lists), lists.told, lists.edited)
+        ledger = update(lists)
         # What the user erased is superseded by now, so it is not shared again.
         news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
         before = {TOLD: lists.told, EDITED: lists.edited}

@@ -1,4 +1,4 @@
-"""The thinking lane: how what was said reaches the thinkers, and how the mind comes back."""
+"""Scheduling: how what was said reaches the thinkers, and how the mind comes back."""
 
 from mirror_graph.scheduling.base import Scheduler, ThinkingPass, mind_thread
 

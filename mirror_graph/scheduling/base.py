@@ -1,4 +1,4 @@
-"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+"""What the talker needs of a scheduler: `recall` before a reply, `schedule` after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,7 +67,8 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
 
     Raises `StorageError` for one that a later release has written.
     """
-    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+    schema = values.get("schema_version", 0)
+    if schema > SCHEMA_VERSION:
         raise StorageError(
             f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )

@@ -1,4 +1,4 @@
-"""The thinking lane on a server without delayed runs and double texting: tasks of its process, minds in its store."""
+"""The scheduler on a server without delayed runs and double texting: tasks of its process, minds in its store."""
 
 import asyncio
 from functools import reduce
@@ -23,13 +23,13 @@ ITEMS = 100
 class StoreScheduler:
     """Schedules passes as tasks of the process that runs the talker, which asks of its server a store and no more.
 
-    Within a process the promises are `LocalLane`'s. Of two processes neither knows the other's passes: a thread that
-    changes between them may be thought about twice, and loses nothing by it (`StoreMinds`).
+    Within a process the promises are `LocalScheduler`'s. Two processes do not know each other's passes. A thread that
+    moves between them may be thought about twice, which loses nothing (`ItemMindStore`).
     """
 
     def __init__(self, thinker: ThinkerGraph) -> None:
         self._thinker = thinker
-        self._lanes: dict[BaseStore, LocalScheduler] = {}
+        self._schedulers: dict[BaseStore, LocalScheduler] = {}
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the store."""
@@ -44,16 +44,16 @@ class StoreScheduler:
         await self._here().schedule(work)
 
     def _here(self) -> LocalScheduler:
-        """Return the lane over the store of the run under way. Raises `ConfigurationError` where there is none."""
+        """Return the scheduler over the store of the run under way. Raises `ConfigurationError` where there is none."""
         store: BaseStore | None = get_store()
         if store is None:
             raise ConfigurationError(
-                "nowhere to keep a mind: compile the talker with a store, give `build_talker` a lane, "
+                "nowhere to keep a mind: compile the talker with a store, give `build_talker` a scheduler, "
                 "or use `build_mirror` or `open_mirror`"
             )
-        if store not in self._lanes:
-            self._lanes[store] = LocalScheduler(ItemMindStore(store, self._thinker))
-        return self._lanes[store]
+        if store not in self._schedulers:
+            self._schedulers[store] = LocalScheduler(ItemMindStore(store, self._thinker))
+        return self._schedulers[store]
 
 
 class ItemMindStore:

@@ -1,4 +1,4 @@
-"""The thinking lane on a LangGraph server: a background run on the thread's own mind thread."""
+"""The scheduler on a LangGraph server: a background run on the thread's own mind thread."""
 
 import sys
 from contextlib import suppress
