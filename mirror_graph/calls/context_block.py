@@ -32,9 +32,9 @@ def context_block(
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; return `""` if it holds nothing.
 
-    `entries` are the ledger's active constraints, and the ids say how relevant each is (see `Relevant`). The more
-    relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as something to
-    leave unmentioned. If `touched` is None, the talker decides about all of them.
+    `entries` are the ledger's active constraints, and the ids say how relevant each is (`relevance.choose.Relevant`).
+    The more relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as
+    something to leave unmentioned. If `touched` is None, the talker decides about all of them.
     """
     sections: list[str] = []
     narrative = mind["narrative"].get("text", "")
