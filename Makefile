@@ -12,7 +12,7 @@ help:  ## list these targets
 
 setup: .venv/.stamp  ## install the package and its tools into .venv
 
-demo: setup  ## talk to MIRROR, offline and without a key
+demo: setup  ## play a conversation, offline and without a key
 	@$(BIN)/mirror demo
 
 test: setup  ## the default tests: offline
@@ -24,11 +24,11 @@ test-slow: setup  ## the tests that take minutes
 test-local: setup  ## the tests on the real local model
 	$(PYTHON) -m pytest -m local_model
 
-format: setup  ## put the code in shape
+format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lint: setup  ## style, the order of the rooms, declared dependencies
+lint: setup  ## check style, the order of the rooms, and declared dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
@@ -38,10 +38,10 @@ type: setup  ## mypy strict, then pyright
 	$(BIN)/mypy --strict
 	$(BIN)/pyright
 
-golden: setup  ## write this release's golden database into tests/golden
+golden: setup  ## write this release's golden database to tests/golden
 	$(PYTHON) -m tests.golden.make
 
-constraints: | $(PYTHON)  ## write constraints.txt anew from the ranges in pyproject.toml
+constraints: | $(PYTHON)  ## rewrite constraints.txt from the ranges in pyproject.toml
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report .venv/resolved.json --group dev --editable .
 	$(PYTHON) -c 'import json; found = json.load(open(".venv/resolved.json"))["install"]; \
 	print(*sorted("{name}=={version}".format(**one["metadata"]).lower() for one in found if not one["is_direct"]), sep="\n")' \

@@ -1,4 +1,4 @@
-"""The fan-out that `mirror` and `thinker` share: thinkers side by side, then the synthesis."""
+"""The fan-out that `mirror` and `thinker` share: thinkers in parallel, then the synthesis."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ CUSTOM, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 
 
 def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
-    """Let thinking run from node `start` to node `end`: straight there, if no thinker is to run."""
+    """Add the thinking between `start` and `end`. If there is nothing to think about, `end` follows at once."""
     thinkers: dict[str, Any] = {
         "goals": Thinker("goals"),
         "reasoning": Thinker("reasoning"),
@@ -54,7 +54,7 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
 
 
 async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], otherwise: str) -> list[str | Send]:
-    """Choose who thinks, by the context's `thinking` and `thinkers`; `otherwise` if nothing was said.
+    """Choose who thinks, by `thinking` and `thinkers`. Return `otherwise` if there is nothing to think about.
 
     Where nothing of it is news, the synthesis alone notes the turn, without a model call.
     """

@@ -1,4 +1,4 @@
-"""`thinker`: one pass of thinking, on a thread of its own. Thinkers side by side, synthesis, commit."""
+"""`thinker`: one thinking pass on a thread of its own. Think in parallel, synthesize, commit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -14,6 +14,11 @@ from mirror_graph.errors import UnknownConstraintError as UnknownConstraintError
 from mirror_graph.graphs import build_mirror as build_mirror
 from mirror_graph.graphs import build_talker as build_talker
 from mirror_graph.graphs import build_thinker as build_thinker
+from mirror_graph.guard import Finding as Finding
+from mirror_graph.guard import Rule as Rule
+from mirror_graph.guard import Touch as Touch
+from mirror_graph.guard import TouchedBy as TouchedBy
+from mirror_graph.guard import guarded as guarded
 from mirror_graph.host import ConstraintChanges as ConstraintChanges
 from mirror_graph.host import Conversation as Conversation
 from mirror_graph.host import Mind as Mind
@@ -32,6 +37,8 @@ from mirror_graph.state import AnsweredTurn as AnsweredTurn
 from mirror_graph.state import ComponentUsage as ComponentUsage
 from mirror_graph.state import Exchange as Exchange
 from mirror_graph.state import Failure as Failure
+from mirror_graph.state import Guarded as Guarded
+from mirror_graph.state import GuardMode as GuardMode
 from mirror_graph.state import Kind as Kind
 from mirror_graph.state import MindState as MindState
 from mirror_graph.state import MirrorContext as MirrorContext

@@ -1,4 +1,4 @@
-"""What a mind does, one model call per node: talk, think, synthesize; recall and schedule connect the two."""
+"""The nodes of the graphs, one file each."""
 
 from mirror_graph.nodes.anticipation import anticipate
 from mirror_graph.nodes.commit import commit

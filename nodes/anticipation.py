@@ -1,4 +1,4 @@
-"""Between turns: anticipates what a danger will be met by, where the relations that ship do not know it."""
+"""`anticipation`: generate triggers of a constraint that the built-in relations do not know."""
 
 from langgraph.runtime import Runtime
 

@@ -1,4 +1,4 @@
-"""The synthesis: one bounded first-person narrative from the new thoughts and the last narrative."""
+"""`synthesis`: one bounded first-person narrative from the new thoughts and the last narrative."""
 
 import time
 from collections.abc import Mapping
@@ -139,7 +139,7 @@ def synthesis_prompt(
 ) -> list[BaseMessage]:
     """Lay out what the synthesis reads: the last narrative and the new thoughts, not the conversation.
 
-    Only where nobody thought before it (`synthesis_only`) does it read what was said itself.
+    Only if no thinker ran before it (`synthesis_only`), it reads the exchanges themselves.
     """
     if thoughts:
         lines = [f"- {thought['thinker']}: {quoted(thought['text'])}" for thought in thoughts]

@@ -1,6 +1,6 @@
-"""What a thread remembers: plain values, the rules that merge them, and the choices of a run."""
+"""What a thread stores: plain values, the rules that merge them, and the choices of a run."""
 
-from mirror_graph.state.context import ALL_THINKERS, MirrorContext, Relevance, Thinking
+from mirror_graph.state.context import ALL_THINKERS, GuardMode, MirrorContext, Relevance, Thinking
 from mirror_graph.state.schema import (
     SCHEMA_VERSION,
     MindState,
@@ -15,6 +15,7 @@ from mirror_graph.state.values import (
     ComponentUsage,
     Exchange,
     Failure,
+    Guarded,
     Kind,
     MonologueEntry,
     Narrative,
@@ -34,6 +35,8 @@ __all__ = [
     "ComponentUsage",
     "Exchange",
     "Failure",
+    "GuardMode",
+    "Guarded",
     "Kind",
     "MindState",
     "MirrorContext",

@@ -1,4 +1,4 @@
-"""How ledgers merge, what leaves a full one, and what a reply is shown first."""
+"""How ledgers merge, which constraints a full ledger evicts, and in which order a reply sees them."""
 
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import check_value
@@ -10,9 +10,10 @@ _STATUS = {"active": 0, "provisional": 0, "retracted": 10, "superseded": 20}
 
 
 def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Unite two ledgers by id: of one entry the last word counts, told first when it was told first.
+    """Unite two ledgers by id. The latest statement of a constraint counts, with the turn of the first one.
 
-    Past 64 entries the least weighty leave (`weight`); what can kill and is active never does.
+    Of more than 64, the least important are evicted (`priority`). An active life-threatening constraint is evicted
+    only if 64 others were stated before it.
     """
     left, right = migrate_constraints(left), migrate_constraints(right)
     check_value("constraints", right)
@@ -24,27 +25,27 @@ def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint
 
 
 def heaviest(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return the 64 weightiest entries."""
+    """Return the 64 most important constraints."""
     return sorted(entries, key=priority)[:CONSTRAINT_LIMIT]
 
 
 def priority(entry: SafetyConstraint) -> tuple[int, int, str]:
-    """Order entries by what they weigh, the weightiest first.
+    """Sort constraints by importance, most important first: by status and severity, then by turn.
 
-    By status and severity; of what can kill the earliest told first, so that a full ledger of it stays as it
-    is, and of the rest the latest.
+    Of active life-threatening ones, those stated first come first, so that a ledger full of them does not change. Of
+    all others, the latest come first.
     """
     rank = _STATUS[entry["status"]] + _SEVERITY[entry["severity"]]
     return rank, entry["first_turn"] if rank == 0 else -entry["first_turn"], entry["id"]
 
 
 def active(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return the entries that hold now, the weightiest first."""
+    """Return the constraints that apply now, most important first."""
     return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=priority)
 
 
 def unconfirmed(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return what was caught in words that left the window before anybody thought about them."""
+    """Return what the scanner found in messages that left the window before a pass read them."""
     return [entry for entry in entries if entry["status"] == "provisional"]
 
 

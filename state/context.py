@@ -16,6 +16,8 @@ from mirror_graph.state.tokens import count_tokens
 
 Relevance = Literal["talker", "anticipate", "check"]
 
+GuardMode = Literal["note", "open", "hold", "off"]
+
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
 ALL_THINKERS = ("goals", "reasoning", "memory")
@@ -34,6 +36,7 @@ OTHER_COMPONENTS = {
     "schedule",
     "ledger",
     "embeddings",
+    "guard",
 }
 """What failures and usage are counted under besides the thinkers."""
 
@@ -95,6 +98,17 @@ class MirrorContext:
     directive: str | None = None
     """What the talker must do about a constraint that is touched, at most 2,000 tokens. None uses the built-in text."""
 
+    guard: GuardMode = None  # type: ignore[assignment]  # chosen in __post_init__
+    """What code does for a reply that touches a severe constraint.
+
+    `note` adds a note if the reply does not name the constraint. `open` writes the first sentence and lets the model
+    go on. `hold` shows each sentence once it is checked, and asks once more for an unsafe reply. `off` does nothing.
+    Without a value it is `open` for a `local:` talker and `note` for any other.
+    """
+
+    guard_again: Annotated[int, Field(ge=0, le=1_000)] = 5
+    """How many turns a constraint that was noted is left alone, unless it is life-threatening and comes up again."""
+
     narrative_tokens: Annotated[int, Field(ge=50, le=NARRATIVE_LIMIT)] = 800
     """The budget of the narrative in tokens. 3,000, the maximum, is the paper's output limit; 800 is our choice."""
 
@@ -145,6 +159,8 @@ class MirrorContext:
         self._check_models()
         _check_choice("thinking", self.thinking, get_args(Thinking))
         _check_choice("relevance", self.relevance, get_args(Relevance))
+        self._choose_guard()
+        _check_choice("guard", self.guard, get_args(GuardMode))
         for field, allowed in _ranges().items():
             _check_range(field, getattr(self, field), allowed)
         _check_text("instructions", self.instructions, MESSAGE_LIMIT)
@@ -158,6 +174,12 @@ class MirrorContext:
     def thinker_names(self) -> tuple[str, ...]:
         """The thinkers' names, without what they think about."""
         return tuple(thinker.partition(":")[0].strip() for thinker in self.thinkers)
+
+    def _choose_guard(self) -> None:
+        """Open the replies of local models, which are small, unless the caller has chosen."""
+        if self.guard is None:
+            is_local = self.talker_model.startswith("local:")
+            object.__setattr__(self, "guard", "open" if is_local else "note")
 
     def _check_models(self) -> None:
         split_chat_name(self.talker_model)
@@ -175,9 +197,7 @@ class MirrorContext:
         object.__setattr__(self, "thinkers", tuple(self.thinkers))  # a server hands over a JSON list
         names = self.thinker_names
         if not names or len(set(names)) < len(names) or len(names) > THINKERS_LIMIT:
-            raise ConfigurationError(
-                f"thinkers are {self.thinkers!r}: expected one or more, {THINKERS_LIMIT} at most, each name once"
-            )
+            raise ConfigurationError(f"thinkers are {self.thinkers!r}: expected 1 to {THINKERS_LIMIT}, each name once")
         for thinker, name in zip(self.thinkers, names, strict=True):
             _check_thinker(thinker, name)
 
@@ -186,7 +206,7 @@ def check_user_id(user_id: object) -> None:
     """Raise `ConfigurationError` for what identifies no user: two users of it would share their facts."""
     if not isinstance(user_id, str) or not user_id.strip() or not is_unicode(user_id):
         raise ConfigurationError(
-            f"user_id is {user_id!r}: expected a text that identifies one user, such as 'ana', or None for no user"
+            f"user_id is {user_id!r}: expected a string that identifies one user, such as 'ana', or None for no user"
         )
 
 
@@ -233,7 +253,9 @@ def _check_thinker(thinker: str, name: str) -> None:
     if not name.isidentifier() or (colon and not about.strip()):
         raise ConfigurationError(f"unknown thinker {thinker!r}: expected a name, or 'name: what it thinks about'")
     if name in OTHER_COMPONENTS:
-        raise ConfigurationError(f"a thinker cannot be named {name!r}: a part of MIRROR is; choose another name")
+        raise ConfigurationError(
+            f"a thinker cannot be named {name!r}, because a component of MIRROR has this name: choose another one"
+        )
     if not colon and name not in ALL_THINKERS:
         raise ConfigurationError(
             f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, or '{name}: what it thinks about'"
@@ -242,8 +264,8 @@ def _check_thinker(thinker: str, name: str) -> None:
 
 def _check_text(field: str, value: object, limit: int) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{field} is {value!r}: expected a text")
+        raise ConfigurationError(f"{field} is {value!r}: expected a string")
     if not is_unicode(value):
-        raise ConfigurationError(f"{field} holds half a character (a lone surrogate): expected valid Unicode")
+        raise ConfigurationError(f"{field} contains half a character (a lone surrogate): expected valid Unicode")
     if (tokens := count_tokens(value)) > limit:
         raise ConfigurationError(f"{field} has {tokens:,} tokens: expected at most {limit:,}")

@@ -1,4 +1,4 @@
-"""The plain values a mind is made of: JSON and msgpack carry them anywhere."""
+"""The plain values of a mind, which JSON and msgpack can store."""
 
 from typing import Literal, NotRequired
 
@@ -123,6 +123,20 @@ class SafetyConstraint(TypedDict):
     source: Source
     first_turn: int
     triggers: NotRequired[list[str]]
+
+
+class Guarded(TypedDict):
+    """What the guard added to a reply for one constraint, by the constraint's id.
+
+    `relations` are what matched, `words` the words that did so, of the user's request or the model's reply (`by`).
+    `place` is `"note"`, `"opening"`, or `"replacement"` for a note that stands in the reply's place.
+    """
+
+    constraint: str
+    relations: list[str]
+    words: list[str]
+    by: str
+    place: str
 
 
 class Notes(TypedDict):

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.graphs import fan_out, mirror, talker
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Voices
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("default")

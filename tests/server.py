@@ -13,10 +13,10 @@ from uuid import uuid4
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.scheduling import mind_thread
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.langgraph_server import langgraph_dev
+from tests.replies import Voices
 
 ROOT = Path(__file__).parent.parent
 SETTLE_SECONDS = 30.0

@@ -15,7 +15,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import Conversation, MirrorContext, build_talker, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling import Scheduler, ThinkingPass, mind_thread
@@ -23,8 +22,9 @@ from mirror_graph.scheduling.inline import InlineScheduler
 from mirror_graph.scheduling.item_store import ItemMindStore, StoreScheduler
 from mirror_graph.state import MindState, empty_mind
 from mirror_graph.storage import open_storage
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked
 from tests.server import Cast, Chat, Stage, serving, until
-from tests.voices import Voices, asked
 
 pytestmark = pytest.mark.enable_socket
 

@@ -7,10 +7,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import ending
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from langgraph.store.base import BaseStore, SearchOp
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.ledger.user_constraints import tombstone
@@ -29,8 +28,9 @@ from mirror_graph.scheduling.semaphore import FairSemaphore
 from mirror_graph.state import MindState, empty_mind
 from mirror_graph.state.window import new_exchanges
 from mirror_graph.storage import open_storage
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked, voice_of
 from tests.server import until
-from tests.voices import Voices, asked, voice_of
 
 
 def context(**choices: Any) -> MirrorContext:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.ledger.assertion import is_asserted
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.narrative_guard import restore_dangers
@@ -23,7 +22,8 @@ from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, heaviest, merge_constraints
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import Notes
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked
 
 
 def context(**choices: Any) -> MirrorContext:

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.nodes.talker import escape_fence
 from mirror_graph.prompts import TEMPLATES, escape_brackets, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 from mirror_graph.state.context import Thinking
 from mirror_graph.state.text import sanitize
-from tests.voices import Voices, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, voice_of
 
 FACT = "I'm severely allergic to peanuts, they could kill me."
 REQUEST = "Which peanut satay shall I order?"
@@ -93,7 +93,7 @@ def obedient(call: Call) -> Answer | str:
     if voice == "talker":
         return echo
     told = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
-    notes = {"told": [{**told, "subject": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
+    notes = {"told": [{**told, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
     thoughts = dict.fromkeys(("goals", "reasoning", "memory"), echo)
     return json.dumps({**thoughts, **notes, "no_danger": [*range(20)]})
 

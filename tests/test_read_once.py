@@ -13,7 +13,7 @@ from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.ledger.user_constraints import EDITED, TOLD
+from mirror_graph.ledger.user_constraints import EDITED, STATED
 from mirror_graph.scheduling.item_store import ItemMindStore
 from mirror_graph.scheduling.local import LocalScheduler
 
@@ -28,7 +28,7 @@ class CountingStore(InMemoryStore):
     async def abatch(self, ops: Iterable[Any]) -> Any:
         listed = list(ops)
         for operation in listed:
-            if isinstance(operation, SearchOp) and operation.namespace_prefix[-1] in (TOLD, EDITED):
+            if isinstance(operation, SearchOp) and operation.namespace_prefix[-1] in (STATED, EDITED):
                 self.searches += 1
         return await super().abatch(listed)
 

@@ -14,12 +14,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.calls import model_call
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import chat_model, register_model, visible_model
 from mirror_graph.models.reasoning import ReasoningFilter, without_reasoning
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 

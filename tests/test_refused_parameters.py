@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import chat_model, ending, refused
-from tests.voices import voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import voice_of
 
 
 @pytest.fixture(autouse=True)

@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
-from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
-from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.dataset import read_cases, read_pool
+from mirror_graph.evals.relevance import measure
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
+from mirror_graph.ledger.words import count_words, split, stem
 from mirror_graph.models import register_script
 from mirror_graph.relevance import choose
 from mirror_graph.relevance.asking import asked_part
@@ -44,7 +45,6 @@ from mirror_graph.relevance.generated_triggers import (
 from mirror_graph.relevance.levels import Level, levels, relevant
 from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
 
@@ -605,7 +605,7 @@ def test_the_benchmark_measures_every_way_of_deciding() -> None:
         return '{"touched": [1]}' if "touched" in messages[-1].text else '{"things": ["satay"]}'
 
     register_script("deciding", script)
-    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
+    cases = files("mirror_graph.evals.curate.own").joinpath("cases.jsonl")
     report = measure(str(cases), "scripted:deciding", "relations,anticipate,check", 12, 1, None)
     figures = report.tables["question_group_biased"]
     assert {arm.partition(",")[0] for arm in figures} == {"relations", "anticipate", "check"}
@@ -724,7 +724,7 @@ async def test_an_unknown_embeddings_model_is_a_wrong_setting(name: str) -> None
 
 
 def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -> None:
-    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
+    cases = files("mirror_graph.evals.curate.own").joinpath("cases.jsonl")
     report = measure(str(cases), "scripted:nobody", "relations,embeddings", 12, 1, None, "openai:measured")
     figures = report.tables["question_group_biased"]
     for half in ("A", "B"):

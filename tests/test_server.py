@@ -11,10 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.scheduling import mind_thread
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import asked
 from tests.server import Stage, serving, until
-from tests.voices import asked
 
 pytestmark = pytest.mark.enable_socket
 
@@ -55,7 +55,7 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
     chat = stage.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
-    reply = await chat.say("What shall we cook?")
+    reply = await chat.say("What shall we talk about now?")
 
     assert reply["content"] == "I hear you."
     assert reply["response_metadata"]["mirror"] == {
@@ -180,7 +180,7 @@ async def own(ctx, value):
 async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
     talker = build_talker().compile(checkpointer=InMemorySaver())
 
-    with pytest.raises(ConfigurationError, match="scheduler"):
+    with pytest.raises(ConfigurationError, match="pass a scheduler"):
         await talker.ainvoke(
             {"messages": [HumanMessage("Hello")]},
             {"configurable": {"thread_id": "00000000-0000-0000-0000-000000000000"}},

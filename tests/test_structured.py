@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.calls.structured import read
 from mirror_graph.nodes.memory import Memory
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 

@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Voices, asked, voice_of
 
 
 def context(**choices: Any) -> MirrorContext:
@@ -34,7 +34,7 @@ async def test_each_way_of_thinking_asks_its_own(endpoint: Endpoint, thinking: A
         await conversation.say("I'm allergic to peanuts.")
         assert await conversation.settle(timeout=10) is (thinking != "off")
         mind = await conversation.mind()
-        second = await conversation.say("What shall I cook?")
+        second = await conversation.say("Shall we talk about music?")
     calls = [voice_of(call) for call in endpoint.calls]
     assert (calls[0], sorted(calls[1:-1]), calls[-1]) == ("talker", WHO[thinking], "talker")
     assert second.narrative_turn == (0 if thinking == "off" else 1)

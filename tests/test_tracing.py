@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mirror_graph.benchmarks.endpoint import Endpoint
+from mirror_graph.testing.endpoint import Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
-from tests.voices import Voices, voice_of
+from tests.replies import Voices, voice_of
 
 pytestmark = pytest.mark.enable_socket
 

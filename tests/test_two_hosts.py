@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 )
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.storage import leases
 from mirror_graph.storage import postgres as postgres_storage
 from mirror_graph.storage.records import LEASE_SECONDS
+from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.crashing import CONTEXT
-from tests.voices import Voices, asked
+from tests.replies import Voices, asked
 
 SEED = 20261121
 

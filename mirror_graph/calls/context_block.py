@@ -18,6 +18,13 @@ SECTIONS = (
 DIRECTIVE_SECTIONS = ("inner_ledger", "inner_told", "inner_touched")
 """The sections whose template says what to do about a constraint."""
 
+TOUCHED_WITH_NARRATIVE = False
+"""Whether a prompt in which a constraint is touched holds the narrative as well.
+
+A small model follows the narrative, its own account, rather than the order behind it: of 24 risky requests it answered
+13 with the user's own danger without the narrative, and 5 with it.
+"""
+
 
 def context_block(
     mind: MindState,
@@ -37,11 +44,9 @@ def context_block(
     something to leave unmentioned. If `touched` is None, the talker decides about all of them.
     """
     sections: list[str] = []
-    narrative = mind["narrative"].get("text", "")
-    if narrative:
-        sections.append(render("inner_narrative", narrative=one_line(narrative)))
-    elif mind["thoughts"]:
-        sections.append(render("inner_thoughts", thoughts=_listed_thoughts(mind)))
+    # Where a constraint is touched, the order about it stands alone.
+    if not touched or TOUCHED_WITH_NARRATIVE:
+        sections += _account(mind)
     if touched is None:
         if entries:
             sections.append(render("inner_ledger", entries=_listed(entries), directive=directive))
@@ -55,6 +60,16 @@ def context_block(
         }
         sections += _sections(entries, ids_by_template, directive)
     return fenced(mark, "\n\n".join(sections)) if sections else ""
+
+
+def _account(mind: MindState) -> list[str]:
+    """Render the narrative, or the thoughts if there is none."""
+    narrative = mind["narrative"].get("text", "")
+    if narrative:
+        return [render("inner_narrative", narrative=one_line(narrative))]
+    if mind["thoughts"]:
+        return [render("inner_thoughts", thoughts=_listed_thoughts(mind))]
+    return []
 
 
 def _sections(

@@ -1,4 +1,4 @@
-"""Whether the user's own words take a constraint back. Enthusiasm, silence and other people's wishes do not."""
+"""Whether the user's own words retract a constraint. Enthusiasm, silence and other people's wishes do not."""
 
 import re
 import tomllib

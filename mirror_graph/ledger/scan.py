@@ -1,4 +1,4 @@
-"""What a user states about themselves in this very message, found by rules in a few milliseconds, without a model."""
+"""Finding what users state about themselves, by rules, in a few milliseconds and without a model."""
 
 import asyncio
 import re
@@ -15,6 +15,8 @@ from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
 from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
+from mirror_graph.ledger.refusals import refusals_in
+from mirror_graph.ledger.refusals import warm_up as warm_up_refusals
 from mirror_graph.ledger.spelling import corrected
 from mirror_graph.state.values import SafetyConstraint, Severity
 
@@ -113,6 +115,7 @@ def warm_up() -> None:
 
     denied([], "I'm not allergic.")
     corrected(fold("allergic", "allergic"))
+    warm_up_refusals()
     for language in lexicon().languages:
         for pattern in language.patterns():
             pattern.search("")
@@ -244,12 +247,23 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; where two readings overlap, the first one stands."""
     taken = bytearray(len(sentence.words))
+    things: list[str] = []
     for language in _spoken(sentence.words):
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             start, end = claim.span
             if not any(taken[start:end]):
                 taken[start:end] = bytes([1]) * (end - start)
+                things += [sentence.verbatim(*thing) for thing in claim.things]
                 yield claim
+    yield from _refused(sentence, ", ".join(things))
+
+
+def _refused(sentence: _Sentence, known: str) -> Iterator[_Claim]:
+    """Yield what a sentence refuses to be shown, unless a claim of the sentence names it already."""
+    language = lexicon().languages[0]
+    for refusal in refusals_in(sentence.words, known):
+        if _is_meant(language, sentence.words, *refusal.span):
+            yield _Claim(language, refusal.rule, "user", refusal.things, refusal.span)
 
 
 def _spoken(words: str) -> list[Language]:
@@ -349,7 +363,7 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
 
 
 def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
-    """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
+    """Say whom a frame is about: `"user"`, the person it names, or `""` for a person who was not named."""
     groups = opening.groupdict()
     if groups["whose"]:
         return _named(sentence.verbatim(*opening.span("whose")))

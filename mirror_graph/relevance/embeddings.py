@@ -1,4 +1,4 @@
-"""Beside the matcher: which entries the user's words resemble, by the vectors of an embeddings model."""
+"""Which constraints a message resembles, by the vectors of an embeddings model. Used in addition to the matcher."""
 
 import asyncio
 import math
@@ -39,7 +39,7 @@ BASELINE_REQUESTS = (
     "Do you think we should buy a second-hand printer?",
     "Translate good evening into Portuguese, please.",
 )
-"""Requests that touch nobody. Models differ in how near they place any two texts: these tell what is near for one."""
+"""Harmless requests. Models differ in how similar they find any two texts; these calibrate what is similar."""
 
 Vector: TypeAlias = "array[float]"
 

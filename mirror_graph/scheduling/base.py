@@ -1,4 +1,4 @@
-"""What the talker needs of a scheduler: `recall` before a reply, `schedule` after it."""
+"""The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class ThinkingPass:
 
 
 class Scheduler(Protocol):
-    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+    """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
 
     async def recall(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread: one read, never a wait for a pass."""
@@ -57,7 +57,7 @@ def mind_thread(thread_id: str) -> str:
     try:
         return str(uuid5(UUID(thread_id), "mind"))
     except ValueError as error:
-        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error
+        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass a UUID, or use `open_mirror`") from error
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:
@@ -70,7 +70,7 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
     schema = values.get("schema_version", 0)
     if schema > SCHEMA_VERSION:
         raise StorageError(
-            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+            f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
     stored = migrate_mind(values)
     mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}

@@ -1,0 +1,55 @@
+"""An endpoint's answers, by the voice that is asked."""
+
+import re
+from collections.abc import Callable
+from typing import cast
+
+from mirror_graph.testing.endpoint import Answer, Call
+
+Said = Answer | str | Callable[[Call], Answer | str]
+
+
+def voice_of(call: Call) -> str:
+    """Name the component a call comes from, by its prompt."""
+    system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
+    if any("numbers from one to six" in str(message["content"]) for message in call.messages):
+        return "probe"
+    if "Write down now what you must watch for" in last:
+        return "anticipation"
+    if "You are a kind companion" in system:
+        return "talker"
+    if "You are its core" in system:
+        return "synthesis"
+    if "Now think about each of these" in last:
+        return "joint"
+    return re.findall(r"Now think about \*\*(\w+)\*\*", last)[-1]
+
+
+class Voices:
+    """Answers by voice. `said` holds an answer, a text or a function of the call; a list is used up in order."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Said | list[Said]] = {
+            "talker": "I hear you.",
+            "probe": "What are the numbers for?",
+            "goals": "They want to plan a dinner.",
+            "reasoning": "Food may be a risk.",
+            "memory": "They are allergic to peanuts.",
+            "joint": '{"goals": "A dinner.", "reasoning": "A risk.", "memory": "Peanuts."}',
+            "anticipation": '{"things": ["quandong pie"], "places": [], "activities": [], "words": []}',
+            "synthesis": "I know that they are allergic to peanuts.",
+        }
+
+    def __call__(self, call: Call) -> Answer | str:
+        """Answer a call."""
+        said = self.said[voice_of(call)]
+        if isinstance(said, list):
+            said = said.pop(0) if len(said) > 1 else said[0]
+        return cast("Answer | str", said(call) if callable(said) else said)
+
+
+def asked(calls: list[Call], voice: str) -> list[str]:
+    """Return the whole prompts of a voice's calls, in order."""
+    return [
+        "\n".join(str(message["content"]) for message in call.messages) for call in calls if voice_of(call) == voice
+    ]
