@@ -108,7 +108,7 @@ async def test_a_lease_that_cannot_be_given_back_costs_no_reply(
         raise sqlite3.OperationalError("database or disk is full")
 
     async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
-        monkeypatch.setattr("mirror_graph.storage.sqlite.SqliteRecords.release_lease", fail)
+        monkeypatch.setattr("mirror_graph.storage.sqlite.SqliteTables.release_lease", fail)
         conversation = mirror.conversation("t")
         assert [(await conversation.say(text)).turn for text in ("one", "two")] == [1, 2]
     assert "could not release the lease" in caplog.text

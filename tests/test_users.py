@@ -117,7 +117,7 @@ class SlowStore(InMemoryStore):
 async def test_what_two_conversations_tell_at_once_is_joined() -> None:
     store = SlowStore()
     mild, later = told("peanuts", turn=2), told("peanuts", turn=3)
-    await asyncio.gather(publish(store, "ana", [later]), publish(store, "ana", [mild]))
+    await asyncio.gather(publish(store, "ana", lambda _: [later]), publish(store, "ana", lambda _: [mild]))
     [entry] = await User(store, "ana").constraints()
     assert entry["source"]["turn"] == 3
 
@@ -222,7 +222,7 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         ana, store = mirror.user("ana"), mirror._engine.storage.store
         deadly = await ana.add("venom", severity="life-threatening")
         for turn in range(1, 71):  # one conversation after the other
-            await publish(store, "ana", [told(f"food {turn}", turn)])
+            await publish(store, "ana", lambda _, turn=turn: [told(f"food {turn}", turn)])
         kept = {entry["about"] for entry in await ana.constraints()}
         assert kept == {"venom", *(f"food {turn}" for turn in range(8, 71))}
         assert await ana.evicted() == 7
@@ -231,10 +231,11 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (STATED, EDITED)]
         assert sum(map(len, stored)) == 64
 
-        await publish(store, "ana", [told("food 3", 3)])  # an old conversation goes on: no room, and not counted twice
+        # An old conversation goes on: no room, and not counted twice.
+        await publish(store, "ana", lambda _: [told("food 3", 3)])
         assert await ana.evicted() == 8
         await ana.forget(deadly["id"])
-        await publish(store, "ana", [told("food 3", 3)])
+        await publish(store, "ana", lambda _: [told("food 3", 3)])
         assert abouts(await ana.constraints()) == sorted(kept - {"food 8", "venom"} | {"latex", "food 3"})
         await ana.forget()
         assert (await ana.constraints(), await ana.evicted()) == ([], 0)

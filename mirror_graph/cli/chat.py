@@ -107,13 +107,13 @@ class ChatSession:
     def _explain(self, constraint_id: str) -> None:
         """Show a constraint, and the message it comes from if the window still holds that message."""
         ledger = self._beside.run(self._conversation.mind()).constraints
-        entry = next((it for it in ledger if it["id"] == constraint_id), None)
+        entry = next((known for known in ledger if known["id"] == constraint_id), None)
         if entry is None:
             print_error(f"no constraint {constraint_id!r} in this conversation: /mind shows the ids")
             return
         console.print(constraint(entry))
         messages = self._beside.run(self._conversation.messages())
-        message = next((it for it in messages if it.id and it.id == entry["source"]["message"]), None)
+        message = next((known for known in messages if known.id and known.id == entry["source"]["message"]), None)
         if message:
             show_said("you", message.text)
         else:

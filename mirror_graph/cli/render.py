@@ -169,11 +169,11 @@ def constraint(entry: "SafetyConstraint") -> Text:
         f" {entry['kind']}{subject}: {entry['about']} (",
         (entry["status"], STATUS.get(entry["status"], "dim")),
         f", {entry['id']})\n",
-        (said(entry), "italic dim"),
+        (source_line(entry), "italic dim"),
     )
 
 
-def said(entry: "SafetyConstraint") -> str:
+def source_line(entry: "SafetyConstraint") -> str:
     """Return a constraint's quote, and the turn it comes from."""
     source = entry["source"]
     place = f"turn {source['turn']}" if source["turn"] else "added by hand"

@@ -216,7 +216,7 @@ class GuardedModel(BaseChatModel):
                 yield from watch.take(chunk)
         yield from watch.end()
 
-    async def _awatched(
+    async def _awatched(  # noqa: C901  # the twin of `_watched`: an async generator has no `yield from`
         self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]
     ) -> AsyncIterator[ChatGenerationChunk]:
         watch = self._watch(messages, kwargs)

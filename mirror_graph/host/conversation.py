@@ -14,7 +14,7 @@ from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageErr
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
@@ -67,13 +67,13 @@ class Conversation:
         Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
         error that prevented a pass, such as `StorageError`, is raised.
         """
-        lane = self._engine.lane
+        scheduler = self._engine.scheduler
         try:
             async with asyncio.timeout(timeout):
-                await lane.settle(self.thread_id)
+                await scheduler.settle(self.thread_id)
                 if work := await self._left_over():
-                    await lane.schedule(work)
-                    if error := await lane.settle(self.thread_id):
+                    await scheduler.schedule(work)
+                    if error := await scheduler.settle(self.thread_id):
                         raise error
         except TimeoutError:
             return False
@@ -110,7 +110,7 @@ class Conversation:
         """Erase the thread and its mind from the database."""
         storage = self._engine.storage
         async with storage.lock(self.thread_id):
-            await self._engine.lane.stop(self.thread_id)  # behind the turn that is under way, and its pass
+            await self._engine.scheduler.stop(self.thread_id)  # behind the turn that is under way, and its pass
             async with storage.lock(mind_thread(self.thread_id)):
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
@@ -204,7 +204,7 @@ class Conversation:
                 elif mode == "updates" and "talker" in event:
                     if rest := opening.rest():
                         send(rest)
-                    reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                    reply = next(message for message in event["talker"]["messages"] if isinstance(message, AIMessage))
                     send(Reply.of(reply))
 
     async def _left_over(self) -> ThinkingPass | None:
@@ -229,7 +229,8 @@ class Conversation:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
         ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
-            ledger = apply_edits(ledger, *await load(self._engine.storage.store, self._context.user_id))
+            lists = await load_lists(self._engine.storage.store, self._context.user_id)
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:
@@ -237,7 +238,7 @@ class Conversation:
             return "off"
         if is_exhausted(mind, self._context):
             return "thread budget"
-        return "daily budget" if self._engine.lane.budget.is_spent else ""
+        return "daily budget" if self._engine.scheduler.budget.is_spent else ""
 
 
 def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:

@@ -18,7 +18,7 @@ from mirror_graph.ledger.user_constraints import (
     apply_edits,
     evicted,
     is_erased,
-    load,
+    load_lists,
     namespace,
     save,
     tombstone,
@@ -51,8 +51,8 @@ class User:
 
     async def constraints(self) -> list[SafetyConstraint]:
         """Return all constraints of the user, including retracted ones: at most 64, the most important."""
-        told, edited = await load(self._store, self._user_id)
-        return [entry for entry in apply_edits([], told, edited) if not is_erased(entry)]
+        lists = await load_lists(self._store, self._user_id)
+        return [entry for entry in apply_edits([], lists.stated, lists.edited) if not is_erased(entry)]
 
     async def evicted(self) -> int:
         """Return how many constraints were evicted from a full list, least important first."""
@@ -60,8 +60,12 @@ class User:
 
     async def export(self) -> str:
         """Return all constraints as JSON, for the user to take away."""
-        kept = {"version": EXPORT_VERSION, "user": self._user_id, "constraints": await self.constraints()}
-        return json.dumps(kept, ensure_ascii=False, indent=2)
+        exported = {
+            "version": EXPORT_VERSION,
+            "user": self._user_id,
+            "constraints": await self.constraints(),
+        }
+        return json.dumps(exported, ensure_ascii=False, indent=2)
 
     async def add(
         self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
@@ -117,10 +121,12 @@ class User:
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
         async with user_lock(self._user_id):
-            told, edited = await load(self._store, self._user_id)
-            others = [it for it in edited if it["id"] != entry["id"]]
-            after = {STATED: told, EDITED: [*others, entry]}
-            if entry["id"] not in await save(self._store, self._user_id, {STATED: told, EDITED: edited}, after):
+            lists = await load_lists(self._store, self._user_id)
+            before = {STATED: lists.stated, EDITED: lists.edited}
+            others = [known for known in lists.edited if known["id"] != entry["id"]]
+            saved = await save(self._store, self._user_id, before, {**before, EDITED: [*others, entry]})
+            # An edit that the full list has no room for must not look as if it had been taken.
+            if entry["id"] not in saved:
                 raise NoRoomError(CONSTRAINT_LIMIT)
             return entry
 
@@ -128,7 +134,8 @@ class User:
 def _check(changes: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` for the first invalid value of `changes`."""
     for name, value in changes.items():
-        if (closed := _CLOSED.get(name)) and value not in closed:
+        closed = _CLOSED.get(name)
+        if closed and value not in closed:
             raise ConfigurationError(f"unknown {name} {value!r}: expected one of {', '.join(closed)}")
         longest = _LONGEST.get(name)
         if longest and not (isinstance(value, str) and is_in(value, value, longest)):

@@ -1,6 +1,6 @@
 """The ledger in this run: the thread's own, and what the user's store adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
@@ -19,8 +19,10 @@ from mirror_graph.state.window import messages_after, pending_messages
 
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Return the ledger; with a user and a store, what the user's other conversations stated, and their edits."""
-    return await _with_user_constraints(migrate_constraints(state["constraints"]), runtime)
+    """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
+    ledger = migrate_constraints(state["constraints"])
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else apply_edits(ledger, lists.stated, lists.edited)
 
 
 async def ledger_for_reply(
@@ -79,20 +81,32 @@ def _denied_since(constraints: Sequence[SafetyConstraint], messages: Sequence[Us
     return ids
 
 
-async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Share `ledger` with the user's other conversations, and return it with the user's own edits applied."""
-    ledger = await _with_user_constraints(ledger, runtime)
+async def commit_ledger(
+    state: MindState,
+    runtime: Runtime[MirrorContext],
+    update: Callable[[list[SafetyConstraint]], list[SafetyConstraint]],
+) -> list[SafetyConstraint]:
+    """Return what `update` makes of the ledger, and let the user's other conversations know of it.
+
+    With a user and a store, `update` receives the ledger as a fresh read of the store shows it.
+    """
+    own = migrate_constraints(state["constraints"])
+    user_id = user_of(runtime)
+    if user_id is None or runtime.store is None:
+        return update(own)
+
+    def with_edits(lists: UserLists) -> list[SafetyConstraint]:
+        updated = update(apply_edits(own, lists.stated, lists.edited))
+        return apply_edits(updated, lists.stated, lists.edited)  # no thought outranks the user's own edit
+
+    return await publish(runtime.store, user_id, with_edits)
+
+
+async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of `ledger`."""
     user_id = user_of(runtime)
     if user_id is not None and runtime.store is not None:
-        await publish(runtime.store, user_id, ledger)  # what was erased is superseded by now, and not published
-    return ledger
-
-
-async def _with_user_constraints(
-    ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]
-) -> list[SafetyConstraint]:
-    lists = await _users_lists(runtime)
-    return ledger if lists is None else apply_edits(ledger, lists.stated, lists.edited)
+        await publish(runtime.store, user_id, lambda lists: apply_edits(ledger, lists.stated, lists.edited))
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:

@@ -1,7 +1,7 @@
 """What a user's conversations share: what was stated in any of them, and what the user has edited."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -38,12 +38,6 @@ class UserLists(NamedTuple):
     stated: list[SafetyConstraint]
     edited: list[SafetyConstraint]
     unreadable: int
-
-
-async def load(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
-    """Return what the user's conversations stated, and what the user has edited or erased."""
-    lists = await load_lists(store, user_id)
-    return lists.stated, lists.edited
 
 
 async def load_lists(store: BaseStore, user_id: str) -> UserLists:
@@ -108,13 +102,21 @@ def _in_place_of(constraint: SafetyConstraint, edit: SafetyConstraint | None) ->
     return {**edit, "id": constraint["id"], "source": {**edit["source"], "recorded_at": at}}
 
 
-async def publish(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
-    """Share `ledger` with the user's other conversations; only what is new is written."""
-    news = [constraint for constraint in ledger if constraint["status"] in ("active", "retracted")]
+async def publish(
+    store: BaseStore, user_id: str, update: Callable[[UserLists], list[SafetyConstraint]]
+) -> list[SafetyConstraint]:
+    """Let the user's other conversations know of the ledger that `update` returns.
+
+    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written.
+    """
     async with user_lock(user_id):
-        stated, edited = await load(store, user_id)
-        after = {STATED: merge_constraints(stated, news), EDITED: edited}
-        await save(store, user_id, {STATED: stated, EDITED: edited}, after)
+        lists = await load_lists(store, user_id)
+        ledger = update(lists)
+        # What the user erased is superseded by now, so it is not shared again.
+        news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
+        before = {STATED: lists.stated, EDITED: lists.edited}
+        await save(store, user_id, before, {**before, STATED: merge_constraints(lists.stated, news)})
+        return ledger
 
 
 def user_lock(user_id: str) -> asyncio.Lock:

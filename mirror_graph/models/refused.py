@@ -58,7 +58,8 @@ def refused_parameter(error: openai.APIStatusError, sent: dict[str, Any]) -> str
         return named if named in names else None
     found = {name: _MENTION.get(name, rf"(?<![\w-]){name}(?![\w-])") for name in names}
     text = f"{error.message} {error.body}"
-    places = {name: match.start() for name, pattern in found.items() if (match := re.search(pattern, text))}
+    matches = {name: re.search(pattern, text) for name, pattern in found.items()}
+    places = {name: match.start() for name, match in matches.items() if match}
     return min(places, key=lambda name: places[name], default=None)
 
 

@@ -70,7 +70,8 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
 
     Raises `StorageError` for one that a later release has written.
     """
-    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+    schema = values.get("schema_version", 0)
+    if schema > SCHEMA_VERSION:
         raise StorageError(
             f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )

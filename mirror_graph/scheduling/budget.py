@@ -24,14 +24,14 @@ class DailyBudget:
     @property
     def is_spent(self) -> bool:
         """Whether thinking has to wait for tomorrow."""
-        self._turn_the_page()
+        self._start_new_day()
         return self._tokens is not None and self._spent >= self._tokens
 
     def spend(self, tokens: int) -> None:
         """Count what a call took."""
-        self._turn_the_page()
+        self._start_new_day()
         self._spent += tokens
 
-    def _turn_the_page(self) -> None:
+    def _start_new_day(self) -> None:
         if self._day != self._today():
             self._day, self._spent = self._today(), 0

@@ -29,7 +29,7 @@ class StoreScheduler:
 
     def __init__(self, thinker: ThinkerGraph) -> None:
         self._thinker = thinker
-        self._lanes: dict[BaseStore, LocalScheduler] = {}
+        self._schedulers: dict[BaseStore, LocalScheduler] = {}
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the store."""
@@ -51,9 +51,9 @@ class StoreScheduler:
                 "there is no store for the mind: compile the talker with a store, pass a scheduler to `build_talker`, "
                 "or use `build_mirror` or `open_mirror`"
             )
-        if store not in self._lanes:
-            self._lanes[store] = LocalScheduler(ItemMindStore(store, self._thinker))
-        return self._lanes[store]
+        if store not in self._schedulers:
+            self._schedulers[store] = LocalScheduler(ItemMindStore(store, self._thinker))
+        return self._schedulers[store]
 
 
 class ItemMindStore:

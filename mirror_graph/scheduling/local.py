@@ -19,7 +19,7 @@ class _Slot:
     """The one task of a thread: waiting for the user to pause, then thinking."""
 
     work: ThinkingPass
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    skip_delay: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     error: Exception | None = None
 
@@ -35,7 +35,7 @@ class LocalScheduler:
         self._minds = minds
         self.budget = budget or DailyBudget(None)
         self._slots: dict[str, _Slot] = {}
-        self._places = FairSemaphore(max_thinking)
+        self._thinking = FairSemaphore(max_thinking)
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the database."""
@@ -68,7 +68,7 @@ class LocalScheduler:
         """
         error: Exception | None = None
         while slot := self._slots.get(thread_id):
-            slot.hurry.set()
+            slot.skip_delay.set()
             if slot.task is not None:
                 await asyncio.wait({slot.task})
             error = slot.error
@@ -109,12 +109,12 @@ class LocalScheduler:
     async def _pause(self, slot: _Slot) -> None:
         try:
             async with asyncio.timeout(slot.work.context.think_after):
-                await slot.hurry.wait()
+                await slot.skip_delay.wait()
         except TimeoutError:
             return
 
     async def _think(self, slot: _Slot, work: ThinkingPass) -> None:
-        async with self._places.place(work.context.user_id or work.thread_id):
+        async with self._thinking.slot(work.context.user_id or work.thread_id):
             slot.error = None
             try:
                 await run_pass(work, self._minds, self.budget.spend)
