@@ -32,9 +32,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, End
 BESIDE = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.scheduling.item_store import StoreLane
+from mirror_graph.scheduling.item_store import StoreScheduler
 
-graph = build_talker(StoreLane(thinker)).compile(name="talker")
+graph = build_talker(StoreScheduler(thinker)).compile(name="talker")
 """
 
 
