@@ -1,10 +1,11 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-local format lint type golden constraints clean
+.PHONY: help setup demo test test-evals test-slow test-local format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
+SPREAD := -n 2 --dist loadscope
 PYTHON := $(BIN)/python
 
 help:  ## list these targets
@@ -15,8 +16,11 @@ setup: .venv/.stamp  ## install the package and its tools into .venv
 demo: setup  ## play a conversation, offline and without a key
 	@$(BIN)/mirror demo
 
-test: setup  ## the default tests: offline
-	$(PYTHON) -m pytest
+test: setup  ## the tests of the product: offline
+	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench
+
+test-evals: setup  ## the tests of the evaluations and benchmarks
+	$(PYTHON) -m pytest $(SPREAD) tests/evals tests/bench
 
 test-slow: setup  ## the tests that take minutes
 	$(PYTHON) -m pytest -m "slow and not local_model"

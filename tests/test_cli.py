@@ -19,7 +19,6 @@ from typing import NamedTuple, get_args
 import pytest
 
 from mirror_graph import cli, open_mirror, scan
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.cli import defaults, render, user
 from mirror_graph.cli.defaults import default_model
 from mirror_graph.cli.render import Speech, changes, mind_panel
@@ -32,7 +31,8 @@ from mirror_graph.relevance.check import check
 from mirror_graph.relevance.generated_triggers import generate_triggers
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import Kind, Severity
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies
 
 ALLERGY = "I cook for my sister's fortieth. I'm allergic to shellfish."
 SHELLFISH = constraint_id("allergy", "shellfish", "user")
@@ -105,7 +105,7 @@ class Terminal:
                 return self.until(text, seconds=3)
         raise TimeoutError(f"no Ctrl-C brought {text!r}: {self._seen}")
 
-    def until(self, text: str, seconds: float = 30) -> str:
+    def until(self, text: str, seconds: float = 100) -> str:
         """Wait for `text`, and return what has been shown up to its end since the last wait."""
         deadline = time.monotonic() + seconds
         while text not in self._seen:
@@ -117,7 +117,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for the end and return the exit code."""
-        return self._process.wait(30)
+        return self._process.wait(100)
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
-        *("chat", "demo", "mind", "forget", "prune", "user", "model", "bench", "eval")
+        *("chat", "demo", "mind", "forget", "prune", "user", "model", "eval")
     ]
     assert "imported: set()" in ended.stdout
 
@@ -208,10 +208,10 @@ def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later
 
 
 def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes_on(
-    endpoint: Endpoint, voices: Voices
+    endpoint: Endpoint, replies: Replies
 ) -> None:
-    voices.said["talker"] = [
-        Answer("one two three four five six seven eight nine ten", pause=0.5),
+    replies.by_component["talker"] = [
+        Answer(f"one two {'three ' * 1_000} end", pause=0.5),  # still streaming whenever the key is read
         Answer(status=401, error="Your key is\nwrong."),
         "It is all right again.",
     ]
@@ -220,7 +220,7 @@ def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes
         chat.type("Count!\n")
         chat.until("mirror  one two")
         chat.interrupt()
-        assert "ten" not in chat.until("Stopped. Your message was saved.")
+        assert "end" not in chat.until("Stopped. Your message was saved.")
         chat.type("Go on.\n")
         complaint = chat.until("send it again to retry")
         assert "✗ talker: the call failed" in complaint

@@ -524,7 +524,7 @@ def test_what_cannot_be_guarded_is_an_error(model: Any, guard: Any, problem: str
         guarded(model, scan(PEANUTS), guard=guard)
 
 
-def opened(model: BaseChatModel, told: str = HEIGHTS, request: str = SKYDIVING) -> BaseChatModel:
+def opened(model: BaseChatModel, told: str = HEIGHTS) -> BaseChatModel:
     return guarded(model, scan(told), guard="open")
 
 

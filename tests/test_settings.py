@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script, scripted_model
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Replies, component_of, prompts_of
 
 CHAT_NAMES = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 NO_NAMES: list[Any] = [
@@ -138,24 +138,24 @@ async def test_a_thinker_model_that_is_not_there_shows_in_the_mind(
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         assert (await conversation.say("hello")).text == "I hear you."
-        assert not await conversation.settle(timeout=10)
+        assert not await conversation.settle(timeout=100)
         failures = (await conversation.mind()).failures
     assert failures
     assert {failure["error"] for failure in failures.values()} == {"ConfigurationError"}
     assert name.partition(":")[2] in caplog.text
-    assert [voice_of(call) for call in endpoint.calls] == ["talker"]
+    assert [component_of(call) for call in endpoint.calls] == ["talker"]
 
 
-async def test_a_thinker_model_that_fails_at_run_time_shows_in_the_mind(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_thinker_model_that_fails_at_run_time_shows_in_the_mind(endpoint: Endpoint, replies: Replies) -> None:
     def answer(call: Call) -> Answer | str:
-        return Answer(status=404, error_code="model_not_found") if call.model == "gone" else voices(call)
+        return Answer(status=404, error_code="model_not_found") if call.model == "gone" else replies(call)
 
     endpoint.answer = answer
     context = MirrorContext(talker_model="openai:test", thinker_model="openai:gone", think_after=0)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        assert not await conversation.settle(timeout=10)
+        assert not await conversation.settle(timeout=100)
         failures = (await conversation.mind()).failures
     assert failures.keys() == {"goals", "reasoning", "memory"}
     assert {failure["error"] for failure in failures.values()} == {"OpenAIModelNotFoundError"}
@@ -169,4 +169,4 @@ async def test_a_check_whose_model_is_not_there_costs_no_reply(endpoint: Endpoin
         reply = await conversation.say("I'm severely allergic to peanuts. Is satay fine?")
         assert reply.text.startswith("I hear you.")
         assert (await conversation.mind()).failures["check"]["error"] == "ConfigurationError"
-    assert "peanuts" in asked(endpoint.calls, "talker")[0]
+    assert "peanuts" in prompts_of(endpoint.calls, "talker")[0]

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from mirror_graph.benchmarks.cli import app as bench
 from mirror_graph.cli.evaluate import app as evaluate
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
@@ -20,7 +19,6 @@ app = typer.Typer(
 )
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
-app.add_typer(bench, name="bench")
 app.add_typer(evaluate, name="eval")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]

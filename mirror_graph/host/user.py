@@ -14,7 +14,7 @@ from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import (
     EDITED,
     EVICTED,
-    TOLD,
+    STATED,
     apply_edits,
     evicted,
     is_erased,
@@ -109,7 +109,7 @@ class User:
         nothing is stored: an old conversation shares what it knows again when it continues.
         """
         if constraint_id is None:
-            for kind in (TOLD, EDITED, EVICTED):
+            for kind in (STATED, EDITED, EVICTED):
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
             return
@@ -119,8 +119,8 @@ class User:
         async with user_lock(self._user_id):
             told, edited = await load(self._store, self._user_id)
             others = [it for it in edited if it["id"] != entry["id"]]
-            after = {TOLD: told, EDITED: [*others, entry]}
-            if entry["id"] not in await save(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+            after = {STATED: told, EDITED: [*others, entry]}
+            if entry["id"] not in await save(self._store, self._user_id, {STATED: told, EDITED: edited}, after):
                 raise NoRoomError(CONSTRAINT_LIMIT)
             return entry
 

@@ -131,7 +131,7 @@ def _things(sentence: str, region: _Region, found: set[str]) -> list[Span]:
         if last - first.start > ABOUT_WORDS:
             last = first.end
         thing = places[first.start][0], places[last - 1][1]
-        # Words that go on, as in "no blood test" or "the horror channel", mean something else; so does what follows them.
+        # Words that go on, as in "no blood test" or "the horror channel", mean something else, and end what is refused.
         if not _grammar().ends.match(sentence, thing[1], region.text_end):
             break
         found.add(sensitivity)

@@ -1,4 +1,4 @@
-"""Finding what users state about themselves, by rules, in a few milliseconds and without a model."""
+"""What a user states about themselves in this very message, found by rules in a few milliseconds, without a model."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ OPENINGS = 32
 """How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
 
 _SHORT_QUESTION = 40
-_BESIDE = 12
+_NEXT_TO = 12
 _NEAR = 120
 _FAR = 400
 CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
@@ -53,7 +53,7 @@ class _Sentence(NamedTuple):
         return self.spoken.verbatim(self.start + start, self.start + end)
 
 
-class _Said(NamedTuple):
+class _Match(NamedTuple):
     """A rule that fits, the dangers it found, and where it ends."""
 
     rule: Rule
@@ -62,11 +62,11 @@ class _Said(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """What is said, of whom, in which language, and from where to where."""
+    """What is stated, of whom, in which language, and from where to where."""
 
     language: Language
     rule: Rule
-    whose: str
+    subject: str
     things: list[Span]
     span: Span
 
@@ -210,11 +210,11 @@ def _cut(text: str, longest: int) -> Iterator[Span]:
 def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstraint:
     about = sentence.verbatim(*thing)
     return {
-        "id": constraint_id(claim.rule.kind, about, claim.whose),
+        "id": constraint_id(claim.rule.kind, about, claim.subject),
         "kind": claim.rule.kind,
         "about": about,
         "severity": _severity(sentence, claim),
-        "subject": claim.whose,
+        "subject": claim.subject,
         "status": "provisional",
         "source": {
             "message": "",
@@ -233,7 +233,7 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
     if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
         return "life-threatening"
-    intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
+    intense = claim.language.intense.search(sentence.words, start, end + _NEXT_TO)
     return claim.rule.intense if intense else claim.rule.severity
 
 
@@ -287,21 +287,21 @@ def _spoken_with(word: str) -> tuple[int, ...]:
 
 
 def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
-    """Yield what is said of somebody, and what is joined to it: "I'm blind | and allergic to nuts"."""
+    """Yield what is stated of a person, and what is joined to it: "I'm blind | and allergic to nuts"."""
     for frame in language.frames:
         for opening in islice(frame.pattern.finditer(sentence.words), OPENINGS):
             start, place = opening.span()
             for _ in range(LIMIT):
-                said = _predicate(language, frame.predicates, sentence.words, place)
-                if said is None:
+                found = _predicate(language, frame.predicates, sentence.words, place)
+                if found is None:
                     break
-                whose = _whose(language, sentence, opening)
-                if whose and _is_meant(language, sentence.words, opening.start(), said.end):
-                    yield _Claim(language, said.rule, whose, said.things, (start, said.end))
-                joined = language.joins.match(sentence.words, said.end)
+                subject = _subject(language, sentence, opening)
+                if subject and _is_meant(language, sentence.words, opening.start(), found.end):
+                    yield _Claim(language, found.rule, subject, found.things, (start, found.end))
+                joined = language.joins.match(sentence.words, found.end)
                 if joined is None:
                     break
-                start, place = said.end, joined.end()
+                start, place = found.end, joined.end()
 
 
 def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
@@ -321,35 +321,35 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 
 
 def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match[str]) -> Iterator[_Claim]:
-    said = _said(language, rule, match)
-    if said and _is_meant(language, sentence.words, match.start(), said.end):
-        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
-        yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
+    found = _read_rule(language, rule, match)
+    if found and _is_meant(language, sentence.words, match.start(), found.end):
+        subject = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
+        yield _Claim(language, rule, subject, found.things, (match.start(), found.end))
 
 
-def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Said | None:
+def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Match | None:
     """Return the first rule that fits at `place`; its list ends where another rule would fit."""
     for rule in rules:
         match = rule.pattern.match(words, place)
-        said = match and _said(language, rule, match)
-        if said:
-            for known, (start, _) in enumerate(said.things[1:], start=1):
+        found = match and _read_rule(language, rule, match)
+        if found:
+            for known, (start, _) in enumerate(found.things[1:], start=1):
                 if any(other.pattern.match(words, start) for other in rules):
-                    return _Said(rule, said.things[:known], said.things[known - 1][1])
-            return said
+                    return _Match(rule, found.things[:known], found.things[known - 1][1])
+            return found
     return None
 
 
-def _said(language: Language, rule: Rule, match: re.Match[str]) -> _Said | None:
+def _read_rule(language: Language, rule: Rule, match: re.Match[str]) -> _Match | None:
     """Read the dangers off: behind the match, or in a group of it."""
     if rule.danger:
         danger = rule.danger.match(match.string, match.end())
         things = _listed(language, danger, *danger.span()) if danger else []
-        return _Said(rule, things, things[-1][1]) if things else None
+        return _Match(rule, things, things[-1][1]) if things else None
     groups = match.groupdict()
     if groups.get("things"):
-        return _Said(rule, _listed(language, match, *match.span("things")), match.end())
-    return _Said(rule, [match.span("about")], match.end())
+        return _Match(rule, _listed(language, match, *match.span("things")), match.end())
+    return _Match(rule, [match.span("about")], match.end())
 
 
 def _listed(language: Language, match: re.Match[str], start: int, end: int) -> list[Span]:
@@ -362,8 +362,8 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
     return [*things, (start, end)]
 
 
-def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
-    """Say whom a frame is about: `"user"`, the person it names, or `""` for a person who was not named."""
+def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
+    """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
     groups = opening.groupdict()
     if groups["whose"]:
         return _named(sentence.verbatim(*opening.span("whose")))

@@ -104,7 +104,7 @@ def _kept(model: str) -> dict[str, _Place]:
 def _unit(vector: Iterable[float]) -> Vector:
     found = array("f", vector)
     length = math.hypot(*found) or 1.0
-    return array("f", (it / length for it in found))
+    return array("f", (value / length for value in found))
 
 
 def _cosine(one: Vector, other: Vector) -> float:

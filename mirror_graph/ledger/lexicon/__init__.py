@@ -84,11 +84,10 @@ class Language(NamedTuple):
     """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
 
     A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
-    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, `harmless` those of its contrary, and
-    `figure` are figures of speech that only
-    sound like one ("allergic to Mondays"). `bearers` are other people whom a condition belongs to ("somebody with a nut allergy"). `refers` points at what a
-    question before the sentence names: "Peanuts? I'm allergic to them." No sentence without `unframed` fits a
-    statement.
+    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, and `harmless` those of its contrary.
+    `figure` are figures of speech that only sound like a danger ("allergic to Mondays"). `bearers` are other people
+    who have a condition ("somebody with a nut allergy"). `refers` points at what a question before the sentence names:
+    "Peanuts? I'm allergic to them." No sentence without `unframed` fits a statement.
     """
 
     code: str
