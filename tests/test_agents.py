@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain.agents import create_agent
@@ -42,6 +42,7 @@ async def test_an_allergy_of_turn_2_is_in_the_prompt_of_turn_12_and_in_the_reply
     mirror = MirrorMiddleware(context=context(window_tokens=500), trim=True)
     agent = create_agent(stage.model, middleware=[mirror], **KEPT[kept]())
 
+    pieces: list[str] = []
     for text in TURNS:
         pieces = [
             chunk.text
@@ -95,7 +96,7 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     events = [event async for event in agent.astream_events(said(ALLERGY), thread(), version="v2")]
     await mirror.settle("thread-1", timeout=30)
 
-    spoken = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
+    spoken = "".join(cast("Any", event)["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
     assert spoken == "Nice to hear."
     assert "told me about their week" not in str([event["data"] for event in events])
 
@@ -120,7 +121,7 @@ async def test_with_a_store_alone_the_mind_goes_on_from_the_messages_that_come_b
 
     values = await agent.ainvoke(said(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
-    again = {"messages": [*values["messages"], HumanMessage("Thanks.")]}
+    again: Any = {"messages": [*values["messages"], HumanMessage("Thanks.")]}
     values = await agent.ainvoke(again, thread())
 
     assert mark_of(values["messages"][-1])["turn"] == 2
@@ -318,10 +319,11 @@ async def test_parallel_calls_and_their_results_reach_the_model(stage: Stage) ->
 async def test_a_summary_is_never_taken_for_the_users_words(stage: Stage) -> None:
     summary = "The user is allergic to milk."
     stage.endpoint.answer = lambda call: "Nice to hear. " * 20 if is_agents(call) else summary
-    folding = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 1))
+    folding: Any = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 1))
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[folding, mirror], checkpointer=InMemorySaver())
 
+    values: Any = {}
     for text in [ALLERGY, *WEEKS[:6], TURNS[-1]]:
         values = await agent.ainvoke(said(text), thread())
         assert await mirror.settle("thread-1", timeout=30)
@@ -342,7 +344,7 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
         return Answer(calls=[("todays_menu", {"place": place})]) if place else NAIVE
 
     stage.says(answer)
-    folding = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 2))
+    folding: Any = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 2))
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [todays_menu], middleware=[folding, mirror], checkpointer=InMemorySaver())
 
@@ -361,7 +363,7 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
 
 async def test_a_turn_goes_on_after_a_human_has_approved(stage: Stage) -> None:
     mirror = MirrorMiddleware(context=context())
-    asking = HumanInTheLoopMiddleware(interrupt_on={"todays_menu": True})
+    asking: Any = HumanInTheLoopMiddleware(interrupt_on={"todays_menu": True})
     agent = create_agent(stage.model, [todays_menu], middleware=[asking, mirror], checkpointer=InMemorySaver())
     stage.says(reads_menu("danger"))
 

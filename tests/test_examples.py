@@ -66,6 +66,7 @@ async def test_a_danger_of_turn_2_is_named_on_turn_12(example: ModuleType, stage
     stage.endpoint.answer = naive
     agent = example.build(stage.model)
 
+    events: list[Any] = []
     for text in importlib.import_module("conversation").TURNS:
         options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
         events = [event async for event in agent.astream(said(text), thread(), **options)]
@@ -81,6 +82,7 @@ def test_a_danger_of_turn_2_is_named_on_turn_12_without_an_event_loop(example: M
     stage.endpoint.answer = naive
     agent = example.build(stage.model)
 
+    events: list[Any] = []
     for text in importlib.import_module("conversation").TURNS:
         options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
         events = list(agent.stream(said(text), thread(), **options))
