@@ -96,7 +96,8 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     events = [event async for event in agent.astream_events(said(ALLERGY), thread(), version="v2")]
     await mirror.settle("thread-1", timeout=30)
 
-    spoken = "".join(cast("Any", event)["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
+    pieces = [cast("Any", event)["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+    spoken = "".join(piece.text for piece in pieces)
     assert spoken == "Nice to hear."
     assert "told me about their week" not in str([event["data"] for event in events])
 
