@@ -1,8 +1,10 @@
 """`talker`: a turn whose run ends with the reply. Recall, talk, schedule."""
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import RetryPolicy
 
-from mirror_graph.graphs.fan_out import RETRY
+from mirror_graph.graphs.node import GraphNode
+from mirror_graph.graphs.retry import default_retry
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.nodes import Recall, Schedule, count_failure, talk
 from mirror_graph.scheduling import Scheduler
@@ -12,7 +14,9 @@ from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.schema import MirrorInput
 
 
-def build_talker(lane: Scheduler | None = None) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
+def build_talker(
+    lane: Scheduler | None = None, *, context: MirrorContext | None = None, retry: RetryPolicy | None = None
+) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
     """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
 
     `lane` takes over what is to be thought about. By default that is a background run of the graph `thinker` on
@@ -20,15 +24,24 @@ def build_talker(lane: Scheduler | None = None) -> StateGraph[MirrorState, Mirro
     the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
     the next turn catches up.
+
+    `context` and `retry` are as in `build_mirror`.
     """
+    retry = retry or default_retry()
     lane = lane or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
     builder.add_node(
-        "recall", Recall(lane), error_handler=count_failure(then="talker"), metadata={"component": "recall"}
+        "recall",
+        GraphNode(Recall(lane), context),
+        error_handler=count_failure(then="talker"),
+        metadata={"component": "recall"},
     )
-    builder.add_node("talker", talk, retry_policy=RETRY, metadata={"component": "talker"})
+    builder.add_node("talker", GraphNode(talk, context), retry_policy=retry, metadata={"component": "talker"})
     builder.add_node(
-        "schedule", Schedule(lane), error_handler=count_failure(then=END), metadata={"component": "schedule"}
+        "schedule",
+        GraphNode(Schedule(lane), context),
+        error_handler=count_failure(then=END),
+        metadata={"component": "schedule"},
     )
     builder.add_edge(START, "recall")
     builder.add_edge("recall", "talker")

@@ -123,7 +123,7 @@ def new_ledger(state: PassState, turn: int, user_id: str | None) -> MirrorUpdate
     }
 
 
-async def commit(state: PassState) -> MirrorUpdate:
+def commit(state: PassState) -> MirrorUpdate:
     """End a pass on the mind's own thread: what was said has been thought about, or will be handed over again."""
     return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]}
 

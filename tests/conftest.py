@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from mirror_graph.benchmarks.endpoint import Endpoint
-from mirror_graph.graphs import fan_out, mirror, talker
+from mirror_graph.graphs import retry
 from tests.voices import Voices
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -39,10 +39,8 @@ def endpoint(voices: Voices, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoi
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry without the pause: what is tested is how often, not how long."""
-    quick = fan_out.RETRY._replace(initial_interval=0.01, max_interval=0.01, jitter=False)
-    monkeypatch.setattr(fan_out, "RETRY", quick)
-    monkeypatch.setattr(mirror, "RETRY", quick)
-    monkeypatch.setattr(talker, "RETRY", quick)
+    quick = retry.RETRY._replace(initial_interval=0.01, max_interval=0.01, jitter=False)
+    monkeypatch.setattr(retry, "RETRY", quick)
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,7 @@ def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoi
     assert len(calls) == len(endpoint.calls)
     assert sorted(run.name for run in calls) == sorted(voice_of(call) for call in endpoint.calls)
     assert all(run.name == run.metadata["component"] for run in calls)
-    nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__", "choose")
+    nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__")
     assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
     assert len(runs) == 2 * len(calls) + len(nodes)
 

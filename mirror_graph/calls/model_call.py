@@ -36,8 +36,19 @@ class Answer(NamedTuple):
 
 
 def context_of(runtime: Runtime[MirrorContext]) -> MirrorContext:
-    """Return the run's context, or the defaults where the caller gave none."""
-    return runtime.context or MirrorContext()
+    """Return the run's context, or the defaults if the caller gave none.
+
+    Raises `ConfigurationError` for a context of another type, such as a parent graph's.
+    """
+    context: object = runtime.context
+    if context is None:
+        return MirrorContext()
+    if not isinstance(context, MirrorContext):
+        raise ConfigurationError(
+            f"the run's context is a {type(context).__name__}: in a parent graph with a context of its own, "
+            "use `mirror_node(context=MirrorContext(...))` or `build_mirror(context=MirrorContext(...))`"
+        )
+    return context
 
 
 def call_config(component: str, turn: int) -> RunnableConfig:

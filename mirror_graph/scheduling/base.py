@@ -7,11 +7,14 @@ from uuid import UUID, uuid5
 
 from langchain_core.messages import AnyMessage
 
-from mirror_graph.errors import ConfigurationError, StorageError
+from mirror_graph.errors import StorageError
 from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
 from mirror_graph.state.migration import migrate_mind
 from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
+
+THREAD_NAMES = UUID("2f5d3c0e-7a44-5c55-8a53-0f6f3c1d9b61")
+"""The namespace in which a thread id that is no UUID becomes one."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,16 @@ class Scheduler(Protocol):
 
 
 def mind_thread(thread_id: str) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same)."""
+    return str(uuid5(thread_uuid(thread_id), "mind"))
 
-    Raises `ConfigurationError` where `thread_id` is not a UUID, which a LangGraph server demands too.
-    """
+
+def thread_uuid(thread_id: str) -> UUID:
+    """Return the UUID that a thread id spells, or else one derived from its text. Always the same for the same id."""
     try:
-        return str(uuid5(UUID(thread_id), "mind"))
-    except ValueError as error:
-        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error
+        return UUID(thread_id)
+    except ValueError:
+        return uuid5(THREAD_NAMES, thread_id)
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:
