@@ -11,6 +11,7 @@ from mirror_graph.scheduling import Scheduler
 from mirror_graph.scheduling.item_store import StoreScheduler
 from mirror_graph.scheduling.server import ServerScheduler, is_in_server
 from mirror_graph.state import MirrorContext, MirrorState
+from mirror_graph.state.context import context_as_json
 from mirror_graph.state.schema import MirrorInput
 
 
@@ -25,10 +26,13 @@ def build_talker(
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
     the next turn catches up.
 
-    `context` and `retry` are as in `build_mirror`.
+    `context` and `retry` are as in `build_mirror`. On a server, models have names: raises `ConfigurationError` for
+    a `context` that holds an object.
     """
     retry = retry or default_retry()
     lane = lane or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
+    if isinstance(lane, ServerScheduler) and context is not None:
+        context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
     builder.add_node(
         "recall",

@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mirror_graph.errors import ConfigurationError, MirrorError
-    from mirror_graph.graphs import build_mirror, build_talker, build_thinker
-    from mirror_graph.host import Conversation, Mind, Mirror, Reply, open_mirror
+    from mirror_graph.graphs import build_mirror, build_talker, build_thinker, mirror_node
+    from mirror_graph.host import (
+        Conversation,
+        Mind,
+        Mirror,
+        Reply,
+        SyncConversation,
+        SyncMirror,
+        open_mirror,
+        open_mirror_sync,
+    )
     from mirror_graph.ledger import scan
     from mirror_graph.relevance import relevant
     from mirror_graph.state import MindState, MirrorContext, MirrorState
@@ -21,18 +30,31 @@ __all__ = [
     "MirrorError",
     "MirrorState",
     "Reply",
+    "SyncConversation",
+    "SyncMirror",
     "build_mirror",
     "build_talker",
     "build_thinker",
+    "mirror_node",
     "open_mirror",
+    "open_mirror_sync",
     "relevant",
     "scan",
 ]
 
 _ROOMS = {
     "errors": ("ConfigurationError", "MirrorError"),
-    "graphs": ("build_mirror", "build_talker", "build_thinker"),
-    "host": ("Conversation", "Mind", "Mirror", "Reply", "open_mirror"),
+    "graphs": ("build_mirror", "build_talker", "build_thinker", "mirror_node"),
+    "host": (
+        "Conversation",
+        "Mind",
+        "Mirror",
+        "Reply",
+        "SyncConversation",
+        "SyncMirror",
+        "open_mirror",
+        "open_mirror_sync",
+    ),
     "ledger": ("scan",),
     "relevance": ("relevant",),
     "state": ("MindState", "MirrorContext", "MirrorState"),

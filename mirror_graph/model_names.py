@@ -13,13 +13,10 @@ _PROVIDER = re.compile(r"\w[\w.-]*")
 def split_chat_name(name: object) -> tuple[str, str]:
     """Return the provider and the model that a chat model's name stands for.
 
-    Raises `ConfigurationError` for anything else, such as a model object.
+    Raises `ConfigurationError` for anything else.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"models are named, and this is a {type(name).__name__}: {EXPECTED_CHAT}; "
-            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
-        )
+        raise ConfigurationError(f"a model is {name!r:.100}: {EXPECTED_CHAT}, or a chat model object")
     return _split(name, "model", EXPECTED_CHAT)
 
 

@@ -1,10 +1,14 @@
 """The choices of a run: which models, which way of thinking, which budgets."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+from pydantic import WithJsonSchema
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.model_names import split_chat_name, split_embeddings_name
+from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name, split_embeddings_name
 from mirror_graph.state.reducers import MESSAGE_LIMIT, MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
 from mirror_graph.state.text import is_unicode
 from mirror_graph.state.tokens import count_tokens
@@ -13,7 +17,11 @@ Relevance = Literal["talker", "anticipate", "check"]
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
+Model = Annotated[str | BaseChatModel, WithJsonSchema({"type": "string"})]
+"""A chat model: its name, or the object itself. A server, which Studio asks for a schema, takes names only."""
+
 ALL_THINKERS = ("goals", "reasoning", "memory")
+MODEL_FIELDS = ("talker_model", "thinker_model", "synthesis_model")
 THINKERS_LIMIT = 8
 THINKER_LIMIT = 1_000
 DIRECTIVE_LIMIT = 2_000
@@ -40,7 +48,9 @@ class MirrorContext:
     `thinking`: `parallel` (a call a thinker), `joint` (one call for all of them, as the paper),
     `synthesis_only` (the narrative straight from the exchange), `monologue_only` (thoughts, no narrative)
     or `off`. `thinkers`: names of thinkers that ship with the package, or `"name: what it thinks about"`
-    for one of your own, 8 at most. A model of `None` is the talker's. `temperature` of `None` is not sent, so that
+    for one of your own, 8 at most. A model is a name such as `"openai:gpt-4o-mini"`, or a chat
+    model object, which is asked as it is: `temperature` and the bounds on an answer do not reach it, and no server
+    takes it. A model of `None` is the talker's. `temperature` of `None` is not sent, so that
     the model uses its own. `instructions` is the host's own system text.
     `talker_timeout` bounds the wait for the next piece of a reply, `thinker_timeout` a whole inner call.
     Once a thread's thinking has taken `thread_tokens`, it stops, and replies go on from the last mind.
@@ -53,9 +63,9 @@ class MirrorContext:
     Raises `ConfigurationError` for a value of the wrong type or out of its range, and for a name that names no model.
     """
 
-    talker_model: str = "openai:gpt-4o-mini"
-    thinker_model: str | None = None
-    synthesis_model: str | None = None
+    talker_model: Model = "openai:gpt-4o-mini"
+    thinker_model: Model | None = None
+    synthesis_model: Model | None = None
     temperature: float | None = 0.7
     thinking: Thinking = "parallel"
     thinkers: tuple[str, ...] = ALL_THINKERS
@@ -118,10 +128,10 @@ class MirrorContext:
             raise ConfigurationError(f"{field} is {value!r}: expected {kind} from {least:,} to {most:,}")
 
     def _check_models(self) -> None:
-        split_chat_name(self.talker_model)
-        for name in (self.thinker_model, self.synthesis_model):
-            if name is not None:
-                split_chat_name(name)
+        _check_model("talker_model", self.talker_model)
+        for field in MODEL_FIELDS[1:]:
+            if getattr(self, field) is not None:
+                _check_model(field, getattr(self, field))
         if self.embeddings != "":
             split_embeddings_name(self.embeddings)
 
@@ -138,6 +148,38 @@ class MirrorContext:
             )
         for thinker, name in zip(self.thinkers, names, strict=True):
             _check_thinker(thinker, name)
+
+
+def context_as_json(context: MirrorContext) -> dict[str, Any]:
+    """Return a context as a server takes it.
+
+    Raises `ConfigurationError` if one of its models is an object: no object can be sent.
+    """
+    for field in MODEL_FIELDS:
+        model = getattr(context, field)
+        if isinstance(model, BaseChatModel):
+            raise ConfigurationError(
+                f"{field} is a {type(model).__name__} object, and a LangGraph server takes names only: "
+                f"{EXPECTED_CHAT}; in the server's own process, register_model(NAME, model) returns a name for it"
+            )
+    return {field.name: getattr(context, field.name) for field in fields(context)}
+
+
+def _check_model(field: str, model: object) -> None:
+    if isinstance(model, BaseChatModel):
+        return
+    if isinstance(model, Runnable):
+        has_tools = "tools" in getattr(model, "kwargs", {})
+        advice = (
+            "MIRROR's models call no tools: give the tools to an agent with MirrorMiddleware (mirror_graph.agents)"
+            if has_tools
+            else "set such options on the model itself"
+        )
+        raise ConfigurationError(
+            f"{field} is a {type(model).__name__}{' with tools' if has_tools else ''}, "
+            f"expected a name or a chat model: {advice}"
+        )
+    split_chat_name(model)
 
 
 def check_user_id(user_id: object) -> None:

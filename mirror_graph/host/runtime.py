@@ -12,6 +12,7 @@ from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_talker
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling.budget import DailyBudget
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.schema import MirrorInput
@@ -27,12 +28,18 @@ seconds per reply, and bound what an overloaded host holds in memory.
 """
 
 
+NO_LABELS = Labels()
+
+
 class HostRuntime:
     """The two lanes over one database."""
 
-    def __init__(self, storage: Storage, *, max_thinking: int, daily_tokens: int | None) -> None:
+    def __init__(
+        self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, labels: Labels = NO_LABELS
+    ) -> None:
         self.storage = storage
-        self.minds = CheckpointMindStore(storage)
+        self.labels = labels
+        self.minds = CheckpointMindStore(storage, labels)
         self.lane = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.lane

@@ -1,0 +1,68 @@
+"""What a user may say: a text, content blocks or a message, checked before anything of it is stored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import HumanMessage
+
+from mirror_graph.errors import MessageRefusedError
+from mirror_graph.state.content import REFUSED, blocks_of, bounded_message, has_content
+from mirror_graph.state.reducers import MESSAGE_LIMIT, message_tokens
+from mirror_graph.state.text import is_unicode, sanitize
+
+Message = str | Sequence[str | Mapping[str, Any]] | HumanMessage
+"""A text, a list of content blocks in any provider's format or LangChain's, or a `HumanMessage`."""
+
+
+def accepted_message(said: object, window: int) -> HumanMessage:
+    """Return a message that fits half of a window of `window` tokens, cleaned, with an id.
+
+    Raises `MessageRefusedError` for anything else.
+    """
+    message = _message_of(said)
+    texts = [block if isinstance(block, str) else block.get("text") for block in blocks_of(message)]
+    if not all(is_unicode(text) for text in texts if isinstance(text, str)):
+        raise MessageRefusedError(
+            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
+            tokens=0,
+            limit=0,
+        )
+    limit = window // 2
+    if not has_content(message) or (not sanitize(message.text).strip() and isinstance(message.content, str)):
+        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=limit)
+    tokens = message_tokens(message)
+    if tokens > limit:
+        raise MessageRefusedError(
+            f"the message has {tokens:,} tokens, at most {limit:,} fit half of the window: "
+            "shorten it or raise window_tokens",
+            tokens=tokens,
+            limit=limit,
+        )
+    bounded = bounded_message(message, MESSAGE_LIMIT)
+    if problem := bounded.additional_kwargs.get(REFUSED):
+        raise MessageRefusedError(**problem)
+    return HumanMessage(
+        bounded.content,
+        id=message.id or str(uuid4()),
+        name=message.name,
+        additional_kwargs=bounded.additional_kwargs,
+    )
+
+
+def _message_of(said: object) -> HumanMessage:
+    if isinstance(said, HumanMessage):
+        return said
+    if isinstance(said, str):
+        return HumanMessage(said)
+    if isinstance(said, Sequence) and not isinstance(said, bytes | bytearray):
+        blocks = [
+            block if isinstance(block, str) else dict(block) for block in said if isinstance(block, str | Mapping)
+        ]
+        if len(blocks) == len(said):
+            return HumanMessage(blocks)
+    raise MessageRefusedError(
+        f"the message is a {type(said).__name__}: expected a text, a list of content blocks or a HumanMessage",
+        tokens=0,
+        limit=0,
+    )
