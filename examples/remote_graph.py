@@ -10,7 +10,9 @@ from langgraph.pregel.remote import RemoteGraph
 
 from mirror_graph import MirrorContext, mirror_node
 
-server = RemoteGraph(os.environ.get("MIRROR_GRAPH", "mirror"), url=os.environ.get("MIRROR_URL", "http://127.0.0.1:2024"))
+server = RemoteGraph(
+    os.environ.get("MIRROR_GRAPH", "mirror"), url=os.environ.get("MIRROR_URL", "http://127.0.0.1:2024")
+)
 context = MirrorContext(talker_model=os.environ.get("MIRROR_MODEL", "scripted:demo"), window_tokens=500)
 builder = StateGraph(MessagesState)
 builder.add_node("mirror", mirror_node(context=context, graph=server))

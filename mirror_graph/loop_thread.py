@@ -74,15 +74,22 @@ class LoopThread:
 @contextmanager
 def open_loop_thread() -> Iterator[LoopThread]:
     """Run a loop in a thread for the length of the block."""
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        thread = threading.Thread(target=loop.run_forever, name="mirror-loop", daemon=True)
-        thread.start()
-        try:
-            yield LoopThread(loop, thread)
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+    started: Future[asyncio.AbstractEventLoop] = Future()
+
+    def serve() -> None:
+        # The runner is closed here, because the other thread may be running a loop of its own.
+        with asyncio.Runner() as runner:
+            started.set_result(runner.get_loop())
+            runner.get_loop().run_forever()
+
+    thread = threading.Thread(target=serve, name="mirror-loop", daemon=True)
+    thread.start()
+    loop = started.result()
+    try:
+        yield LoopThread(loop, thread)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
 
 
 @cache

@@ -60,9 +60,7 @@ def test_an_example_keeps_an_allergy_for_twelve_turns(
 
 
 @pytest.mark.slow
-def test_a_remote_graph_keeps_an_allergy_for_twelve_turns(
-    endpoint: Endpoint, voices: Voices, tmp_path: Path
-) -> None:
+def test_a_remote_graph_keeps_an_allergy_for_twelve_turns(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
     with serving(endpoint) as url:
         output = run_program([str(EXAMPLES / "remote_graph.py")], endpoint, tmp_path, MIRROR_URL=url)
 
@@ -96,7 +94,15 @@ def test_each_example_is_typed_as_a_users_file(tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text())
 
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *sorted(map(str, tmp_path.glob("*.py")))],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--cache-dir",
+            str(tmp_path),
+            *sorted(map(str, tmp_path.glob("*.py"))),
+        ],
         cwd=tmp_path,
         env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,

@@ -37,7 +37,7 @@ def test_what_names_no_model_is_refused_by_every_part(setting: str, name: Any) -
 
 def test_a_model_with_tools_is_refused_with_what_to_do() -> None:
     with_tools = ChatOpenAI(model="m", api_key=SecretStr("none")).bind_tools([])
-    with pytest.raises(ConfigurationError, match=r"RunnableBinding with tools.*MirrorMiddleware"):
+    with pytest.raises(ConfigurationError, match=r"with tools.*MirrorMiddleware"):
         MirrorContext(talker_model=with_tools)  # type: ignore[arg-type]  # the mistake
     with pytest.raises(ConfigurationError, match="set such options on the model itself"):
         MirrorContext(thinker_model=scripted_model("echo").bind(stop=["."]))  # type: ignore[arg-type]  # the mistake

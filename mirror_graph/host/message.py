@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import REFUSED, blocks_of, bounded_message, has_content
 from mirror_graph.state.reducers import MESSAGE_LIMIT, message_tokens
-from mirror_graph.state.text import is_unicode, sanitize
+from mirror_graph.state.text import is_unicode
 
 Message = str | Sequence[str | Mapping[str, Any]] | HumanMessage
 """A text, a list of content blocks in any provider's format or LangChain's, or a `HumanMessage`."""
@@ -29,7 +29,8 @@ def accepted_message(said: object, window: int) -> HumanMessage:
             limit=0,
         )
     limit = window // 2
-    if not has_content(message) or (not sanitize(message.text).strip() and isinstance(message.content, str)):
+    bounded = bounded_message(message, MESSAGE_LIMIT)
+    if not has_content(bounded):
         raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=limit)
     tokens = message_tokens(message)
     if tokens > limit:
@@ -39,7 +40,6 @@ def accepted_message(said: object, window: int) -> HumanMessage:
             tokens=tokens,
             limit=limit,
         )
-    bounded = bounded_message(message, MESSAGE_LIMIT)
     if problem := bounded.additional_kwargs.get(REFUSED):
         raise MessageRefusedError(**problem)
     return HumanMessage(
@@ -51,18 +51,26 @@ def accepted_message(said: object, window: int) -> HumanMessage:
 
 
 def _message_of(said: object) -> HumanMessage:
-    if isinstance(said, HumanMessage):
-        return said
-    if isinstance(said, str):
-        return HumanMessage(said)
-    if isinstance(said, Sequence) and not isinstance(said, bytes | bytearray):
-        blocks = [
-            block if isinstance(block, str) else dict(block) for block in said if isinstance(block, str | Mapping)
-        ]
-        if len(blocks) == len(said):
-            return HumanMessage(blocks)
-    raise MessageRefusedError(
-        f"the message is a {type(said).__name__}: expected a text, a list of content blocks or a HumanMessage",
-        tokens=0,
-        limit=0,
-    )
+    """Return what was said as a message, its text in blocks, which every provider takes, rather than bare strings."""
+    content = said.content if isinstance(said, HumanMessage) else said
+    if isinstance(content, str):
+        return said if isinstance(said, HumanMessage) else HumanMessage(content)
+    if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+        blocks: list[str | dict[str, Any]] = [_block_of(block) for block in content]
+        if isinstance(said, HumanMessage):
+            return said.model_copy(update={"content": blocks})
+        return HumanMessage(blocks)
+    raise _not_a_message(said)
+
+
+def _block_of(block: object) -> dict[str, Any]:
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    if isinstance(block, Mapping):
+        return dict(block)
+    raise _not_a_message(block)
+
+
+def _not_a_message(said: object) -> MessageRefusedError:
+    expected = "expected a text, a list of content blocks or a HumanMessage"
+    return MessageRefusedError(f"the message is a {type(said).__name__}: {expected}", tokens=0, limit=0)

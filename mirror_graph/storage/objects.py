@@ -52,7 +52,7 @@ async def open_objects(
         lost.append(f"{_name(saver)} cannot prune: threads grow with every turn")
     if not _can(saver, "adelete_thread"):
         lost.append(f"{_name(saver)} cannot delete: no conversation can be forgotten")
-    log.warning("a host on objects: %s", "; ".join(lost))
+    log.warning("this host uses the program's own checkpointer and store: %s", "; ".join(lost))
     # Which errors a stranger's database raises is not known, so each of them counts as one.
     yield Storage(saver, store, ItemRecords(saver, store), errors=(Exception,))
 
