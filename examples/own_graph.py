@@ -20,10 +20,10 @@ talk[1] = "I'm severely allergic to peanuts."
 talk[11] = "Shall I order the satay with peanut sauce?"
 thread: RunnableConfig = {"configurable": {"thread_id": "dinner with ana"}}
 for text in talk:
-    for _, (piece, _metadata) in graph.stream(
-        {"messages": [HumanMessage(text)]}, thread, stream_mode="messages", subgraphs=True
-    ):
-        print(piece.text, end="", flush=True)
+    said = {"messages": [HumanMessage(text)]}
+    for part in graph.stream(said, thread, stream_mode="messages", subgraphs=True, version="v2"):
+        if part["type"] == "messages":
+            print(part["data"][0].text, end="", flush=True)
     print()
 reply = graph.get_state(thread).values["messages"][-1]
 print(reply.response_metadata["mirror"])

@@ -36,6 +36,7 @@ thinker = build_thinker().compile(name="thinker")
 @asynccontextmanager
 async def graph(config: RunnableConfig) -> AsyncIterator[Any]:
     """Serve `thinker`: a pass is traced as part of the turn that handed it over."""
+    # LangSmith counts a run to the conversation that its `thread_id` names; the server has put the mind thread's there.
     if chat := config.get("metadata", {}).get("conversation_id"):
         config["metadata"]["thread_id"] = chat
     with tracing_context(parent=config.get("configurable", {}).get("langsmith-trace")):
