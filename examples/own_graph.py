@@ -20,7 +20,7 @@ talk[1] = "I'm severely allergic to peanuts."
 talk[11] = "Shall I order the satay with peanut sauce?"
 thread: RunnableConfig = {"configurable": {"thread_id": "dinner with ana"}}
 for text in talk:
-    said = {"messages": [HumanMessage(text)]}
+    said: MessagesState = {"messages": [HumanMessage(text)]}
     for part in graph.stream(said, thread, stream_mode="messages", subgraphs=True, version="v2"):
         if part["type"] == "messages":
             print(part["data"][0].text, end="", flush=True)

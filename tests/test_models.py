@@ -33,7 +33,7 @@ from mirror_graph.models.scripted import CALLS
 from mirror_graph.models.weights import CATALOGUE, DEFAULT_MODEL, models_folder
 
 
-def model_of(name: str) -> BaseChatModel:
+def model_of(name: str | BaseChatModel) -> BaseChatModel:
     return chat_model(name, temperature=0.7, max_tokens=64)
 
 

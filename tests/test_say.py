@@ -102,7 +102,8 @@ async def test_callbacks_tags_and_metadata_reach_the_run(endpoint: Endpoint, voi
     async with open_mirror(context=CONTEXT, **host) as mirror:  # type: ignore[arg-type]
         conversation = mirror.conversation("t", user_id="ana")
         config: Any = {"callbacks": [watching], "tags": ["web"], "metadata": {"request": "r1"}, "run_name": "asked"}
-        await conversation.say("Hello", config={**config, "configurable": {"thread_id": "another"}})
+        config["configurable"] = {"thread_id": "another"}
+        await conversation.say("Hello", config=config)
         assert await conversation.settle(20)
 
     [(tags, metadata)] = watching.calls  # the talker's: thinking is no part of the run

@@ -112,7 +112,7 @@ def test_the_one_graph_form_is_invoked_streamed_and_batched(
     with SqliteSaver.from_conn_string(str(tmp_path / "own.db")) as sqlite:
         graph = build_mirror(context=CONTEXT).compile(checkpointer=sqlite if saver == "sqlite" else InMemorySaver())
         config: Any = {"configurable": {"thread_id": "any name"}}
-        said = {"messages": [HumanMessage("I'm allergic to peanuts.")]}
+        said: Any = {"messages": [HumanMessage("I'm allergic to peanuts.")]}
 
         assert graph.invoke(said, config)["narrative"]["turn"] == 1
         pieces = [piece.text for piece, _ in graph.stream(said, config, stream_mode="messages")]  # type: ignore[union-attr, misc]

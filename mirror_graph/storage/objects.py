@@ -160,7 +160,7 @@ class ItemRecords:
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
-        found = {cast(str, item.config["configurable"]["thread_id"]) async for item in self._saver.alist(None)}
+        found = {cast(str, item.config.get("configurable", {})["thread_id"]) async for item in self._saver.alist(None)}
         return sorted(found)
 
 
