@@ -1,4 +1,4 @@
-"""The fan-out that `mirror` and `thinker` share: thinkers side by side, then the synthesis."""
+"""The fan-out that `mirror` and `thinker` share: thinkers in parallel, then the synthesis."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def add_thinking(
     context: MirrorContext | None,
     retry: RetryPolicy,
 ) -> None:
-    """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
+    """Add the thinking between `start` and `end`. If there is nothing to think about, `end` follows at once."""
     thinkers: dict[str, Any] = {
         "goals": Thinker("goals"),
         "reasoning": Thinker("reasoning"),
@@ -69,7 +69,7 @@ def add_thinking(
 
 
 async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
-    """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing was said.
+    """Choose who thinks, by `thinking` and `thinkers`. Return `nobody` if there is nothing to think about.
 
     Where nothing of it is news, the synthesis alone notes the turn, without a model call.
     """

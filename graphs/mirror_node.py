@@ -16,6 +16,7 @@ from langgraph.types import RetryPolicy
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs.mirror import build_mirror
+from mirror_graph.guard import Rule
 from mirror_graph.scheduling.base import thread_uuid
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.branch import turn_of
@@ -30,13 +31,14 @@ def mirror_node(
     messages_key: str = "messages",
     graph: RemoteGraph | None = None,
     retry: RetryPolicy | None = None,
+    guard: Rule | None = None,
 ) -> "MirrorNode":
     """Return what `add_node("mirror", ...)` of a parent graph takes: it reads the messages and adds one reply.
 
     The node keeps its mind in the parent's checkpointer under its own name, so one parent may have several. It reads
     `messages_key` of the parent's state, a mapping or an object, and writes nothing else. It runs in `context`,
     whatever the parent's own context is. A turn ends when its thinking does; its reply is streamed before that, with
-    `stream_mode="messages", subgraphs=True`. `retry` is as in `build_mirror`.
+    `stream_mode="messages", subgraphs=True`. `retry` and `guard` are as in `build_mirror`.
 
     `graph` is a `RemoteGraph` of a server's `talker` or `mirror`. The server then keeps the mind, on a thread that
     belongs to the parent's thread and this node.
@@ -44,18 +46,23 @@ def mirror_node(
     Raises `ConfigurationError` if a model object would have to go to a server. A run raises it if the parent has no
     checkpointer, or for a remote graph no thread id.
     """
-    return MirrorNode(context or MirrorContext(), messages_key, graph, retry)
+    return MirrorNode(context or MirrorContext(), messages_key, graph, retry, guard)
 
 
 class MirrorNode(Runnable[Any, dict[str, list[AnyMessage]]]):
     """A turn of MIRROR in a parent graph. Made by `mirror_node`."""
 
     def __init__(
-        self, context: MirrorContext, messages_key: str, remote: RemoteGraph | None, retry: RetryPolicy | None
+        self,
+        context: MirrorContext,
+        messages_key: str,
+        remote: RemoteGraph | None,
+        retry: RetryPolicy | None,
+        guard: Rule | None,
     ) -> None:
         self._messages_key = messages_key
         self._is_remote = remote is not None
-        self._graph: Any = remote or build_mirror(retry=retry).compile(checkpointer=True, name="mirror")
+        self._graph: Any = remote or build_mirror(retry=retry, guard=guard).compile(checkpointer=True, name="mirror")
         self._context = context_as_json(context) if remote is not None else context
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
         self._thread_locks: WeakValueDictionary[object, _ThreadLock] = WeakValueDictionary()

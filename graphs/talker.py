@@ -1,11 +1,14 @@
 """`talker`: a turn whose run ends with the reply. Recall, talk, schedule."""
 
+from functools import partial
+
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
 from mirror_graph.graphs.node import GraphNode
 from mirror_graph.graphs.retry import default_retry
 from mirror_graph.graphs.thinker import thinker
+from mirror_graph.guard import Rule
 from mirror_graph.nodes import Recall, Schedule, count_failure, talk
 from mirror_graph.scheduling import Scheduler
 from mirror_graph.scheduling.item_store import StoreScheduler
@@ -16,15 +19,19 @@ from mirror_graph.state.schema import MirrorInput
 
 
 def build_talker(
-    lane: Scheduler | None = None, *, context: MirrorContext | None = None, retry: RetryPolicy | None = None
+    lane: Scheduler | None = None,
+    *,
+    context: MirrorContext | None = None,
+    retry: RetryPolicy | None = None,
+    guard: Rule | None = None,
 ) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
-    """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
+    """Build `recall -> talker -> schedule`, uncompiled: the graph of live chat.
 
-    `lane` takes over what is to be thought about. By default that is a background run of the graph `thinker` on
+    `lane` is the scheduler that takes over the thinking. By default that is a background run of the graph `thinker` on
     the LangGraph server this process belongs to, and anywhere else a task of this process, which keeps minds in
     the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
-    the next turn catches up.
+    the next turn catches up. `guard` writes what is added to a reply that needs it, instead of the package's own rule.
 
     `context` and `retry` are as in `build_mirror`. On a server, models have names: raises `ConfigurationError` for
     a `context` that holds an object.
@@ -40,7 +47,12 @@ def build_talker(
         error_handler=count_failure(then="talker"),
         metadata={"component": "recall"},
     )
-    builder.add_node("talker", GraphNode(talk, context), retry_policy=retry, metadata={"component": "talker"})
+    builder.add_node(
+        "talker",
+        GraphNode(partial(talk, guard=guard), context),
+        retry_policy=retry,
+        metadata={"component": "talker"},
+    )
     builder.add_node(
         "schedule",
         GraphNode(Schedule(lane), context),

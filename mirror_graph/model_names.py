@@ -1,4 +1,4 @@
-"""What the name of a model looks like. Whether there is such a model shows when it is asked for."""
+"""The form of a model's name. Whether the model exists shows when it is first used."""
 
 import re
 
@@ -16,7 +16,7 @@ def split_chat_name(name: object) -> tuple[str, str]:
     Raises `ConfigurationError` for anything else.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(f"a model is {name!r:.100}: {EXPECTED_CHAT}, or a chat model object")
+        raise ConfigurationError(f"{EXPECTED_CHAT}, or a chat model object, got a {type(name).__name__}")
     return _split(name, "model", EXPECTED_CHAT)
 
 
@@ -26,9 +26,7 @@ def split_embeddings_name(name: object) -> tuple[str, str]:
     Raises `ConfigurationError` for anything else.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"embeddings models are named, and this is a {type(name).__name__}: {EXPECTED_EMBEDDINGS}"
-        )
+        raise ConfigurationError(f"embeddings is {name!r}: {EXPECTED_EMBEDDINGS}")
     return _split(name, "embeddings model", EXPECTED_EMBEDDINGS)
 
 

@@ -1,4 +1,4 @@
-"""What a mind does, one model call a node: talk, think, synthesize; and recall and schedule between the lanes."""
+"""The nodes of the graphs, one file each."""
 
 from mirror_graph.nodes.anticipation import anticipate
 from mirror_graph.nodes.failures import count_failure

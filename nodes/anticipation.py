@@ -1,4 +1,4 @@
-"""Between turns: anticipates what a danger will be met by, where the relations that ship do not know it."""
+"""`anticipation`: generate triggers of a constraint that the built-in relations do not know."""
 
 from langgraph.runtime import Runtime
 
@@ -15,7 +15,7 @@ from mirror_graph.state.usage import add_usage
 
 
 def next_to_anticipate(state: PassState, context: MirrorContext) -> SafetyConstraint | None:
-    """Return the weightiest entry that nothing is known to touch and that has not been thought about, one a pass."""
+    """Return the most important constraint without known relations and without triggers: one per pass."""
     if context.relevance != "anticipate":
         return None
     state = pending_state(state)

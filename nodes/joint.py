@@ -1,4 +1,4 @@
-"""The paper's way of thinking: one structured call for every thinker."""
+"""`joint`: one structured call for all thinkers, as in the paper."""
 
 import time
 from functools import lru_cache
@@ -55,7 +55,7 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     drafts = [thought(name, turn, str(getattr(answer.value, name))) for name in names]
     thoughts = [draft for draft in drafts if draft["text"]]
     if not thoughts:
-        raise CallError(JOINT, "an answer without a thought", transient=True)
+        raise CallError(JOINT, "the answer contained no thought", transient=True)
     update: MirrorUpdate = {"drafts": thoughts, "usage": add_usage(state, JOINT, turn, answer.tokens)}
     if isinstance(answer.value, LedgerNotes):
         update["notes"] = verify_notes(answer.value, heard, caught, turn, time.time())

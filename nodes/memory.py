@@ -1,4 +1,4 @@
-"""The memory thinker: a thought, and what it takes down in the ledger, from one call."""
+"""`memory`: a thought, and notes for the ledger, from one call."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Before a reply: recall the mind of the thread."""
+"""`recall`: read the mind of the thread before a reply."""
 
 from dataclasses import dataclass
 from typing import cast

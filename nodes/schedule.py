@@ -1,4 +1,4 @@
-"""After a reply: schedule the thinking about it."""
+"""`schedule`: hand over the thinking after a reply."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""The synthesis: one bounded first-person narrative from the new thoughts and the last narrative."""
+"""`synthesis`: one bounded first-person narrative from the new thoughts and the last narrative."""
 
 import time
 from typing import NamedTuple
@@ -133,7 +133,7 @@ def synthesis_prompt(
 ) -> list[BaseMessage]:
     """Lay out what the synthesis reads: the last narrative and the new thoughts, not the conversation.
 
-    Only where nobody thought before it (`synthesis_only`) does it read what was said itself.
+    Only if no thinker ran before it (`synthesis_only`), it reads the exchanges themselves.
     """
     if thoughts:
         news = "What I have just thought:\n" + "\n".join(f"- {it['thinker']}: {quoted(it['text'])}" for it in thoughts)

@@ -1,4 +1,4 @@
-"""The thinkers: each one goes on thinking about one side of what was said."""
+"""The thinkers: each one thinks about one side of what was said."""
 
 import re
 from dataclasses import dataclass

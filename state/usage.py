@@ -1,4 +1,4 @@
-"""What calls took, added up by component."""
+"""Adding up the usage of model calls by component."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Reading the window: what waits for a reply, what has not been thought about, and what may leave."""
+"""Reading the window: what waits for a reply, what has not been thought about, and what may be dropped."""
 
 from collections.abc import Collection, Sequence
 

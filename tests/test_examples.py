@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mirror_graph.benchmarks.endpoint import Endpoint
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Replies, component_of, prompts_of
 from tests.server import serving
-from tests.voices import Voices, asked, voice_of
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -19,7 +19,7 @@ GUIDES = ROOT / "docs" / "guides"
 FACT = "I'm severely allergic to peanuts."
 INNER = ("They want to plan a dinner.", "Food may be a risk.", "I know that they are allergic")
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.slow]
 
 
 def run_program(arguments: list[str], endpoint: Endpoint, place: Path, **env: str) -> str:
@@ -38,7 +38,7 @@ def run_program(arguments: list[str], endpoint: Endpoint, place: Path, **env: st
 
 def check_twelve_turns(output: str, endpoint: Endpoint) -> None:
     """Check that turn 12 knows what turn 2 said, and that only the talker was read."""
-    talks = [call for call in endpoint.calls if voice_of(call) == "talker"]
+    talks = [call for call in endpoint.calls if component_of(call) == "talker"]
     assert len(talks) == 12
     window = [str(message["content"]) for message in talks[-1].messages[1:-1]]
     assert not any(FACT in words for words in window), "the window still holds the words, so this shows nothing"
@@ -52,7 +52,7 @@ def check_twelve_turns(output: str, endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("name", ["own_graph.py", "sync.py"])
 def test_an_example_keeps_an_allergy_for_twelve_turns(
-    name: str, endpoint: Endpoint, voices: Voices, tmp_path: Path
+    name: str, endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:
     output = run_program([str(EXAMPLES / name)], endpoint, tmp_path)
 
@@ -60,7 +60,7 @@ def test_an_example_keeps_an_allergy_for_twelve_turns(
 
 
 @pytest.mark.slow
-def test_a_remote_graph_keeps_an_allergy_for_twelve_turns(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+def test_a_remote_graph_keeps_an_allergy_for_twelve_turns(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
     with serving(endpoint) as url:
         leaks = ["-W", "ignore::ResourceWarning"]  # a RemoteGraph never closes its client
         output = run_program([*leaks, str(EXAMPLES / "remote_graph.py")], endpoint, tmp_path, MIRROR_URL=url)
@@ -81,12 +81,12 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_each_program_of_a_guide_runs(program: str, endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+def test_each_program_of_a_guide_runs(program: str, endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
     program = program.replace('"openai:gpt-4o-mini"', '"openai:test"')
 
     run_program(["-c", program], endpoint, tmp_path)
 
-    assert asked(endpoint.calls, "talker")
+    assert prompts_of(endpoint.calls, "talker")
 
 
 @pytest.mark.slow

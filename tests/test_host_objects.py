@@ -17,9 +17,9 @@ from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror, open_mirror_sync
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import StorageError
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Replies
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
@@ -43,30 +43,30 @@ async def two_turns(checkpointer: BaseCheckpointSaver[Any] | None, store: BaseSt
         assert await conversation.messages() == []
 
 
-async def test_memory(endpoint: Endpoint, voices: Voices) -> None:
+async def test_memory(endpoint: Endpoint, replies: Replies) -> None:
     await two_turns(InMemorySaver(), InMemoryStore())
 
 
-async def test_an_asynchronous_sqlite(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+async def test_an_asynchronous_sqlite(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
     path = str(tmp_path / "own.db")
     async with AsyncSqliteSaver.from_conn_string(path) as saver, AsyncSqliteStore.from_conn_string(path) as store:
         await store.setup()
         await two_turns(saver, store)
 
 
-async def test_a_synchronous_saver_runs_in_threads(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+async def test_a_synchronous_saver_runs_in_threads(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
     with SqliteSaver.from_conn_string(str(tmp_path / "own.db")) as saver:
         await two_turns(saver, None)
 
 
-def test_a_synchronous_host_on_a_synchronous_saver(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+def test_a_synchronous_host_on_a_synchronous_saver(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
     with SqliteSaver.from_conn_string(str(tmp_path / "own.db")) as saver:
         for turn in (1, 2):
             with open_mirror_sync(checkpointer=saver, context=CONTEXT) as mirror:
                 assert mirror.conversation("t").say(f"Message {turn}").turn == turn
 
 
-async def test_postgres_is_pruned(endpoint: Endpoint, voices: Voices, postgres: str) -> None:
+async def test_postgres_is_pruned(endpoint: Endpoint, replies: Replies, postgres: str) -> None:
     async with (
         AsyncPostgresSaver.from_conn_string(postgres) as saver,
         AsyncPostgresStore.from_conn_string(postgres) as store,
@@ -111,13 +111,15 @@ async def test_what_is_no_saver_is_refused(settings: dict[str, Any], expected: s
 async def test_a_database_without_tables_is_refused_at_once(postgres: str) -> None:
     with (
         PostgresSaver.from_conn_string(postgres) as saver,
-        pytest.raises(ConfigurationError, match=r"cannot be read.*setup\(\)"),
+        pytest.raises(ConfigurationError, match=r"(?s)cannot be read.*setup\(\)"),
     ):
         async with open_mirror(checkpointer=saver):
             pass
 
 
-async def test_a_database_that_goes_away_is_a_storage_error(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
+async def test_a_database_that_goes_away_is_a_storage_error(
+    endpoint: Endpoint, replies: Replies, tmp_path: Path
+) -> None:
     with SqliteSaver.from_conn_string(str(tmp_path / "own.db")) as saver:
         async with open_mirror(checkpointer=saver, context=CONTEXT) as mirror:
             saver.conn.close()

@@ -20,9 +20,9 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from mirror_graph import ConfigurationError, MirrorContext, build_mirror, mirror_node
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.models import scripted_model
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Replies, component_of, prompts_of
 
 FACT = "I'm severely allergic to peanuts."
 RISK = "Shall I order the satay with peanut sauce?"
@@ -65,7 +65,7 @@ def mark(message: Any) -> tuple[int, int, int]:
     ("state", "key"), [(MessagesState, "messages"), (Listed, "chat"), (Held, "messages"), (Checked, "messages")]
 )
 async def test_a_mind_lasts_whatever_the_parents_state_and_context(
-    endpoint: Endpoint, voices: Voices, state: Any, key: str
+    endpoint: Endpoint, replies: Replies, state: Any, key: str
 ) -> None:
     graph = parent(state, key)
 
@@ -76,14 +76,14 @@ async def test_a_mind_lasts_whatever_the_parents_state_and_context(
         assert mark(messages[-1]) == (turn, turn - 1, 0)
         assert len(messages) == 2 * turn
 
-    last = [call for call in endpoint.calls if voice_of(call) == "talker"][-1].messages
+    last = [call for call in endpoint.calls if component_of(call) == "talker"][-1].messages
     assert not any(FACT in str(message["content"]) for message in last[1:-1])
     assert f'"{FACT}"' in str(last[-1]["content"])
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "async sqlite"])
 async def test_a_mind_lasts_in_any_checkpointer_of_the_parent(
-    endpoint: Endpoint, voices: Voices, kind: str, tmp_path: Path
+    endpoint: Endpoint, replies: Replies, kind: str, tmp_path: Path
 ) -> None:
     async def talk(saver: BaseCheckpointSaver[Any]) -> AIMessage:
         graph = parent(saver=saver)
@@ -120,13 +120,13 @@ async def test_a_parent_without_the_key_is_a_clear_error() -> None:
         await parent(key="words").ainvoke({"messages": [HumanMessage("Hello")]}, THREAD)
 
 
-async def test_only_the_reply_is_streamed(endpoint: Endpoint, voices: Voices) -> None:
+async def test_only_the_reply_is_streamed(endpoint: Endpoint, replies: Replies) -> None:
     events = parent().astream({"messages": [HumanMessage(FACT)]}, THREAD, stream_mode="messages", subgraphs=True)
 
     assert "".join([piece.text async for _, (piece, _) in events]) == "I hear you."
 
 
-async def test_two_nodes_have_a_mind_each_and_read_each_other_as_others(endpoint: Endpoint, voices: Voices) -> None:
+async def test_two_nodes_have_a_mind_each_and_read_each_other_as_others(endpoint: Endpoint, replies: Replies) -> None:
     builder = StateGraph(MessagesState)
     for name in ("cook", "guide"):
         builder.add_node(name, mirror_node(context=MirrorContext(talker_model=f"openai:{name}")))
@@ -139,13 +139,13 @@ async def test_two_nodes_have_a_mind_each_and_read_each_other_as_others(endpoint
         turns.append(mark(values["messages"][-1]))
 
     assert turns == [(1, 0, 0), (1, 0, 0), (2, 1, 0), (2, 1, 0)]
-    passes = [call for call in endpoint.calls if voice_of(call) == "goals"]
+    passes = [call for call in endpoint.calls if component_of(call) == "goals"]
     assert [call.model for call in passes] == ["cook", "guide", "cook", "guide"]
-    last = [call for call in endpoint.calls if voice_of(call) == "talker" and call.model == "guide"][-1]
+    last = [call for call in endpoint.calls if component_of(call) == "talker" and call.model == "guide"][-1]
     assert "cook it again" in last.prompt
 
 
-async def test_two_sends_of_one_step_lose_nothing(endpoint: Endpoint, voices: Voices) -> None:
+async def test_two_sends_of_one_step_lose_nothing(endpoint: Endpoint, replies: Replies) -> None:
     def both(state: MessagesState) -> list[Send]:
         return [
             Send("mirror", {"messages": [HumanMessage(f"I'm allergic to {food}.", id=food)]})
@@ -165,7 +165,9 @@ async def test_two_sends_of_one_step_lose_nothing(endpoint: Endpoint, voices: Vo
     assert {entry["about"] for entry in own.checkpoint["channel_values"]["constraints"]} == {"eggs", "kiwi"}
 
 
-async def test_commands_lead_into_it_and_out_of_it_with_a_handoff_in_front(endpoint: Endpoint, voices: Voices) -> None:
+async def test_commands_lead_into_it_and_out_of_it_with_a_handoff_in_front(
+    endpoint: Endpoint, replies: Replies
+) -> None:
     mirror = mirror_node(context=CONTEXT)
 
     def supervisor(state: MessagesState) -> Command[str]:
@@ -191,13 +193,13 @@ async def test_commands_lead_into_it_and_out_of_it_with_a_handoff_in_front(endpo
 
     assert values["messages"][-1].text == "Done."
     assert mark(values["messages"][-2]) == (2, 1, 0)
-    prompt = [call for call in endpoint.calls if voice_of(call) == "talker"][-1].messages
+    prompt = [call for call in endpoint.calls if component_of(call) == "talker"][-1].messages
     assert {message["role"] for message in prompt} <= {"system", "user", "assistant"}
     last = str(prompt[-1]["content"])
     assert last.index(f'"{FACT}"') < last.index(RISK)
 
 
-async def test_words_that_the_parent_took_back_are_gone_from_the_mind(endpoint: Endpoint, voices: Voices) -> None:
+async def test_words_that_the_parent_took_back_are_gone_from_the_mind(endpoint: Endpoint, replies: Replies) -> None:
     graph = parent()
     await graph.ainvoke({"messages": [HumanMessage("Hello", id="h1")]}, THREAD)
     values = await graph.ainvoke({"messages": [HumanMessage("I'm allergic to celery.", id="h2")]}, THREAD)
@@ -207,12 +209,12 @@ async def test_words_that_the_parent_took_back_are_gone_from_the_mind(endpoint: 
     await graph.ainvoke({"messages": edited}, THREAD)
     await graph.ainvoke({"messages": [HumanMessage("A salad with celery and sesame?")]}, THREAD)
 
-    last = asked(endpoint.calls, "talker")[-1]
+    last = prompts_of(endpoint.calls, "talker")[-1]
     assert "allergic to sesame" in last
     assert "allergic to celery" not in last
 
 
-async def test_a_bare_subgraph_has_the_context_it_was_built_with(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_bare_subgraph_has_the_context_it_was_built_with(endpoint: Endpoint, replies: Replies) -> None:
     builder = StateGraph(MessagesState, context_schema=AgentContext)
     builder.add_node("mirror", build_mirror(context=CONTEXT).compile(checkpointer=True))
     builder.add_edge(START, "mirror")
@@ -233,7 +235,7 @@ async def test_a_bare_subgraph_in_a_context_of_another_type_says_what_to_do() ->
         await builder.compile().ainvoke({"messages": [HumanMessage(FACT)]}, context=AgentContext())
 
 
-async def test_the_callers_context_outranks_the_builders(endpoint: Endpoint, voices: Voices) -> None:
+async def test_the_callers_context_outranks_the_builders(endpoint: Endpoint, replies: Replies) -> None:
     graph = build_mirror(context=MirrorContext(talker_model="openai:builder")).compile()
 
     await graph.ainvoke({"messages": [HumanMessage(FACT)]}, context=CONTEXT)

@@ -8,11 +8,11 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.models import register_script, scripted_model
 from mirror_graph.scheduling import mind_thread
-from tests.voices import Voices, voice_of
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Replies, component_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, window_tokens=4_000)
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -27,24 +27,24 @@ PICTURE = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
         HumanMessage([{"type": "text", "text": "What is in it?"}, PICTURE]),
     ],
 )
-async def test_a_picture_reaches_the_model(endpoint: Endpoint, voices: Voices, said: Any) -> None:
+async def test_a_picture_reaches_the_model(endpoint: Endpoint, replies: Replies, said: Any) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say(said)
         assert await conversation.settle(20)
 
-    [talk] = [call for call in endpoint.calls if voice_of(call) == "talker"]
+    [talk] = [call for call in endpoint.calls if component_of(call) == "talker"]
     assert "image_url" in {block["type"] for block in talk.messages[-1]["content"]}
-    thoughts = [call.prompt for call in endpoint.calls if voice_of(call) == "goals"]
+    thoughts = [call.prompt for call in endpoint.calls if component_of(call) == "goals"]
     assert all("[image]" in prompt and PIXEL not in prompt for prompt in thoughts)
 
 
-async def test_a_picture_alone_is_something_to_answer(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_picture_alone_is_something_to_answer(endpoint: Endpoint, replies: Replies) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         assert (await mirror.conversation("t").say([PICTURE])).turn == 1
 
 
-async def test_a_message_keeps_its_name_and_its_id(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_message_keeps_its_name_and_its_id(endpoint: Endpoint, replies: Replies) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say(HumanMessage("I'm allergic to kiwi.", name="ben", id="m1"))
@@ -56,16 +56,16 @@ async def test_a_message_keeps_its_name_and_its_id(endpoint: Endpoint, voices: V
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (5, "is a int: expected a text, a list of content blocks or a HumanMessage"),
-        (b"hello", "is a bytes"),
-        (AIMessage("I am you"), "is a AIMessage"),
-        ({"role": "user"}, "is a dict"),
-        ([5], "is a int"),
+        (5, "is of type int: expected a string, a list of content blocks or a HumanMessage"),
+        (b"hello", "is of type bytes"),
+        (AIMessage("I am you"), "is of type AIMessage"),
+        ({"role": "user"}, "is of type dict"),
+        ([5], "is of type int"),
         ([], "empty"),
         ([{"type": "text", "text": "  "}], "empty"),
         ([{"type": "text", "text": "\ud800"}], "half a character"),
-        ([{"type": "text", "text": "word " * 5_000}], "fit half of the window"),
-        ([PICTURE] * 3, "fit half of the window"),
+        ([{"type": "text", "text": "word " * 5_000}], "half of the window"),
+        ([PICTURE] * 3, "half of the window"),
         ([{**PICTURE, "base64": "A" * 7_000_001}], "scale it down"),
     ],
 )
@@ -96,12 +96,17 @@ class Watching(AsyncCallbackHandler):
         self.calls.append((tags or [], metadata or {}))
 
 
-async def test_callbacks_tags_and_metadata_reach_the_run(endpoint: Endpoint, voices: Voices) -> None:
+async def test_callbacks_tags_and_metadata_reach_the_run(endpoint: Endpoint, replies: Replies) -> None:
     watching = Watching()
     host = {"metadata": {"deployment": "blue", "thread_id": "not yours"}, "tags": ["beta"]}
     async with open_mirror(context=CONTEXT, **host) as mirror:  # type: ignore[arg-type]
         conversation = mirror.conversation("t", user_id="ana")
-        config: Any = {"callbacks": [watching], "tags": ["web"], "metadata": {"request": "r1"}, "run_name": "asked"}
+        config: Any = {
+            "callbacks": [watching],
+            "tags": ["web"],
+            "metadata": {"request": "r1"},
+            "run_name": "prompts_of",
+        }
         config["configurable"] = {"thread_id": "another"}
         await conversation.say("Hello", config=config)
         assert await conversation.settle(20)

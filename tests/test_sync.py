@@ -14,15 +14,15 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, build_thinker, open_mirror_sync
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ReplyError
 from mirror_graph.loop_thread import open_loop_thread, shared_loop_thread
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies
 
-CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
+CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, guard="off")
 
 
-def test_a_conversation_in_plain_python(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
+def test_a_conversation_in_plain_python(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
     with open_mirror_sync(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("dinner", user_id="ana")
         first = conversation.say("I'm allergic to peanuts.")
@@ -47,7 +47,7 @@ def test_a_conversation_in_plain_python(endpoint: Endpoint, voices: Voices, data
         assert conversation.messages() == []
 
 
-def test_it_works_where_a_loop_runs_and_stays_open_between_cells(endpoint: Endpoint, voices: Voices) -> None:
+def test_it_works_where_a_loop_runs_and_stays_open_between_cells(endpoint: Endpoint, replies: Replies) -> None:
     async def notebook() -> list[str]:
         mirror = open_mirror_sync(context=CONTEXT)
         replies = [mirror.conversation("t").say("Hello").text]
@@ -60,7 +60,7 @@ def test_it_works_where_a_loop_runs_and_stays_open_between_cells(endpoint: Endpo
     assert asyncio.run(notebook()) == ["I hear you.", "I hear you."]
 
 
-def test_many_threads_may_use_one_host(endpoint: Endpoint, voices: Voices) -> None:
+def test_many_threads_may_use_one_host(endpoint: Endpoint, replies: Replies) -> None:
     with open_mirror_sync(context=CONTEXT) as mirror, ThreadPoolExecutor(8) as workers:
         turns = list(
             workers.map(lambda number: mirror.conversation(f"t{number % 4}").say(f"say {number}").turn, range(16))
@@ -69,8 +69,8 @@ def test_many_threads_may_use_one_host(endpoint: Endpoint, voices: Voices) -> No
     assert sorted(turns) == [turn for turn in (1, 2, 3, 4) for _ in range(4)]
 
 
-def test_leaving_a_stream_ends_its_turn(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["talker"] = [Answer("one two three four five", pause=0.2), Answer("I hear you.")]
+def test_leaving_a_stream_ends_its_turn(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["talker"] = [Answer("one two three four five", pause=0.2), Answer("I hear you.")]
     with open_mirror_sync(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         for piece in conversation.stream("Hello"):
@@ -79,13 +79,13 @@ def test_leaving_a_stream_ends_its_turn(endpoint: Endpoint, voices: Voices) -> N
         assert conversation.say("Hello").turn == 1
 
 
-def test_an_error_comes_as_it_does_to_those_who_await(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["talker"] = Answer(status=401, error="no")
+def test_an_error_comes_as_it_does_to_those_who_await(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["talker"] = Answer(status=401, error="no")
     with open_mirror_sync(context=CONTEXT) as mirror, pytest.raises(ReplyError):
         mirror.conversation("t").say("Hello")
 
 
-def test_no_thread_is_left_behind(endpoint: Endpoint, voices: Voices) -> None:
+def test_no_thread_is_left_behind(endpoint: Endpoint, replies: Replies) -> None:
     open_mirror_sync(context=CONTEXT).close()
     with pytest.raises(ValueError, match="both a database"):
         open_mirror_sync("x.db", store=InMemoryStore())
@@ -107,7 +107,7 @@ def test_a_loop_that_would_wait_for_itself_is_an_error() -> None:
 
 @pytest.mark.parametrize("saver", ["memory", "sqlite"])
 def test_the_one_graph_form_is_invoked_streamed_and_batched(
-    endpoint: Endpoint, voices: Voices, saver: str, tmp_path: Path
+    endpoint: Endpoint, replies: Replies, saver: str, tmp_path: Path
 ) -> None:
     with SqliteSaver.from_conn_string(str(tmp_path / "own.db")) as sqlite:
         graph = build_mirror(context=CONTEXT).compile(checkpointer=sqlite if saver == "sqlite" else InMemorySaver())
@@ -122,7 +122,7 @@ def test_the_one_graph_form_is_invoked_streamed_and_batched(
         assert [values["narrative"]["turn"] for values in batch] == [1, 1, 1]
 
 
-def test_tokens_come_as_the_model_writes_them_in_a_synchronous_stream(endpoint: Endpoint, voices: Voices) -> None:
+def test_tokens_come_as_the_model_writes_them_in_a_synchronous_stream(endpoint: Endpoint, replies: Replies) -> None:
     graph = build_mirror(context=CONTEXT).compile()
     released = threading.Event()
 
@@ -130,7 +130,7 @@ def test_tokens_come_as_the_model_writes_them_in_a_synchronous_stream(endpoint: 
         assert released.wait(30)
         return Answer("A dinner.")
 
-    voices.said["goals"] = slow
+    replies.by_component["goals"] = slow
     stream = graph.stream({"messages": [HumanMessage("Hello")]}, stream_mode="messages")
     text = ""
     while text != "I hear you.":
@@ -141,7 +141,7 @@ def test_tokens_come_as_the_model_writes_them_in_a_synchronous_stream(endpoint: 
     assert [piece[0].text for piece in stream if piece[0].text] == []  # type: ignore[index, union-attr]
 
 
-def test_the_talker_and_the_thinker_are_invoked(endpoint: Endpoint, voices: Voices) -> None:
+def test_the_talker_and_the_thinker_are_invoked(endpoint: Endpoint, replies: Replies) -> None:
     talker = build_talker(context=CONTEXT).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
     config: Any = {"configurable": {"thread_id": "no uuid"}}
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from mirror_graph.benchmarks.endpoint import Endpoint
+from mirror_graph.testing.endpoint import Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
-from tests.server import Stage, serving
-from tests.voices import Voices, voice_of
+from tests.replies import Replies, component_of
+from tests.server import ServerFixture, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -142,14 +142,14 @@ wait_for_all_tracers()
 """
 
 
-def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["memory"] = '{"thought": "They are allergic."}'
+def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["memory"] = '{"thought": "They are allergic."}'
 
     runs = trace(ONE_TURN, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
 
     calls = [run for run in runs if run.is_model_call]
     assert len(calls) == len(endpoint.calls)
-    assert sorted(run.name for run in calls) == sorted(voice_of(call) for call in endpoint.calls)
+    assert sorted(run.name for run in calls) == sorted(component_of(call) for call in endpoint.calls)
     assert all(run.name == run.metadata["component"] for run in calls)
     nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__")
     assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
@@ -163,14 +163,14 @@ def test_every_graph_has_a_name() -> None:
 
 
 @pytest.mark.slow
-def test_on_a_server_a_pass_is_listed_with_its_conversation(endpoint: Endpoint, voices: Voices) -> None:
+def test_on_a_server_a_pass_is_listed_with_its_conversation(endpoint: Endpoint, replies: Replies) -> None:
     async def talk(url: str) -> str:
-        stage = Stage(url, endpoint)
-        chat = stage.chat()
+        server = ServerFixture(url, endpoint)
+        chat = server.chat()
         await chat.say("I am allergic to peanuts.")
         await chat.settle()
         assert (await chat.mind())["narrative"]["turn"] == 1
-        await stage.close()
+        await server.close()
         return chat.thread_id
 
     with langsmith_endpoint() as langsmith:

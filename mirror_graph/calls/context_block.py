@@ -5,6 +5,13 @@ from collections.abc import Collection
 from mirror_graph.prompts import fenced, one_line, quoted, render
 from mirror_graph.state import MindState, SafetyConstraint
 
+TOUCHED_WITH_NARRATIVE = False
+"""Whether a prompt in which a constraint is touched holds the narrative as well.
+
+A small model follows the narrative, its own account, rather than the order behind it: of 24 risky requests it answered
+13 with the user's own danger without the narrative, and 5 with it.
+"""
+
 
 def context_block(
     mind: MindState,
@@ -24,17 +31,25 @@ def context_block(
     leave unmentioned. If `touched` is None, the talker decides about all of them.
     """
     sections: list[str] = []
-    narrative = mind["narrative"].get("text", "")
-    if narrative:
-        sections.append(render("inner_narrative", narrative=one_line(narrative)))
-    elif mind["thoughts"]:
-        sections.append(render("inner_thoughts", thoughts=_listed_thoughts(mind)))
+    # Where a constraint is touched, the order about it stands alone.
+    if not touched or TOUCHED_WITH_NARRATIVE:
+        sections += _account(mind)
     if touched is None:
         if entries:
             sections.append(render("inner_ledger", entries=_listed(entries), directive=directive))
     else:
         sections += _sections(entries, touched, directive, told, introduced, in_domain, unknown)
     return fenced(mark, "\n\n".join(sections)) if sections else ""
+
+
+def _account(mind: MindState) -> list[str]:
+    """Render the narrative, or the thoughts if there is none."""
+    narrative = mind["narrative"].get("text", "")
+    if narrative:
+        return [render("inner_narrative", narrative=one_line(narrative))]
+    if mind["thoughts"]:
+        return [render("inner_thoughts", thoughts=_listed_thoughts(mind))]
+    return []
 
 
 def _sections(

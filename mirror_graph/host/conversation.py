@@ -1,4 +1,4 @@
-"""A conversation: one thread to talk on, and the mind behind it."""
+"""A conversation: one thread and its mind."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ LOOK_SECONDS = 5.0
 
 
 class Conversation:
-    """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
+    """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
     def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
@@ -41,13 +41,14 @@ class Conversation:
         """The thread's id in the database and in traces."""
 
     async def say(self, message: Message, *, config: RunnableConfig | None = None) -> Reply:
-        """Say something and return the whole reply.
+        """Send a message and return the whole reply.
 
         `message` is a text, a list of content blocks (with images, audio or files), or a `HumanMessage`. `callbacks`,
-        `tags` and `metadata` of `config` reach the run of the turn; the thinking behind it is no part of that run.
+        `tags` and `metadata` of `config` reach the run of the turn, but not the thinking that follows it.
 
-        Raises `MessageRefusedError` for what is no message, is empty or does not fit the window, `ReplyError` if the
-        model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was left.
+        Raises `MessageRefusedError` if the message is of another type, is empty or does not fit the window,
+        `ReplyError` if the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the
+        host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
         stream = self.stream(message, config=config)
@@ -56,18 +57,18 @@ class Conversation:
         return stream.reply
 
     def stream(self, message: Message, *, config: RunnableConfig | None = None) -> ReplyStream:
-        """Say something, as in `say`, and iterate over the pieces of the reply as the model emits them.
+        """Send a message, as in `say`, and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some. A reader who
-        leaves the loop ends the turn; for one who stops reading without leaving, the turn goes on to its end.
+        Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
+        loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
         return ReplyStream(self._pieces(message, config or {}))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
-        """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
+        """Wait at most `timeout` seconds until thinking has caught up with the conversation.
 
-        False where it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Raises
-        what else kept a pass from being made or stored, such as `StorageError`.
+        Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
+        error that prevented a pass, such as `StorageError`, is raised.
         """
         lane = self._engine.lane
         try:
@@ -86,6 +87,8 @@ class Conversation:
         values = await self._engine.values(self.thread_id)
         branch = _branch_of(values)
         mind = await self._load_mind(values)
+        usage = merge_usage(mind["usage"], values.get("usage", {}))
+        guarded = usage.pop("guard", None)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
@@ -93,7 +96,8 @@ class Conversation:
             turn=mind["turn"],
             lag=lag_of(mind, branch),
             failures=merge_failures(mind["failures"], values.get("failures", {})),
-            usage=merge_usage(mind["usage"], values.get("usage", {})),
+            usage=usage,
+            guarded=guarded["total"]["calls"] if guarded else 0,
             paused=self._paused(mind),
         )
 
@@ -151,7 +155,7 @@ class Conversation:
                 self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
+            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 

@@ -24,19 +24,19 @@ def accepted_message(said: object, window: int) -> HumanMessage:
     texts = [block if isinstance(block, str) else block.get("text") for block in blocks_of(message)]
     if not all(is_unicode(text) for text in texts if isinstance(text, str)):
         raise MessageRefusedError(
-            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
+            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
             tokens=0,
             limit=0,
         )
     limit = window // 2
     bounded = bounded_message(message, MESSAGE_LIMIT)
     if not has_content(bounded):
-        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=limit)
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=limit)
     tokens = message_tokens(message)
     if tokens > limit:
         raise MessageRefusedError(
-            f"the message has {tokens:,} tokens, at most {limit:,} fit half of the window: "
-            "shorten it or raise window_tokens",
+            f"the message has {tokens:,} tokens: expected at most {limit:,}, half of the window. "
+            "Shorten it or raise window_tokens",
             tokens=tokens,
             limit=limit,
         )
@@ -72,5 +72,5 @@ def _block_of(block: object) -> dict[str, Any]:
 
 
 def _not_a_message(said: object) -> MessageRefusedError:
-    expected = "expected a text, a list of content blocks or a HumanMessage"
-    return MessageRefusedError(f"the message is a {type(said).__name__}: {expected}", tokens=0, limit=0)
+    expected = "expected a string, a list of content blocks or a HumanMessage"
+    return MessageRefusedError(f"the message is of type {type(said).__name__}: {expected}", tokens=0, limit=0)

@@ -1,4 +1,4 @@
-"""The minds of a database: loaded, thought further, and committed."""
+"""Minds in a database: loaded, updated and committed."""
 
 from collections.abc import Iterable
 from typing import Any, cast

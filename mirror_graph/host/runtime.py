@@ -1,4 +1,4 @@
-"""What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
+"""What the conversations of a host share: the database, the scheduler and the talker's graph."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_talker
+from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling.budget import DailyBudget
 from mirror_graph.scheduling.labels import Labels
@@ -32,17 +33,23 @@ NO_LABELS = Labels()
 
 
 class HostRuntime:
-    """The two lanes over one database."""
+    """The talker and the scheduler over one database."""
 
     def __init__(
-        self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, labels: Labels = NO_LABELS
+        self,
+        storage: Storage,
+        *,
+        max_thinking: int,
+        daily_tokens: int | None,
+        labels: Labels = NO_LABELS,
+        guard: Rule | None = None,
     ) -> None:
         self.storage = storage
         self.labels = labels
         self.minds = CheckpointMindStore(storage, labels)
         self.lane = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
-            self.lane
+            self.lane, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
@@ -84,7 +91,7 @@ class HostRuntime:
         try:
             await self.storage.prune(thread_id)
         except Exception:
-            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
+            log.exception("could not prune thread %s; its next turn tries again", thread_id)
 
 
 def _start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> "asyncio.Task[None]":

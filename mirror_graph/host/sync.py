@@ -11,12 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
+from mirror_graph.guard import Rule
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.message import Message
 from mirror_graph.host.mind import Mind
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
-from mirror_graph.host.user import Changes, User
+from mirror_graph.host.user import ConstraintChanges, User
 from mirror_graph.loop_thread import LoopThread, open_loop_thread
 from mirror_graph.state import MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
@@ -33,6 +34,7 @@ def open_mirror_sync(
     drain: float = 0.0,
     metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    guard: Rule | None = None,
 ) -> "SyncMirror":
     """Open a host as `open_mirror` does, with methods that return when they are done.
 
@@ -51,6 +53,7 @@ def open_mirror_sync(
             drain=drain,
             metadata=metadata,
             tags=tags,
+            guard=guard,
         )
     )
 
@@ -172,7 +175,7 @@ class SyncUser:
         """Add a constraint. Raises as `User.add` does."""
         return self._loop.run(self._user.add(about, kind=kind, severity=severity, subject=subject))
 
-    def edit(self, constraint_id: str, **changes: Unpack[Changes]) -> SafetyConstraint:
+    def edit(self, constraint_id: str, **changes: Unpack[ConstraintChanges]) -> SafetyConstraint:
         """Change a constraint. Raises as `User.edit` does."""
         return self._loop.run(self._user.edit(constraint_id, **changes))
 

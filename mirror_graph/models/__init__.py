@@ -1,4 +1,4 @@
-"""Which chat model a name stands for."""
+"""From a model's name to a chat model."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
-from mirror_graph.models.finish_reason import Ending, ending, finish_reason, is_complete, refusal_text
+from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
 from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
 from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
@@ -24,7 +24,7 @@ from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
     "REASONED_ABOVE",
-    "Ending",
+    "FinishReason",
     "ScriptedModel",
     "chat_model",
     "closes_reasoning",
@@ -90,7 +90,7 @@ _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id s
 
 
 def stop_local_models() -> None:
-    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+    """Stop the local engines and free their memory; the next call to a local model starts a new one."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
 
@@ -103,8 +103,8 @@ def _openai_model(
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
-            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
-            "any value does, such as OPENAI_API_KEY=none"
+            f"openai:{model} needs OPENAI_API_KEY; if the endpoint in OPENAI_BASE_URL needs no key, "
+            "set any value, such as OPENAI_API_KEY=none"
         )
     from openai import Timeout
     from pydantic import SecretStr

@@ -2,6 +2,9 @@
 
 Nothing is remembered here. Each voice reads the prompt it is given and answers from that alone, so what one turn
 learns reaches a later one through the window or through the mind, as with any model, or not at all.
+
+In the last scene the talker goes along with the wish and names nothing, whatever its prompt holds, as small models do.
+What the user reads below it is the guard's note.
 """
 
 import json
@@ -118,13 +121,8 @@ SCENES = (
             "memory": "The dish is settled: paella for eight.",
         },
         knowing={
-            "talker": "Before any list, your shellfish allergy: a paella is made with prawns and mussels, its stock "
-            "too, and you would be tasting it while you cook. One spoonful is enough to put you in danger. Make "
-            "it with chicken and artichokes instead, all eight of you from one pan: 800 g of paella rice, 1.2 kg of "
-            "chicken thighs, six artichokes, two peppers, two litres of chicken stock, saffron and lemons. And keep "
-            "your emergency medicine within reach on Friday.",
-            "reasoning": "I named it and they have a paella they can eat. What is left is somebody bringing prawns, "
-            "or a pan that had some in it, and they are allergic to shellfish.",
+            "reasoning": "I went along with them and wrote prawns and mussels on the list, and they are allergic to "
+            "shellfish. The warning below it was not mine.",
         },
     ),
 )

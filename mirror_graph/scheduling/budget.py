@@ -1,4 +1,4 @@
-"""A bound on what thinking may take a day."""
+"""A daily limit on the tokens that thinking may use."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -10,9 +10,9 @@ def today() -> date:
 
 
 class DailyBudget:
-    """`tokens` for all thinking of a host, input and output, anew each day; None for no bound.
+    """`tokens` per day for all thinking of a host, input and output. None sets no limit.
 
-    A call counts when it returns, whatever becomes of its pass; one that is cut off does not.
+    A call counts when it returns, whatever becomes of its pass. A call that is cut off does not count.
     """
 
     def __init__(self, tokens: int | None, day: Callable[[], date] = today) -> None:

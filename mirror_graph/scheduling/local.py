@@ -1,4 +1,4 @@
-"""The thinking lane inside a host: asyncio tasks, one a thread at most, beside the talkers."""
+"""The scheduler of a host: asyncio tasks, at most one per thread."""
 
 import asyncio
 import logging
@@ -27,8 +27,8 @@ class _Slot:
 class LocalScheduler:
     """Schedules passes as tasks of this process.
 
-    A new turn starts the wait for a pause anew, and cancels a pass that is already thinking, whose exchanges
-    the new one takes over. Once the mind is `max_lag` turns behind, neither: the pass is left to finish.
+    A new turn restarts the pause before thinking. It cancels a running pass, and the next one takes over its exchanges.
+    Once the mind is `max_lag` turns behind, a running pass is left to finish.
     """
 
     def __init__(self, minds: MindStore, *, max_thinking: int = 8, budget: DailyBudget | None = None) -> None:

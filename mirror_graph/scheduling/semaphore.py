@@ -1,4 +1,4 @@
-"""A bound on how many passes think at once, shared out so that nobody's slow thinking holds up another's."""
+"""A limit on how many passes run at once, shared fairly between users."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class FairSemaphore:
-    """`size` places for whoever asks, at most half of them for one owner, the least served owner first."""
+    """Admits `size` holders at once, at most half of them for one owner. The least served owner goes first."""
 
     def __init__(self, size: int) -> None:
         self._size = size

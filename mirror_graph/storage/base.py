@@ -1,4 +1,4 @@
-"""What a host needs of a database: checkpoints by thread, a lock on a thread, and the versions of a mind."""
+"""What a host needs of a database: checkpoints per thread, a lock per thread, and the versions of a mind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ class Storage:
     async def keep(self, thread_id: str, narrative: Narrative) -> None:
         """Keep a narrative in the thread's history, the newest `VERSIONS` of them. The thread is to be locked.
 
-        They are written as one value: an account repeats most of the last one, and compresses to little beside it.
+        They are written as one value: a narrative repeats most of the previous one, so together they compress well.
         """
         earlier = [it for it in await self.history(thread_id) if it["turn"] != narrative["turn"]]
         told = [it for it in (*earlier, narrative) if it["text"]]

@@ -1,4 +1,4 @@
-"""Threads in memory: gone with the process."""
+"""Threads in memory, lost when the process ends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

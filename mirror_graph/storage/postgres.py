@@ -1,4 +1,4 @@
-"""Threads in PostgreSQL, shared by hosts of any number."""
+"""Threads in PostgreSQL, shared by any number of hosts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

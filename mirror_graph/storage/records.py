@@ -1,4 +1,4 @@
-"""What a host stores next to the checkpoints: leases on threads, and the last versions of a mind."""
+"""What a host stores next to the checkpoints: leases, and the last versions of a mind."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager

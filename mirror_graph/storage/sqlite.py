@@ -1,4 +1,4 @@
-"""Threads in one SQLite file, shared by processes of one machine."""
+"""Threads in one SQLite file, shared by processes on one machine."""
 
 import json
 import sqlite3
@@ -91,7 +91,7 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
             await store.setup()
             await connection.executescript(SETUP)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
+            raise ConfigurationError(f"cannot store threads in {path!r}: {error}") from error
         records = SqliteRecords(other, file)
         leases = Leases(records)
         stack.push_async_callback(leases.close)

@@ -23,7 +23,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
+from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 
 LONGEST_WORD = 32
 """Letters of a word that are looked at."""
