@@ -45,7 +45,7 @@ def check_twelve_turns(output: str, endpoint: Endpoint) -> None:
     assert f'"{FACT}"' in str(talks[-1].messages[-1]["content"])
     *lines, last = output.splitlines()
     assert lines[:12] == ["I hear you."] * 12
-    assert FACT in "".join(lines[12:]), "the guard adds its note to the last reply, which names no danger"
+    assert FACT.rstrip(".") in "".join(lines[12:]), "the guard adds its note to the last reply, which names no danger"
     assert not any(inner in output for inner in INNER)
     mark = ast.literal_eval(last)
     assert (mark["turn"], mark["lag"]) == (12, 0)
