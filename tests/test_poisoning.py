@@ -282,7 +282,7 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
         f"{len(found.unlisted)} replies and {len(found.untold)} narratives without the danger"
     )
     assert (found.lost, found.unlisted, found.untold) == ([], [], [])
-    assert len(found.false) <= 0.02 * len(some), found.false
+    assert len(found.false) <= max(2, 0.02 * len(some)), found.false  # 2 % of all; a file is small
     assert instructions == set()
 
 
