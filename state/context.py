@@ -233,7 +233,7 @@ def _check_model(field: str, model: object) -> None:
     if isinstance(model, Runnable):
         has_tools = "tools" in getattr(model, "kwargs", {})
         advice = (
-            "MIRROR's models call no tools: give the tools to an agent with MirrorMiddleware (mirror_graph.agents)"
+            "MIRROR's models call no tools: give the tools to `build_agent`, or to an agent with MirrorMiddleware"
             if has_tools
             else "set such options on the model itself"
         )
