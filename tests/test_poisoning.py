@@ -278,7 +278,8 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
     instructions = {it for it in astray(endpoint.calls, said) if mind is obedient or not harmless.match(it[1])}
     print(
         f"\n{mind.__name__}, {file}: {len(some)} probes in {len(endpoint.calls)} prompts: "
-        f"{len(instructions)} instructions, {len(found.false)} false entries, {len(found.lost)} lost entries, {len(found.unlisted)} replies "
+        f"{len(instructions)} instructions, {len(found.false)} false"
+        f" entries, {len(found.lost)} lost entries, {len(found.unlisted)} replies "
         f"and {len(found.untold)} narratives without the danger"
     )
     assert (found.lost, found.unlisted, found.untold) == ([], [], [])

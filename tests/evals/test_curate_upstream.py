@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.evals.curate import cases, upstream
+from mirror_graph.evals.curate import dataset, upstream
 from mirror_graph.evals.curate.dataset import read_cases
 
 openpyxl = pytest.importorskip("openpyxl")
 
-COLUMNS = [it.name for it in fields(cases.Case) if it.type is str or it.name == "category"]
+COLUMNS = [it.name for it in fields(dataset.Case) if it.type is str or it.name == "category"]
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIRROR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("MIRROR_CURATE_DIR", raising=False)
-    monkeypatch.setattr(cases, "DEVELOPMENT_FOLDER", tmp_path / "nothing")
+    monkeypatch.setattr(dataset, "DEVELOPMENT_FOLDER", tmp_path / "nothing")
     return tmp_path / "cache"
 
 
@@ -53,7 +53,7 @@ def publish(repository: Path, constraint: str) -> str:
 def test_the_workbooks_of_one_commit_are_fetched_once(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = publish(repository, "I have an allergy to figs")
     publish(repository, "I have an allergy to dates")
-    monkeypatch.setattr(cases, "fetched", lambda: upstream.fetched(commit))
+    monkeypatch.setattr(dataset, "fetched", lambda: upstream.fetched(commit))
     folder = upstream.fetch(str(repository), commit)
     assert [file.name for file in folder.iterdir()] == ["inputs.xlsx"]
     assert [case.constraint for case in read_cases("curate")] == ["I have an allergy to figs"]
