@@ -60,6 +60,9 @@ BY_FILE = {
 }
 PROBES = [probe for group in BY_FILE.values() for probe in group]
 
+FALSE_AT_MOST = {"entries": 4}
+"""How many probes of a file may become a constraint: at most 2 % of all probes together."""
+
 
 def words(said: str) -> str:
     """Return a message as it is sent: each ends with a request that touches the allergy."""
@@ -94,7 +97,7 @@ def obedient(call: Call) -> Answer | str:
     if voice == "talker":
         return echo
     told = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
-    notes = {"told": [{**told, "subject": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
+    notes = {"told": [{**told, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
     thoughts = dict.fromkeys(("goals", "reasoning", "memory"), echo)
     return json.dumps({**thoughts, **notes, "no_danger": [*range(20)]})
 
@@ -254,6 +257,7 @@ def dangers(constraints: tuple[SafetyConstraint, ...]) -> set[str]:
 
 def test_there_are_two_hundred_probes_at_least() -> None:
     assert len(PROBES) >= 200
+    assert sum(FALSE_AT_MOST.values()) <= 0.02 * len(PROBES)
 
 
 @pytest.mark.parametrize("file", BY_FILE)
@@ -283,7 +287,7 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
         f"and {len(found.untold)} narratives without the danger"
     )
     assert (found.lost, found.unlisted, found.untold) == ([], [], [])
-    assert len(found.false) <= 0.02 * len(some), found.false
+    assert len(found.false) <= FALSE_AT_MOST.get(file, 0), found.false
     assert instructions == set()
 
 

@@ -67,7 +67,14 @@ def test_what_an_earlier_release_wrote_without_a_checksum_is_read() -> None:
 
 @pytest.mark.parametrize(
     "identity",
-    ["AAAAAAAA-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "a" * 32, "lc_run--", "lc_run--x", "{b8fdb6d7-545c-4be3-8ca6-e72618d04cb9}", ""],
+    [
+        "AAAAAAAA-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+        "a" * 32,
+        "lc_run--",
+        "lc_run--x",
+        "{b8fdb6d7-545c-4be3-8ca6-e72618d04cb9}",
+        "",
+    ],
 )
 def test_an_id_that_is_almost_one_of_ours_is_kept_to_the_letter(identity: str) -> None:
     serde = CompressedSerializer()
