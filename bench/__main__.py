@@ -27,9 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         command.add_argument("--json", type=Path, help="write the figures to this file too")
         for size in fields(module.Sizes):
-            option, kind = f"--{size.name.replace('_', '-')}", type(size.default)
-            how = {"action": BooleanOptionalAction} if kind is bool else {"type": str if size.default is None else kind}
-            command.add_argument(option, default=size.default, help="default: %(default)s", **how)
+            option, default = f"--{size.name.replace('_', '-')}", size.default
+            if isinstance(default, bool):
+                command.add_argument(option, default=default, action=BooleanOptionalAction)
+            else:
+                kind = str if default is None else type(default)
+                command.add_argument(option, default=default, type=kind, help="default: %(default)s")
     choices = vars(parser.parse_args(arguments))
     name, out = choices.pop("name"), choices.pop("json")
     sizes = modules[name].Sizes(**choices)

@@ -16,11 +16,12 @@ from psycopg import sql
 
 from mirror_graph.graphs import fan_out, mirror, talker
 from mirror_graph.testing.endpoint import Endpoint
+from tests.builders import PROFILE
 from tests.replies import Replies
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("default", settings.get_profile("ci"), max_examples=30)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.load_profile(PROFILE)
 
 
 @pytest.fixture

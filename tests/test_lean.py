@@ -52,15 +52,9 @@ class Weather(BaseModel):
 
 
 def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
-    # A client of this test's event loop: the default one is cached by URL, and a later endpoint may get the same port.
-    given = {
-        "http_async_client": shared_client(),
-        "base_url": endpoint.url,
-        "api_key": SecretStr("test"),
-        "max_retries": 0,
-        "stream_usage": True,
-        **settings,
-    }
+    # Not the default client: it is cached by URL, and the next endpoint may get the port of one that is gone.
+    own = {"http_async_client": shared_client(), "base_url": endpoint.url, "api_key": SecretStr("test")}
+    given: dict[str, Any] = {**own, "max_retries": 0, "stream_usage": True, **settings}
     return [ChatOpenAI(**given), FastChatOpenAI(**given)]
 
 
