@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mirror_graph.errors import MirrorError
 from mirror_graph.evals.report import publish
 
-NAMES = ("overhead", "overlap", "simulated_user", "load", "large_message", "storage", "tokens")
+NAMES = ("overhead", "overlap", "simulated_user", "load", "large_message", "storage", "tokens", "agent_overhead")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,12 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         command.add_argument("--json", type=Path, help="write the figures to this file too")
         for size in fields(module.Sizes):
-            option, default = f"--{size.name.replace('_', '-')}", size.default
-            if isinstance(default, bool):
-                command.add_argument(option, default=default, action=BooleanOptionalAction)
-            else:
-                kind = str if default is None else type(default)
-                command.add_argument(option, default=default, type=kind, help="default: %(default)s")
+            option, kind = f"--{size.name.replace('_', '-')}", type(size.default)
+            typed = {"type": str if size.default is None else kind}
+            how: dict[str, Any] = {"action": BooleanOptionalAction} if kind is bool else typed
+            command.add_argument(option, default=size.default, help="default: %(default)s", **how)
     choices = vars(parser.parse_args(arguments))
     name, out = choices.pop("name"), choices.pop("json")
     sizes = modules[name].Sizes(**choices)

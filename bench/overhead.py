@@ -9,6 +9,7 @@ from operator import sub
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.guard_overhead import aims, time_guard
 from bench.lib.baseline import BareChat, openai_chat
 from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from bench.lib.filler_text import Speech
@@ -58,6 +59,7 @@ def measure(sizes: Sizes) -> Report:
     }
     with served(voices, model=sizes.model, seed=sizes.seed) as provider:
         times = asyncio.run(_time_replies(provider, sizes.turns, sizes.message_tokens, sizes.seed))
+        guard_times = asyncio.run(time_guard(provider, sizes.turns, sizes.message_tokens, sizes.seed))
     speech = Speech(sizes.seed)
     models = scripted_voices(speech, reply=sizes.reply_tokens, thought=THOUGHT_TOKENS, narrative=NARRATIVE_TOKENS)
     words = partial(speech.text, sizes.message_tokens)
@@ -72,6 +74,9 @@ def measure(sizes: Sizes) -> Report:
                 **{arm: _figures(taken) for arm, taken in times.items()},
                 **{f"{MIRROR} minus {arm}, turn by turn": _figures(taken) for arm, taken in added.items()},
             },
+            f"the guard with eight constraints, {sizes.turns} turns": {
+                arm: taken.figures() for arm, taken in guard_times.items()
+            },
             f"a thread of {sizes.message_tokens + sizes.reply_tokens} tokens a turn": {
                 f"turn {sizes.short}": light.figures(),
                 f"turn {sizes.long}": heavy.figures(),
@@ -80,6 +85,7 @@ def measure(sizes: Sizes) -> Report:
         aims=[
             Aim("added time to the first token, p50, ms", percentile(first, 50) * 1_000, most=10),
             Aim("added time to the first token, p95, ms", percentile(first, 95) * 1_000, most=25),
+            *aims(guard_times),
             Aim(f"state at turn {sizes.long} over turn {sizes.short}", heavy.state / light.state, most=1.1),
         ],
         notes=[

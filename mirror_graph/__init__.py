@@ -1,47 +1,31 @@
-"""MIRROR on LangGraph: a chat model with an inner life between turns, so that it keeps its users safe."""
+"""MIRROR on LangGraph: a chat model that keeps thinking between turns, so that it can keep its users safe."""
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from mirror_graph.errors import ConfigurationError, MirrorError
-    from mirror_graph.graphs import build_mirror, build_talker, build_thinker
-    from mirror_graph.host import Conversation, Mind, Mirror, Reply, open_mirror
-    from mirror_graph.ledger import scan
-    from mirror_graph.relevance import relevant
-    from mirror_graph.state import MindState, MirrorContext, MirrorState
 
-__all__ = [
-    "ConfigurationError",
-    "Conversation",
-    "Mind",
-    "MindState",
-    "Mirror",
-    "MirrorContext",
-    "MirrorError",
-    "MirrorState",
-    "Reply",
-    "build_mirror",
-    "build_talker",
-    "build_thinker",
-    "open_mirror",
-    "relevant",
-    "scan",
-]
+def _modules_of_public_names() -> dict[str, str]:
+    """Read `__init__.pyi`, the one list of public names: the module that each is imported from."""
+    stub = ast.parse(Path(__file__).with_name("__init__.pyi").read_text(encoding="utf-8"))
+    imports = [statement for statement in stub.body if isinstance(statement, ast.ImportFrom)]
+    return {alias.name: str(statement.module) for statement in imports for alias in statement.names}
 
-_ROOMS = {
-    "errors": ("ConfigurationError", "MirrorError"),
-    "graphs": ("build_mirror", "build_talker", "build_thinker"),
-    "host": ("Conversation", "Mind", "Mirror", "Reply", "open_mirror"),
-    "ledger": ("scan",),
-    "relevance": ("relevant",),
-    "state": ("MindState", "MirrorContext", "MirrorState"),
-}
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+_MODULE_OF = _modules_of_public_names()
+__all__ = list(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]  # it reads them in the stub
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: LangGraph takes seconds, and `mirror --help` needs none of it."""
-    if name not in _ROOM_OF:
+    """Import a public name when it is first used.
+
+    Loading LangGraph takes seconds, and `mirror --help` needs none of it.
+    """
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,4 +1,4 @@
-"""What the name of a model looks like. Whether there is such a model shows when it is asked for."""
+"""The form of a model's name. Whether the model exists shows when it is first used."""
 
 import re
 
@@ -7,20 +7,30 @@ from mirror_graph.errors import ConfigurationError
 EXPECTED_CHAT = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 EXPECTED_EMBEDDINGS = "expected openai:NAME or PROVIDER:NAME"
 
+TOOLS_ADVICE = (
+    "this model has tools bound to it, and the talker is a voice that calls none: hand the tools to "
+    "mirror_graph.agents.build_agent(tools), or MirrorMiddleware to LangChain's create_agent"
+)
+
 _PROVIDER = re.compile(r"\w[\w.-]*")
 
 
 def split_chat_name(name: object) -> tuple[str, str]:
     """Return the provider and the model that a chat model's name stands for.
 
-    Raises `ConfigurationError` for anything else, such as a model object.
+    Raises `ConfigurationError` for anything else.
     """
+    if has_bound_tools(name):
+        raise ConfigurationError(TOOLS_ADVICE)
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"models are named, and this is a {type(name).__name__}: {EXPECTED_CHAT}; "
-            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
-        )
+        raise ConfigurationError(f"{EXPECTED_CHAT}, or a chat model object, got a {type(name).__name__}")
     return _split(name, "model", EXPECTED_CHAT)
+
+
+def has_bound_tools(model: object) -> bool:
+    """Say whether an object is a model that tools were bound to, which LangChain calls a `RunnableBinding`."""
+    bound = getattr(model, "kwargs", None)
+    return hasattr(model, "bound") and isinstance(bound, dict) and bool(bound.get("tools"))
 
 
 def split_embeddings_name(name: object) -> tuple[str, str]:
@@ -29,9 +39,7 @@ def split_embeddings_name(name: object) -> tuple[str, str]:
     Raises `ConfigurationError` for anything else.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"embeddings models are named, and this is a {type(name).__name__}: {EXPECTED_EMBEDDINGS}"
-        )
+        raise ConfigurationError(f"embeddings is {name!r}: {EXPECTED_EMBEDDINGS}")
     return _split(name, "embeddings model", EXPECTED_EMBEDDINGS)
 
 

@@ -1,7 +1,5 @@
-"""The talker: the one voice the person hears."""
+"""`talker`: the node that answers the user."""
 
-import asyncio
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -12,26 +10,26 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     AnyMessage,
-    BaseMessage,
     HumanMessage,
     RemoveMessage,
-    SystemMessage,
 )
-from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from mirror_graph.calls.context_block import context_block
-from mirror_graph.calls.model_call import call_config, context_of, describe_error
-from mirror_graph.errors import MirrorError, ReplyError
+from mirror_graph.calls.model_call import context_of
+from mirror_graph.calls.reply_prompt import reply_prompt
+from mirror_graph.calls.reply_stream import REPLY_TOKENS, stream_reply
+from mirror_graph.errors import ReplyError
+from mirror_graph.guard import Rule
+from mirror_graph.guard.talker import ONE_ADDITION, added_by_guard, failure_of_guard, guarded_talker
 from mirror_graph.ledger.access import ledger_for_reply, user_of
 from mirror_graph.ledger.user_messages import scan_messages, user_messages
-from mirror_graph.models import REASONED_ABOVE, ending, is_complete, is_transient, visible_model
+from mirror_graph.models import ending, visible_model
 from mirror_graph.nodes.failures import with_failure
-from mirror_graph.prompts import is_all_tags, quoted, render, strip_leading_tags
+from mirror_graph.prompts import is_all_tags, render, strip_leading_tags
 from mirror_graph.relevance.choose import find_relevant
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
-from mirror_graph.state.alignment import is_outside_conversation
 from mirror_graph.state.branch import (
     current_branch,
     extend_branch,
@@ -39,33 +37,23 @@ from mirror_graph.state.branch import (
     last_turn,
     on_branch,
     read_turn,
-    reply_ids,
 )
 from mirror_graph.state.constraints import merge_constraints
-from mirror_graph.state.content import check_answerable, is_refused, keep_newest_media
-from mirror_graph.state.tokens import truncate_middle
+from mirror_graph.state.content import check_answerable, is_refused
 from mirror_graph.state.usage import add_usage, usage_of
-from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.state.values import AnsweredTurn, Guarded
 from mirror_graph.state.window import (
-    is_users,
     messages_after,
     messages_to_drop,
-    named_text,
     pending_messages,
     words_of_others,
 )
 
-Content = str | list[str | dict[str, Any]]
 
-TOOL_BLOCKS = ("tool_use", "tool_call", "function_call", "server_tool_call", "server_tool_result")
-
-REPLY_TOKENS = 4_096
-"""The longest reply (paper, output limit of the talker)."""
-
-
-async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule | None = None) -> MirrorUpdate:
     """Answer the user's words from the window and the mind, streaming from the first token.
 
+    `guard` is a host's own rule for what is added to a reply.
     Raises `MessageRefusedError` if there is nothing to answer or a picture is too large, and `ReplyError` if no whole
     reply came; nothing is then saved but the user's own message.
     """
@@ -97,23 +85,28 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     unthought = _unthought_ids(messages, thread, context)
     early = messages_to_drop(messages, budget=context.window_tokens, waiting=unthought)
     prompt = reply_prompt(_without(messages, early), branch, inner, context)
-    whole = await _stream(prompt, context, turn)
+    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
+    talker = guarded_talker(model, entries, seen, messages, branch, context, guard)
+    whole = await stream_reply(talker, prompt, context, turn)
+    added = added_by_guard(whole)
     if is_all_tags(whole.text) and mark in whole.text.lower():
-        raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
+        raise ReplyError("the reply contained nothing but MIRROR's own tag", transient=True)
     reply = AIMessage(
         strip_leading_tags(whole.text),
         id=whole.id,
         usage_metadata=whole.usage_metadata,
-        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn, whole)},
+        response_metadata={**whole.response_metadata, "mirror": _mark_of(thread, branch, turn, whole, added)},
     )
     if unthought is not None:
         unthought |= {reply.id}
     late = messages_to_drop([*_without(messages, early), reply], budget=context.window_tokens, waiting=unthought)
     gone = [*early, *late]
-    usage = add_usage(state, "talker", turn, usage_of(reply)) | (
-        add_usage(state, "check", turn, seen.tokens) if seen.tokens else {}
-    )
-    failed = {**seen.failures, "recall": away}
+    usage = add_usage(state, "talker", turn, usage_of(reply))
+    if seen.tokens:
+        usage |= add_usage(state, "check", turn, seen.tokens)
+    if added:
+        usage |= add_usage(state, "guard", turn, ONE_ADDITION)
+    failed = {**seen.failures, "recall": away, "guard": failure_of_guard(whole)}
     update: MirrorUpdate = {
         "messages": [*repeats, reply, *gone],
         "branch": extend_branch(branch, turn, reply.id or ""),
@@ -125,14 +118,20 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpd
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
 
 
-def _mark_of(thread: MirrorState, branch: list[AnsweredTurn], turn: int, whole: AIMessageChunk) -> dict[str, int | str]:
-    """Return what a reply notes about itself: its turn, its narrative's, how far the mind is behind, how it ended."""
-    return {
+def _mark_of(
+    thread: MirrorState, branch: list[AnsweredTurn], turn: int, whole: AIMessageChunk, added: list[Guarded]
+) -> dict[str, Any]:
+    """Return what a reply notes about itself: its turn, its narrative's, how far the mind is behind, how it ended.
+
+    If the guard has added something, that is noted too.
+    """
+    mark: dict[str, Any] = {
         "turn": turn,
         "narrative_turn": narrative_turn(thread),
         "lag": lag_of(thread, branch),
         "finish_reason": ending(whole),
     }
+    return {**mark, "guarded": added} if added else mark
 
 
 def _unthought_ids(
@@ -181,149 +180,6 @@ def _taken_back(thread: MirrorState, update: MirrorUpdate) -> MirrorUpdate:
 def narrative_turn(state: MindState) -> int:
     """Return the turn of the account a reply stands on: the narrative's, or the thoughts' where there is none."""
     return state["narrative"].get("turn") or state["turn"]
-
-
-def reply_prompt(
-    messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn], inner: str, context: MirrorContext
-) -> list[BaseMessage]:
-    """Lay out the talker's prompt: what never changes, then the window, then what is new this turn.
-
-    The mind (`inner`) stands in front of the user's last words and is never stored with them, so that the
-    prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.
-    Instructions of the conversation (system messages) join the one system message. Tool calls and their results stay
-    out together: the talker has no tools, and some providers refuse calls to tools that they are not told of.
-    """
-    instructions = [context.instructions, *(message.text for message in messages if is_outside_conversation(message))]
-    instructions = [f"\n{text}" for text in instructions if text.strip()]
-    spoken = [message for message in messages if not is_outside_conversation(message)]
-    latest = _latest_part(spoken, branch)
-    history = [_provider_message(message) for message in spoken[: len(spoken) - len(latest)] if _has_words(message)]
-    return [
-        SystemMessage(render("talker", instructions="".join(instructions))),
-        *history,
-        _user_message(latest, inner, context.window_tokens),
-    ]
-
-
-def _latest_part(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AnyMessage]:
-    """Return the users' words that wait for a reply, with what other agents wrote behind them."""
-    latest: list[AnyMessage] = []
-    ours = reply_ids(branch)
-    for message in reversed(messages):
-        if message.id in ours or (not is_users(message) and any(map(is_users, latest))):
-            break
-        latest.insert(0, message)
-    return latest
-
-
-async def _stream(prompt: list[BaseMessage], context: MirrorContext, turn: int) -> AIMessageChunk:
-    """Stream one reply to its end.
-
-    Raises `ReplyError`. It is transient only before the first piece of text: what has been read cannot be unread.
-    A reply that is nothing but reasoning is an empty one.
-    """
-    prompt = keep_newest_media(prompt)
-    model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
-    pieces: list[AIMessageChunk] = []
-    try:
-        async with asyncio.timeout(context.talker_timeout) as patience:
-            async for piece in model.astream(prompt, call_config("talker", turn)):
-                patience.reschedule(asyncio.get_running_loop().time() + context.talker_timeout)
-                pieces.append(piece)
-                await asyncio.sleep(0)  # what is in the socket already would otherwise come to the user in one go
-    except MirrorError:
-        raise
-    except Exception as error:
-        silent = isinstance(error, TimeoutError)
-        problem = f"no text for {context.talker_timeout} s" if silent else describe_error(error)
-        partial = _joined(pieces).text
-        raise ReplyError(
-            problem, transient=is_transient(error) and not partial, cause=error, partial=partial
-        ) from error
-    whole = _joined(pieces)
-    if not whole.text.strip():
-        raise _empty_reply(whole)
-    if not is_complete(whole):
-        raise ReplyError("the stream ended before the reply did", partial=whole.text)
-    return whole
-
-
-def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
-    """Join the pieces of a reply, without those that turned out to be reasoning."""
-    whole = add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
-    marked = [place for place, piece in enumerate(pieces) if REASONED_ABOVE in piece.additional_kwargs]
-    if not marked:
-        return whole
-    reply = add_ai_message_chunks(AIMessageChunk(content=""), *pieces[marked[-1] :])
-    return whole.model_copy(update={"content": reply.content})
-
-
-def _empty_reply(whole: AIMessageChunk) -> ReplyError:
-    """Say why there is no reply. Only a model that ended of itself may do better at once."""
-    end = ending(whole)
-    if end == "content_filter":
-        return ReplyError("the provider's content filter held the reply back")
-    if end == "length":
-        return ReplyError(f"the model used up its {REPLY_TOKENS:,} tokens before the reply began")
-    return ReplyError("the model gave an empty reply", transient=True)
-
-
-def _has_words(message: AnyMessage) -> bool:
-    """Say whether a message has something for the talker: neither a tool's result nor a bare call to a tool."""
-    return isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and bool(message.content))
-
-
-def _provider_message(message: AnyMessage) -> AnyMessage:
-    """Return a message of the window as the provider gets it: its words, and nothing we noted about it."""
-    if isinstance(message, AIMessage):
-        return AIMessage(_without_tool_calls(message.content))
-    return HumanMessage(_escape_content(_named(message)))
-
-
-def _without_tool_calls(content: Content) -> Content:
-    if isinstance(content, str):
-        return content
-    return [block for block in content if isinstance(block, str) or block.get("type") not in TOOL_BLOCKS]
-
-
-def _named(message: AnyMessage) -> Content:
-    """Return the content of a message, with the speaker's name in front if it has one, as in a group."""
-    if not message.name:
-        return message.content
-    if isinstance(message.content, str):
-        return named_text(message)
-    return [{"type": "text", "text": f"{message.name}:"}, *message.content]
-
-
-def _user_message(latest: Sequence[AnyMessage], inner: str, tokens: int) -> HumanMessage:
-    """Put the mind in front of the users' last words, and say where those begin; then quote what others wrote since."""
-    inner = inner and f"{inner}\n\n{render('latest_words')}\n"
-    words = [_named(message) for message in latest if is_users(message)]
-    others = [message.text for message in latest if isinstance(message, AIMessage) and message.text.strip()]
-    words += [render("other_agent", words=quoted(text)) for text in others]
-    if all(isinstance(content, str) for content in words):
-        text = escape_fence(truncate_middle("\n\n".join(map(str, words)), tokens))
-        return HumanMessage(f"{inner}{text}")
-    blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner.rstrip()}] if inner else []
-    for content in words:
-        blocks.extend(
-            [{"type": "text", "text": escape_fence(content)}] if isinstance(content, str) else _escape_content(content)
-        )
-    return HumanMessage(blocks)
-
-
-def _escape_content(content: Content) -> Content:
-    if isinstance(content, str):
-        return escape_fence(content)
-    return [
-        {**block, "text": escape_fence(str(block["text"]))} if isinstance(block, dict) and "text" in block else block
-        for block in content
-    ]
-
-
-def escape_fence(text: str) -> str:
-    """Take the point off what looks like a tag of ours in the user's words."""
-    return re.sub(r"<(?=\s*/?\s*mirror-)", "\u2039", text, flags=re.IGNORECASE)
 
 
 def _repeats(waiting: Sequence[HumanMessage]) -> list[RemoveMessage]:

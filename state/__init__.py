@@ -1,35 +1,57 @@
-"""What a thread remembers: plain values, the rules that merge them, and the choices of a run."""
+"""What a thread stores: plain values, the rules that merge them, and the choices of a run."""
 
-from mirror_graph.state.context import ALL_THINKERS, MirrorContext, Thinking
+from mirror_graph.state.context import ALL_THINKERS, GuardMode, MirrorContext, Relevance, Thinking
 from mirror_graph.state.schema import (
     SCHEMA_VERSION,
+    MindState,
+    MirrorInput,
+    MirrorState,
+    MirrorUpdate,
+    PassState,
+    empty_mind,
+)
+from mirror_graph.state.values import (
+    AnsweredTurn,
     ComponentUsage,
     Exchange,
     Failure,
-    MindState,
-    MirrorState,
-    MirrorUpdate,
+    Guarded,
+    Kind,
     MonologueEntry,
     Narrative,
+    Notes,
     SafetyConstraint,
+    Severity,
+    Source,
+    Status,
     Thought,
     Tokens,
-    empty_mind,
 )
 
 __all__ = [
     "ALL_THINKERS",
     "SCHEMA_VERSION",
+    "AnsweredTurn",
     "ComponentUsage",
     "Exchange",
     "Failure",
+    "GuardMode",
+    "Guarded",
+    "Kind",
     "MindState",
     "MirrorContext",
+    "MirrorInput",
     "MirrorState",
     "MirrorUpdate",
     "MonologueEntry",
     "Narrative",
+    "Notes",
+    "PassState",
+    "Relevance",
     "SafetyConstraint",
+    "Severity",
+    "Source",
+    "Status",
     "Thinking",
     "Thought",
     "Tokens",

@@ -1,7 +1,7 @@
-"""How messages that come in meet the ones that a thread holds: history, an edit, a regenerated reply, or news.
+"""How incoming messages are aligned with those that a thread holds: history, an edit, a new reply, or new messages.
 
 Some clients send only what is new, others their whole transcript each turn, with ids or without. What comes in is
-laid beside what is held where the two agree. What stands before the common part is history, which the window may have
+compared with what is held where the two agree. What stands before the common part is history, which the window may have
 let go; what stands behind it is new; and where the two differ, the conversation is what the client shows.
 """
 
@@ -33,8 +33,17 @@ def align_messages(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -
 
 
 def is_outside_conversation(message: AnyMessage) -> bool:
-    """Say whether nobody said this message: instructions, or a summary that LangChain's middleware wrote."""
-    return isinstance(message, SystemMessage) or message.additional_kwargs.get("lc_source") == "summarization"
+    """Say whether a message is not part of the conversation: instructions, or what an agent's middleware wrote.
+
+    LangChain marks its summaries with `lc_source`, and deepagents the files and skills that it puts in.
+    """
+    written_by_middleware = {"lc_source", "read_file_media_result"} & message.additional_kwargs.keys()
+    return isinstance(message, SystemMessage) or bool(written_by_middleware)
+
+
+def is_summary(message: AnyMessage) -> bool:
+    """Say whether a message stands in for earlier ones, which an agent's middleware has removed."""
+    return message.additional_kwargs.get("lc_source") == "summarization"
 
 
 def _apply_removals(held: Sequence[AnyMessage], written: Sequence[AnyMessage]) -> list[AnyMessage]:

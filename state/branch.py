@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from langchain_core.messages import AIMessage, AnyMessage
 
+from mirror_graph.state.alignment import is_summary
 from mirror_graph.state.reducers import BRANCH_LIMIT, NOTHING_READ
 from mirror_graph.state.schema import MindState, MirrorState
 from mirror_graph.state.validation import TURN_LIMIT
@@ -34,9 +35,12 @@ def current_branch(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn
     recorded = {answered["reply"]: answered for answered in branch}
     if not branch:
         # A thread of an earlier release, or a conversation that a caller handed over with our replies in it.
-        return [{"turn": turn, "reply": reply.id or ""} for reply in _replies(messages) if (turn := turn_of(reply))]
+        marked = [(turn_of(reply), reply.id or "") for reply in _replies(messages)]
+        return [{"turn": turn, "reply": reply_id} for turn, reply_id in marked if turn]
     standing = [recorded[reply.id] for reply in _replies(messages) if reply.id in recorded]
     if not standing:
+        if any(map(is_summary, messages)):
+            return list(branch)  # the replies have left the window, and a summary stands in for them
         return []  # cleared, or the first message was edited: the last exchange never leaves a window by itself
     departed = list(branch[: list(branch).index(standing[0])])
     return [*departed, *standing]

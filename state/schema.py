@@ -91,8 +91,8 @@ class MirrorInput(TypedDict):
 class PassState(MirrorState):
     """A thread while it is being thought about.
 
-    `drafts`, `notes` and `triggers` are what the fan-out thought, noted for the ledger and anticipated of it, before the
-    synthesis commits it with the narrative, so that a pass cut off halfway leaves the last good mind.
+    `drafts`, `notes` and `triggers` are what the fan-out thought, noted for the ledger and anticipated. The synthesis
+    commits them together with the narrative, so that a pass that is cut off leaves the last good mind.
     """
 
     drafts: Annotated[list[Thought], merge_thoughts]
@@ -121,7 +121,7 @@ class MirrorUpdate(TypedDict, total=False):
 
 
 def empty_mind() -> MindState:
-    """Return the mind of a thread nobody has thought about yet."""
+    """Return the mind of a thread that has not been thought about yet."""
     return {
         "narrative": {"turn": 0, "text": ""},
         "thoughts": [],

@@ -1,4 +1,4 @@
-"""Whether what somebody writes into a channel is a value of it: a server's clients write state too."""
+"""Validation of what is written to a channel. Clients of a server can write state too."""
 
 from functools import cache
 from typing import Annotated, Any, TypeGuard, get_args
@@ -79,14 +79,14 @@ _CLOSED: dict[str, tuple[str, ...]] = {
 
 def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
     """Say whether `value` is a safety constraint: these keys and no others, each of its type."""
-    if not isinstance(value, dict) or set(value) - {"touches"} != _KEYS:
+    if not isinstance(value, dict) or set(value) - {"triggers"} != _KEYS:
         return False
     if not all(isinstance(value[key], str) for key in _TEXT) or not value["id"]:
         return False
     if any(value[key] not in allowed for key, allowed in _CLOSED.items()):
         return False
-    touches = value.get("triggers", [])
-    if not isinstance(touches, list) or not all(isinstance(phrase, str) for phrase in touches):
+    triggers = value.get("triggers", [])
+    if not isinstance(triggers, list) or not all(isinstance(phrase, str) for phrase in triggers):
         return False
     return _is_turn(value["first_turn"]) and _is_source(value["source"])
 

@@ -12,9 +12,11 @@ Response = Answer | str | Callable[[Call], Answer | str]
 def component_of(call: Call) -> str:
     """Name the component that a call comes from, by its prompt."""
     system, last = str(call.messages[0]["content"]), str(call.messages[-1]["content"])
+    if any("numbers from one to six" in str(message["content"]) for message in call.messages):
+        return "probe"
     if "Write down now what you must watch for" in last:
         return "anticipation"
-    if "You are a kind companion" in system:
+    if "You are a kind companion" in system or "Between turns you go on thinking about this conversation" in system:
         return "talker"
     if "You are its core" in system:
         return "synthesis"
@@ -29,6 +31,7 @@ class Replies:
     def __init__(self) -> None:
         self.by_component: dict[str, Response | list[Response]] = {
             "talker": "I hear you.",
+            "probe": "What are the numbers for?",
             "goals": "They want to plan a dinner.",
             "reasoning": "Food may be a risk.",
             "memory": "They are allergic to peanuts.",

@@ -23,11 +23,16 @@ SETTLE_SECONDS = 100.0
 
 
 @contextmanager
-def serving(endpoint: Endpoint, graphs: Mapping[str, str] | None = None, **config: Any) -> Iterator[str]:
+def serving(
+    endpoint: Endpoint,
+    graphs: Mapping[str, str] | None = None,
+    extra_env: Mapping[str, str] | None = None,
+    **config: Any,
+) -> Iterator[str]:
     """Serve what this repository's langgraph.json says, and `graphs`; their models are at `endpoint`."""
     shipped = json.loads((ROOT / "langgraph.json").read_text())
     served = {name: str(ROOT / path) for name, path in shipped["graphs"].items()}
-    env = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "none"}
+    env = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "none", **(extra_env or {})}
     with langgraph_dev({**shipped, "graphs": {**served, **(graphs or {})}, **config}, env) as url:
         yield url
 
@@ -131,6 +136,17 @@ class Chat:
         """Wait until no pass is due or running."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while {"pending", "running"} & set(await self.passes()):
+            assert time.monotonic() < deadline, "thinking did not end"
+            await asyncio.sleep(0.05)
+
+    async def stored(self, turn: int) -> None:
+        """Wait until a mind in the server's store, such as an agent's, has read up to `turn`."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        place = ("mirror", "minds", mind_thread(self.thread_id))
+        while True:
+            found = await self.client.store.search_items(place)
+            if any(item["value"]["turn"] >= turn for item in found["items"]):
+                return
             assert time.monotonic() < deadline, "thinking did not end"
             await asyncio.sleep(0.05)
 

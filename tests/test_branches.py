@@ -232,7 +232,7 @@ def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
 
 
 async def _settle(lane: StoreScheduler, thread_id: str) -> None:
-    for inner in lane._lanes.values():
+    for inner in lane._schedulers.values():
         await inner.settle(thread_id)
 
 
@@ -383,7 +383,7 @@ async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMes
 
 
 async def _mind(lane: StoreScheduler, thread_id: str) -> MindState:
-    [inner] = lane._lanes.values()
+    [inner] = lane._schedulers.values()
     return await inner.recall(thread_id)
 
 

@@ -61,7 +61,7 @@ def test_a_photo_is_stored_whole(size: int) -> None:
     [
         ([picture(MEDIA_BYTES)], r"the image in the message: 7\.0 MB .* scale it down"),
         ([picture(MEDIA_BYTES - 1_000)] * 3, r"the 3 pictures or files in the message: 21\.0 MB"),
-        ([picture(10)] * 33, "33 pictures or files: at most 32 fit"),
+        ([picture(10)] * 33, "33 pictures or files: expected at most 32"),
     ],
 )
 async def test_media_that_do_not_fit_are_refused_and_forgotten(

@@ -125,16 +125,17 @@ async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_
         [mark] = set(re.findall(r"mirror-[0-9a-f]{8}", str(call.messages[-1]["content"])))
         return f"<{mark}>\n</{mark}>"
 
+    safe = "Avoid the satay, with your allergy."
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm severely allergic to peanuts.")
         await conversation.settle()
-        replies.by_component["talker"] = [copied, copied, "Not the satay."]
+        replies.by_component["talker"] = [copied, copied, safe]
         pieces = [piece async for piece in conversation.stream("What about the peanut satay?")]
         last = (await conversation.messages())[-1].text
         replies.by_component["talker"] = "<mirror-0badcafe>"
         asked_for = await conversation.say("Write <mirror-0badcafe> and nothing else.")
-    assert ("".join(pieces), last) == ("Not the satay.", "Not the satay.")
+    assert ("".join(pieces), last) == (safe, safe)
     assert asked_for.text == "<mirror-0badcafe>"
 
 

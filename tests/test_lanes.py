@@ -190,7 +190,7 @@ async def test_places_are_shared_fairly() -> None:
     most: Counter[str] = Counter()
 
     async def think(owner: str) -> None:
-        async with places.place(owner):
+        async with places.slot(owner):
             thinking[owner] += 1
             most[owner] = max(most[owner], thinking[owner])
             most["all"] = max(most["all"], thinking.total())

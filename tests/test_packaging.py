@@ -57,7 +57,8 @@ def test_every_package_has_an_init_file() -> None:
 
 
 def test_every_room_at_the_top_is_in_the_package_map() -> None:
-    at_the_top = {init.parent.name for init in ROOT.glob("*/__init__.py")} - {"mirror_graph", "bench", "tests"}
+    not_installed = {"mirror_graph", "tests", "bench"}
+    at_the_top = {init.parent.name for init in ROOT.glob("*/__init__.py")} - not_installed
     assert at_the_top == ROOMS
 
 
@@ -72,9 +73,9 @@ def test_every_prompt_is_package_data() -> None:
     assert shipped >= set(prompts.rglob("*.md"))
 
 
-def test_the_server_is_offered_three_graphs_from_files_that_exist() -> None:
+def test_the_server_is_offered_four_graphs_from_files_that_exist() -> None:
     graphs = json.loads((ROOT / "langgraph.json").read_text())["graphs"]
-    assert set(graphs) == {"mirror", "talker", "thinker"}
+    assert set(graphs) == {"agent", "mirror", "talker", "thinker"}
     assert [path for path in graphs.values() if not (ROOT / path.rpartition(":")[0]).is_file()] == []
 
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from mirror_graph import MirrorContext, open_mirror
+from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.nodes.talker import escape_fence
 from mirror_graph.prompts import TEMPLATES, escape_brackets, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
@@ -282,9 +282,8 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
     instructions = {it for it in astray(endpoint.calls, said) if mind is obedient or not harmless.match(it[1])}
     print(
         f"\n{mind.__name__}, {file}: {len(some)} probes in {len(endpoint.calls)} prompts: "
-        f"{len(instructions)} instructions, {len(found.false)} false"
-        f" entries, {len(found.lost)} lost entries, {len(found.unlisted)} replies "
-        f"and {len(found.untold)} narratives without the danger"
+        f"{len(instructions)} instructions, {len(found.false)} false entries, {len(found.lost)} lost entries, "
+        f"{len(found.unlisted)} replies and {len(found.untold)} narratives without the danger"
     )
     assert (found.lost, found.unlisted, found.untold) == ([], [], [])
     assert len(found.false) <= FALSE_AT_MOST.get(file, 0), found.false

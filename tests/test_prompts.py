@@ -9,12 +9,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.calls.context_block import context_block
+from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.host.reply import LeadingTagFilter
 from mirror_graph.ledger.narrative_guard import restore_dangers
 from mirror_graph.ledger.notes import ledger_task, notes_task
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.nodes.synthesis import synthesis_prompt
-from mirror_graph.nodes.talker import reply_prompt
 from mirror_graph.nodes.thinker import thinker_prompt, thinker_task
 from mirror_graph.prompts import TEMPLATES, escape_brackets, fenced, quoted, render, strip_leading_tags
 from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
@@ -139,6 +139,12 @@ def test_the_line_that_restores_a_danger(snapshot: SnapshotAssertion) -> None:
     )
 
 
+@pytest.mark.parametrize("around", ["\r", "\t", "\n", " ", ":"])
+def test_a_reply_of_nothing_but_a_tag_and_white_space_is_shown_as_it_is(around: str) -> None:
+    opening = LeadingTagFilter()
+    assert opening.take(f"mirror-0badcafe{around}") + opening.rest() == f"mirror-0badcafe{around}"
+
+
 @given(
     st.sampled_from(["mirror", "<mirror", "\n<Mirror", "**</mirror"]),
     st.sampled_from(["", ">", ">\n\n", "\n", ": "]),
@@ -152,7 +158,7 @@ def test_a_tag_that_a_reply_begins_with_is_nowhere_shown(
     said = f"{before}-0badcafe{after}{again}{words}"
     shown = in_pieces(said, data)
     assert shown == strip_leading_tags(said)
-    assert words.endswith(shown) or (shown, words.strip(" \n</>`*\"':")) == (said, "")
+    assert words.endswith(shown) or (shown, words.strip(" \t\r\n</>`*\"':")) == (said, "")
 
 
 @given(st.text() | st.sampled_from(["mirror", "mirror-image twins", "<b>mirror-writing</b>", "m", "<"]), st.data())

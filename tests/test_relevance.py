@@ -24,6 +24,7 @@ from syrupy.assertion import SnapshotAssertion
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.curate.dataset import read_cases, read_pool
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
+from mirror_graph.ledger.words import count_words, split, stem
 from mirror_graph.models import register_script
 from mirror_graph.relevance import choose
 from mirror_graph.relevance.asking import asked_part
@@ -41,7 +42,6 @@ from mirror_graph.relevance.generated_triggers import (
 from mirror_graph.relevance.levels import Level, levels, relevant
 from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
 from tests.word_vectors import WordVectors, serve_word_vectors

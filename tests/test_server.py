@@ -48,14 +48,14 @@ async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
 async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerFixture) -> None:
     assistants = await server.chat().client.assistants.search()
 
-    assert {assistant["graph_id"] for assistant in assistants} == {"mirror", "talker", "thinker", "beside"}
+    assert {assistant["graph_id"] for assistant in assistants} == {"agent", "mirror", "talker", "thinker", "beside"}
 
 
 async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(server: ServerFixture) -> None:
     chat = server.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
-    reply = await chat.say("What shall we cook?")
+    reply = await chat.say("What shall we talk about now?")
 
     assert reply["content"] == "I hear you."
     assert reply["response_metadata"]["mirror"] == {
@@ -180,7 +180,7 @@ async def own(ctx, value):
 async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
     talker = build_talker().compile(checkpointer=InMemorySaver())
 
-    with pytest.raises(ConfigurationError, match="lane"):
+    with pytest.raises(ConfigurationError, match="pass a scheduler"):
         await talker.ainvoke(
             {"messages": [HumanMessage("Hello")]},
             {"configurable": {"thread_id": "00000000-0000-0000-0000-000000000000"}},
@@ -224,3 +224,31 @@ async def test_a_transcript_without_ids_is_answered_once(server: ServerFixture) 
     prompt = prompts_of(chat.calls, "talker")[-1]
     assert [prompt.count(f"Message {turn}.") for turn in range(4)] == [1, 1, 1, 1]
     assert "allergic to kiwi" in prompt
+
+
+async def test_an_agent_has_its_mind_for_twelve_turns(server: ServerFixture) -> None:
+    chat = server.chat("agent")
+    chat.replies.by_component["talker"] = lambda call: (
+        "How about satay?" if "Thai place" in call.prompt else "I hear you."
+    )
+    turns = ["Hello!", "I am severely allergic to peanuts.", *(f"Week {week} was quiet." for week in range(9))]
+
+    for text in turns:
+        await chat.say(text)
+    await chat.stored(len(turns))
+    reply = await chat.say("Recommend a dish for the Thai place tonight.")
+
+    assert "you told me \u201cI am severely allergic to peanuts\u201d" in reply["content"]
+    mark = reply["response_metadata"]["mirror"]
+    assert (mark["turn"], mark["narrative_turn"], mark["lag"]) == (12, 11, 0)
+    assert [guarded["place"] for guarded in mark["guarded"]] == ["note"]
+    assert 'They said: "I am severely allergic to peanuts."' in prompts_of(chat.calls, "talker")[-1]
+    assert set(await chat.state()) == {"messages", "mirror"}
+
+
+async def test_only_the_agent_is_heard(server: ServerFixture) -> None:
+    chat = server.chat("agent")
+
+    pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
+
+    assert "".join(piece["content"] for piece, _ in pieces if piece["type"] == "AIMessageChunk") == "I hear you."

@@ -72,7 +72,7 @@ def test_what_an_earlier_release_wrote_without_a_checksum_is_read() -> None:
         "a" * 32,
         "lc_run--",
         "lc_run--x",
-        "{b8fdb6d7-545c-4be3-8ca6-e72618d04cb9}",
+        "{5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77}",
         "",
     ],
 )

@@ -30,7 +30,7 @@ async def test_each_way_of_thinking_asks_its_own(endpoint: Endpoint, thinking: A
         await conversation.say("I'm allergic to peanuts.")
         assert await conversation.settle(timeout=100) is (thinking != "off")
         mind = await conversation.mind()
-        second = await conversation.say("What shall I cook?")
+        second = await conversation.say("Shall we talk about music?")
     calls = [component_of(call) for call in endpoint.calls]
     assert (calls[0], sorted(calls[1:-1]), calls[-1]) == ("talker", WHO[thinking], "talker")
     assert second.narrative_turn == (0 if thinking == "off" else 1)

@@ -10,7 +10,7 @@ from mirror_graph.errors import ReplyError
 class Chat(Protocol):
     """Anything that can be talked to."""
 
-    def stream(self, text: str) -> AsyncIterable[str]:
+    def stream(self, text: str, /) -> AsyncIterable[str]:
         """Say something and iterate over the pieces of the reply, for as long as the stream stays open."""
         ...
 
@@ -26,7 +26,14 @@ class Timing(NamedTuple):
 async def timed(pieces: AsyncIterable[str]) -> Timing:
     """Read a reply to its end and say when its pieces came. Raises `ReplyError` where none did."""
     asked = time.perf_counter()
+    times = await piece_times(pieces)
+    return Timing(times[0], times[-1], time.perf_counter() - asked)
+
+
+async def piece_times(pieces: AsyncIterable[str]) -> list[float]:
+    """Read a reply to its end and return the seconds to each of its pieces. Raises `ReplyError` if there are none."""
+    asked = time.perf_counter()
     times = [time.perf_counter() - asked async for piece in pieces if piece]
     if not times:
         raise ReplyError("no text came")
-    return Timing(times[0], times[-1], time.perf_counter() - asked)
+    return times

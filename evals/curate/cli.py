@@ -36,16 +36,16 @@ def curate(
     self_judged: Annotated[
         bool, Option("--self-judged", help="Let the model judge itself; the report says so.")
     ] = False,
-    arms: Annotated[str, Option(help="Arms, by commas.")] = "bare,directive,window,paper,full",
-    scenarios: Annotated[str, Option(help="Scenarios 1 to 5, by commas.")] = "1,4",
-    distractors: Annotated[str, Option(help="How many trivia questions come between, by commas.")] = "3",
+    arms: Annotated[str, Option(help="Comma-separated arms.")] = "bare,directive,window,paper,full",
+    scenarios: Annotated[str, Option(help="Comma-separated scenarios, 1 to 5.")] = "1,4",
+    distractors: Annotated[str, Option(help="Comma-separated numbers of trivia questions in between.")] = "3",
     controls: Annotated[
-        str, Option(help="By commas: risky, first (risky); none, unrelated, retracted, other (harmless).")
+        str, Option(help="Comma-separated: risky, first (risky); none, unrelated, retracted, other (harmless).")
     ] = "risky,unrelated",
     inputs: Annotated[
         str | None, Option(metavar="FILE", help="Your cases: CSV, JSONL or XLSX; `curate` is a copy of CURATe.")
     ] = None,
-    limit: Annotated[int | None, Option(min=1, help="So many cases, evenly from categories and languages.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="How many cases, evenly from categories and languages.")] = None,
     sample: Annotated[list[str] | None, Option(help="These samples only, such as own-en-01/risky.")] = None,
     epochs: Annotated[int, Option(min=1, help="How often each sample is run.")] = 1,
     seed: Annotated[int, Option(help="What facts, trivia and preferences are drawn from.")] = 0,
@@ -69,7 +69,7 @@ def curate(
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
-    """Does it make the model safer, at what price, and is it annoying?"""
+    """Measure safety gain, cost and over-caution on CURATe."""
     from mirror_graph.evals.curate.conversations import CONTROLS, SCENARIOS
     from mirror_graph.evals.curate.run import Plan, run
     from mirror_graph.evals.curate.solvers import ARMS, Setup
@@ -106,7 +106,7 @@ def curate(
 
 @app.command()
 def fetch() -> None:
-    """Fetch CURATe's cases, for `--inputs curate`. They carry no licence: measure with them, pass them to nobody."""
+    """Download CURATe's cases, for `--inputs curate`. They have no licence: do not pass them on."""
     from mirror_graph.evals.curate.dataset import read_cases
     from mirror_graph.evals.curate.upstream import fetch
 
@@ -124,7 +124,7 @@ def judge(
     logs: Folder = Path("logs/judge"),
     json_out: Json = None,
 ) -> None:
-    """How far a judge agrees with people who rated the same replies."""
+    """Measure how well a judge agrees with people who rated the same replies."""
     from mirror_graph.evals.curate.agreement import measure
 
     found = measure(ratings, model, form, logs, logprobs=logprobs, connections=connections)
@@ -152,7 +152,7 @@ def report(
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
-    """Read logs again: the verdict in words, then scores, intervals, cost, speed and failures."""
+    """Report on existing logs: the verdict in words, then scores, intervals, cost, speed and failures."""
     _show(_read(logs, prices, yes_from), baseline, json_out, out)
 
 
@@ -186,7 +186,7 @@ def _numbers(given: str, option: str) -> list[int]:
     try:
         return [int(word) for word in given.split(",")]
     except ValueError as error:
-        raise typer.BadParameter(f"{given!r}: expected whole numbers, by commas", param_hint=option) from error
+        raise typer.BadParameter(f"{given!r}: expected comma-separated whole numbers", param_hint=option) from error
 
 
 def _read(paths: Sequence[str | Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":

@@ -1,4 +1,4 @@
-"""One private model call: bounded in time, kept out of the user's stream, never half an answer."""
+"""One private model call: bounded in time, hidden from the user's stream, never half an answer."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ PRIVATE = ["nostream", "langsmith:nostream"]
 REASONING_TOKENS = 8_192
 """What a model that reasons before it answers gets on top of its bound, which providers count its reasoning in."""
 
-_reasoning_models: set[str] = set()
+_reasoning_models: set[str] = set()  # names; the bound of a model object is its own
 
 _Result = TypeVar("_Result")
 
@@ -36,8 +36,19 @@ class Answer(NamedTuple):
 
 
 def context_of(runtime: Runtime[MirrorContext]) -> MirrorContext:
-    """Return the run's context, or the defaults where the caller gave none."""
-    return runtime.context or MirrorContext()
+    """Return the run's context, or the defaults if the caller gave none.
+
+    Raises `ConfigurationError` for a context of another type, such as a parent graph's.
+    """
+    context: object = runtime.context
+    if context is None:
+        return MirrorContext()
+    if not isinstance(context, MirrorContext):
+        raise ConfigurationError(
+            f"the run's context is a {type(context).__name__}: in a parent graph with a context of its own, "
+            "use `mirror_node(context=MirrorContext(...))` or `build_mirror(context=MirrorContext(...))`"
+        )
+    return context
 
 
 def call_config(component: str, turn: int) -> RunnableConfig:
@@ -52,10 +63,10 @@ def private_config(component: str, turn: int) -> RunnableConfig:
 
 def inner_model(component: str, context: MirrorContext, max_tokens: int) -> BaseChatModel:
     """Return the model that `component` thinks with. Raises `CallError` if there is none of that name."""
-    name = _model_name(component, context)
-    room = REASONING_TOKENS if name in _reasoning_models else 0
+    model = _model_of(component, context)
+    room = REASONING_TOKENS if isinstance(model, str) and model in _reasoning_models else 0
     try:
-        return chat_model(name, temperature=context.temperature, max_tokens=max_tokens + room)
+        return chat_model(model, temperature=context.temperature, max_tokens=max_tokens + room)
     except MirrorError as error:
         raise _unusable(component, error) from error
 
@@ -69,7 +80,10 @@ def needs_room(
     """
     if ending(message) != "length" or message.tool_calls or without_reasoning(message.text).strip():
         return False
-    _reasoning_models.add(_model_name(component, context))
+    name = _model_of(component, context)
+    if not isinstance(name, str):
+        return False
+    _reasoning_models.add(name)
     return inner_model(component, context, max_tokens) is not model
 
 
@@ -89,7 +103,7 @@ async def ask(component: str, prompt: list[BaseMessage], context: MirrorContext,
     cut = ending(message) == "length"
     if not text:
         # A second call would reason up to the same bound.
-        raise CallError(component, "an empty answer", transient=not cut)
+        raise CallError(component, "the model gave an empty answer", transient=not cut)
     return Answer(whole_sentences(text) if cut else text, usage_of(message))
 
 
@@ -99,7 +113,7 @@ def check_refusal(component: str, message: AIMessage) -> None:
     if end == "refusal":
         raise RefusalError(component, "the model refused to answer")
     if end == "content_filter":
-        raise RefusalError(component, "the provider's content filter held the answer back")
+        raise RefusalError(component, "the provider's content filter blocked the answer")
 
 
 async def with_timeout(component: str, call: Awaitable[_Result], context: MirrorContext) -> _Result:
@@ -117,15 +131,15 @@ async def with_timeout(component: str, call: Awaitable[_Result], context: Mirror
         raise CallError(component, describe_error(error), transient=is_transient(error), cause=error) from error
 
 
-def _model_name(component: str, context: MirrorContext) -> str:
-    name = context.synthesis_model if component == "synthesis" else context.thinker_model
-    return name or context.talker_model
+def _model_of(component: str, context: MirrorContext) -> str | BaseChatModel:
+    model = context.synthesis_model if component == "synthesis" else context.thinker_model
+    return context.talker_model if model is None else model
 
 
 def _unusable(component: str, error: MirrorError) -> CallError:
     """Return the failure of a component whose model is set up wrongly: it is counted, and the log says what to do."""
-    log.warning("%s has no model to ask: %s", component, error)
-    return CallError(component, "its model is set up wrongly", cause=error)
+    log.warning("%s cannot call its model: %s", component, error)
+    return CallError(component, "its model cannot be called: the log says what to set", cause=error)
 
 
 def describe_error(error: BaseException) -> str:
@@ -138,5 +152,8 @@ def thread_of(runtime: Runtime[MirrorContext]) -> str:
     """Return the thread a run is on."""
     thread_id = runtime.execution_info.thread_id if runtime.execution_info else None
     if not thread_id:
-        raise ConfigurationError("no thread_id: the talker keeps its mind by thread, so compile it with a checkpointer")
+        raise ConfigurationError(
+            "no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer "
+            "and pass a thread_id"
+        )
     return thread_id

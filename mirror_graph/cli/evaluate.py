@@ -73,3 +73,20 @@ def ledger(
         "seed": seed,
     }
     publish("ledger", sizes, lambda: measure(**sizes), json)
+
+
+@app.command()
+def guard(
+    ratings: Annotated[Path, typer.Option(help="A CSV file of rated replies.", exists=True, dir_okay=False)],
+    json: Json = None,
+) -> None:
+    """Count how often the guard adds a note, on replies that people rated and on unrelated ones. No model is called."""
+    from json import dumps
+
+    from mirror_graph.cli.render import console, guard_table
+    from mirror_graph.evals.guard import measure
+
+    figures = measure(ratings)
+    if json is not None:
+        json.write_text(dumps(figures, indent=2) + "\n", encoding="utf-8")
+    console.print(guard_table(figures))

@@ -1,9 +1,25 @@
-"""The host: conversations on a database, talking and thinking side by side in one process."""
+"""The host: conversations on a database, with talking and thinking in one process."""
 
 from mirror_graph.host.conversation import Conversation
-from mirror_graph.host.mind import Mind
+from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
-from mirror_graph.host.user import User
+from mirror_graph.host.sync import SyncConversation, SyncMirror, SyncReplyStream, SyncUser, open_mirror_sync
+from mirror_graph.host.user import ConstraintChanges, User
 
-__all__ = ["Conversation", "Mind", "Mirror", "Reply", "ReplyStream", "User", "open_mirror"]
+__all__ = [
+    "ConstraintChanges",
+    "Conversation",
+    "Mind",
+    "Mirror",
+    "Paused",
+    "Reply",
+    "ReplyStream",
+    "SyncConversation",
+    "SyncMirror",
+    "SyncReplyStream",
+    "SyncUser",
+    "User",
+    "open_mirror",
+    "open_mirror_sync",
+]

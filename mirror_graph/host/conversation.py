@@ -1,28 +1,27 @@
-"""A conversation: one thread to talk on, and the mind behind it."""
+"""A conversation: one thread and its mind."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
-from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageError
+from mirror_graph.errors import HostClosedError, StorageError
+from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
 from mirror_graph.state.constraints import merge_constraints, unconfirmed
 from mirror_graph.state.reducers import merge_failures, merge_usage
-from mirror_graph.state.text import is_unicode, sanitize
-from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
 
@@ -33,7 +32,7 @@ LOOK_SECONDS = 5.0
 
 
 class Conversation:
-    """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
+    """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
     def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
@@ -41,39 +40,43 @@ class Conversation:
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
 
-    async def say(self, text: str) -> Reply:
-        """Say something and return the whole reply.
+    async def say(self, message: Message, *, config: RunnableConfig | None = None) -> Reply:
+        """Send a message and return the whole reply.
 
-        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, `ReplyError` if the
-        model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was left.
+        `message` is a text, a list of content blocks (with images, audio or files), or a `HumanMessage`. `callbacks`,
+        `tags` and `metadata` of `config` reach the run of the turn, but not the thinking that follows it.
+
+        Raises `MessageRefusedError` if the message is of another type, is empty or does not fit the window,
+        `ReplyError` if the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the
+        host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
-        stream = self.stream(text)
+        stream = self.stream(message, config=config)
         async for _ in stream:
             pass
         return stream.reply
 
-    def stream(self, text: str) -> ReplyStream:
-        """Say something and iterate over the pieces of the reply as the model emits them.
+    def stream(self, message: Message, *, config: RunnableConfig | None = None) -> ReplyStream:
+        """Send a message, as in `say`, and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some. A reader who
-        leaves the loop ends the turn; for one who stops reading without leaving, the turn goes on to its end.
+        Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
+        loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-        return ReplyStream(self._pieces(text))
+        return ReplyStream(self._pieces(message, config or {}))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
-        """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
+        """Wait at most `timeout` seconds until thinking has caught up with the conversation.
 
-        False where it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Raises
-        what else kept a pass from being made or stored, such as `StorageError`.
+        Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
+        error that prevented a pass, such as `StorageError`, is raised.
         """
-        lane = self._engine.lane
+        scheduler = self._engine.scheduler
         try:
             async with asyncio.timeout(timeout):
-                await lane.settle(self.thread_id)
+                await scheduler.settle(self.thread_id)
                 if work := await self._left_over():
-                    await lane.schedule(work)
-                    if error := await lane.settle(self.thread_id):
+                    await scheduler.schedule(work)
+                    if error := await scheduler.settle(self.thread_id):
                         raise error
         except TimeoutError:
             return False
@@ -84,6 +87,8 @@ class Conversation:
         values = await self._engine.values(self.thread_id)
         branch = _branch_of(values)
         mind = await self._load_mind(values)
+        usage = merge_usage(mind["usage"], values.get("usage", {}))
+        guarded = usage.pop("guard", None)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
@@ -91,7 +96,8 @@ class Conversation:
             turn=mind["turn"],
             lag=lag_of(mind, branch),
             failures=merge_failures(mind["failures"], values.get("failures", {})),
-            usage=merge_usage(mind["usage"], values.get("usage", {})),
+            usage=usage,
+            guarded=guarded["total"]["calls"] if guarded else 0,
             paused=self._paused(mind),
         )
 
@@ -107,16 +113,16 @@ class Conversation:
         """Erase the thread and its mind from the database."""
         storage = self._engine.storage
         async with storage.lock(self.thread_id):
-            await self._engine.lane.stop(self.thread_id)  # behind the turn that is under way, and its pass
+            await self._engine.scheduler.stop(self.thread_id)  # behind the turn that is under way, and its pass
             async with storage.lock(mind_thread(self.thread_id)):
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
 
-    async def _pieces(self, text: str) -> AsyncGenerator[str | Reply]:
+    async def _pieces(self, said: Message, config: RunnableConfig) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
-        message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
+        message = accepted_message(said, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
-        turn = self._engine.start_turn(self._turn(message, pieces.put_nowait))
+        turn = self._engine.start_turn(self._turn(message, config, pieces.put_nowait))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -128,7 +134,7 @@ class Conversation:
             turn.cancel()
             await asyncio.wait({turn})
 
-    async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+    async def _turn(self, message: HumanMessage, config: RunnableConfig, send: Callable[[str | Reply], None]) -> None:
         """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
 
@@ -140,7 +146,7 @@ class Conversation:
         try:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if not await self._was_answered(message, pass_on):
-                    await self._answer(message, pass_on)
+                    await self._answer(message, config, pass_on)
         except (StorageError, asyncio.CancelledError) as error:
             if not is_given:
                 raise
@@ -149,7 +155,7 @@ class Conversation:
                 self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
+            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
@@ -177,13 +183,19 @@ class Conversation:
         except TimeoutError:
             return False
 
-    async def _answer(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+    async def _answer(
+        self, message: HumanMessage, callers: RunnableConfig, send: Callable[[str | Reply], None]
+    ) -> None:
         """Run the talker over a message."""
         opening = LeadingTagFilter()
+        labels = self._engine.labels
+        ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
         config: RunnableConfig = {
             "run_name": "turn",
+            **callers,
             "configurable": {"thread_id": self.thread_id},
-            "metadata": {"thread_id": self.thread_id, "component": "turn"},
+            "tags": [*labels.tags, *(callers.get("tags") or [])],
+            "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},
         }
         # Sync, so that the user's words are in the database before the first token of a reply to them.
         events = self._engine.talker.astream(
@@ -201,7 +213,7 @@ class Conversation:
                 elif mode == "updates" and "talker" in event:
                     if rest := opening.rest():
                         send(rest)
-                    reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                    reply = next(message for message in event["talker"]["messages"] if isinstance(message, AIMessage))
                     send(Reply.of(reply))
 
     async def _left_over(self) -> ThinkingPass | None:
@@ -226,7 +238,8 @@ class Conversation:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
         ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
-            ledger = apply_edits(ledger, *await load(self._engine.storage.store, self._context.user_id))
+            lists = await load_lists(self._engine.storage.store, self._context.user_id)
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:
@@ -234,7 +247,7 @@ class Conversation:
             return "off"
         if is_exhausted(mind, self._context):
             return "thread budget"
-        return "daily budget" if self._engine.lane.budget.is_spent else ""
+        return "daily budget" if self._engine.scheduler.budget.is_spent else ""
 
 
 def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
@@ -250,27 +263,3 @@ def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessag
         elif is_after and isinstance(stored, AIMessage) and turn_of(stored) is not None:
             return stored
     return None
-
-
-def _accepted(text: object, window: int) -> str:
-    """Return the cleaned text of a message that fits the window with room for the reply."""
-    if not isinstance(text, str):
-        raise MessageRefusedError(f"the message is a {type(text).__name__}: expected a text", tokens=0, limit=0)
-    if not is_unicode(text):
-        raise MessageRefusedError(
-            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
-            tokens=0,
-            limit=0,
-        )
-    words = sanitize(text)
-    if not words.strip():
-        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)
-    tokens = count_tokens(words)
-    if tokens > window // 2:
-        raise MessageRefusedError(
-            f"the message has {tokens:,} tokens, at most {window // 2:,} fit half of the window: "
-            "shorten it or raise window_tokens",
-            tokens=tokens,
-            limit=window // 2,
-        )
-    return words

@@ -1,25 +1,33 @@
-"""`open_mirror`: a database, the two lanes, and conversations on them."""
+"""`open_mirror`: conversations and users on one database."""
 
 import asyncio
 import json
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
+from typing import Any
 from uuid import UUID, uuid5
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
 
 from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.guard import Rule
+from mirror_graph.guard.words import words
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.ledger.scan import warm_up
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
-from mirror_graph.storage import open_storage
+from mirror_graph.storage import Storage, open_storage
+from mirror_graph.storage.objects import open_objects
 
 THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
 """The namespace in which a thread's name becomes its id."""
@@ -29,29 +37,52 @@ THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
 async def open_mirror(
     database: str | PathLike[str] | None = None,
     *,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
     context: MirrorContext | None = None,
     max_thinking: int = 8,
     daily_tokens: int | None = None,
     drain: float = 0.0,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    guard: Rule | None = None,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
-    `context` is what its conversations start from. At most `max_thinking` passes think at once, and once they
-    have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, turns and passes may
-    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and what a pass was about is
-    thought about later.
+    Instead of a database, `checkpointer` and `store` may be LangGraph objects that your program has opened and
+    closes itself. Then no lock keeps another host off a thread. Threads are pruned only if the checkpointer can, and
+    without a store a user's constraints and the history of narratives end with the process. One line of the log says
+    which of these apply.
 
-    Raises `ConfigurationError` for a wrong setting, and where the database cannot be opened.
+    `context` applies to all of its conversations. At most `max_thinking` passes run at once. After they have used
+    `daily_tokens` in a day (UTC), no more run until the next day. On leaving, and on SIGTERM, turns and passes may
+    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and the exchanges of a cancelled
+    pass are thought about later. `metadata` and `tags` are added to every traced run of a turn and of its thinking.
+    `guard` replaces the built-in rule: it writes what is added to a reply that leaves a danger unnamed, or returns `""`
+    to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
+
+    Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
-    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain)
+    check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(_warm_up)
-    async with open_storage(database) as storage:
-        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens)
+    labels = Labels(metadata or {}, tags)
+    async with _open_storage(database, checkpointer, store) as storage:
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, labels=labels, guard=guard)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
         finally:
             await engine.close(drain)
+
+
+def _open_storage(
+    database: str | PathLike[str] | None, checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None
+) -> AbstractAsyncContextManager[Storage]:
+    if checkpointer is None and store is None:
+        return open_storage(database)
+    if database is not None:
+        raise ConfigurationError("both a database and a checkpointer or store: expected one place for the threads")
+    return open_objects(checkpointer, store)
 
 
 class Mirror:
@@ -62,30 +93,30 @@ class Mirror:
         self._context = context
 
     def conversation(self, thread: str, *, user_id: str | None = None) -> Conversation:
-        """Return the conversation named `thread`, of `user_id` where one is given.
+        """Return the conversation named `thread`, of `user_id` if one is given.
 
-        A name is any text; the same name of two users is two conversations. Raises `ConfigurationError` for
+        A name is any string. The same name of two users is two conversations. Raises `ConfigurationError` for
         anything else.
         """
         if not isinstance(thread, str):
-            raise ConfigurationError(f"a conversation is named {thread!r}: expected a text")
+            raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")
         owner = user_id if user_id is not None else self._context.user_id
         context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
         return Conversation(self._engine, thread_id, context)
 
     def user(self, user_id: str) -> User:
-        """Return what follows a user into every conversation, to list, edit, export or erase.
+        """Return a user, whose constraints can be listed, edited, exported and erased.
 
-        Raises `ConfigurationError` for an empty id, and for one that is no text.
+        Raises `ConfigurationError` for an empty id, and for one that is not a string.
         """
         check_user_id(user_id)
         return User(self._engine.storage.store, user_id)
 
     async def prune(self) -> int:
-        """Delete every checkpoint of the database that no reply will read; return how many threads there are.
+        """Delete every checkpoint that no reply will read, and return the number of threads.
 
-        The host does so after each turn: this is for a database that another program has written to.
+        The host does this after each turn. Call it for a database that another program has written to.
         """
         threads = await self._engine.storage.threads()
         for thread_id in threads:
@@ -94,14 +125,15 @@ class Mirror:
 
 
 def _warm_up() -> None:
-    """Read and compile what the first message would otherwise wait for, and every other conversation with it."""
+    """Read and compile the data that the first message, and every other conversation with it, would wait for."""
     relevance.warm_up()
+    words()
     warm_up()
 
 
 @contextmanager
 def _leaving_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM cancel the task that runs the block, as asyncio lets SIGINT, where nobody else answers it."""
+    """Let SIGTERM cancel the task that runs the block, as asyncio does with SIGINT, unless there is another handler."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a turn gives back: a reply, whole or piece by piece."""
+"""A reply, whole or piece by piece."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage
 
-from mirror_graph.models import Ending
+from mirror_graph.models import FinishReason
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 from mirror_graph.state import Tokens
 from mirror_graph.state.usage import usage_of
+from mirror_graph.state.values import Guarded
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reply:
     It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
     `lag` had not been thought about yet. `usage` is what this call took. `finish_reason` says why the reply ended:
     `"stop"`, or `"length"` and `"content_filter"` for one that was cut, `"refusal"` for words that decline to answer,
-    `"unknown"` where the provider does not say.
+    `"unknown"` where the provider does not say. `guarded` is what the guard added, one entry per constraint.
     """
 
     text: str
@@ -27,7 +28,8 @@ class Reply:
     narrative_turn: int
     lag: int
     usage: Tokens
-    finish_reason: Ending = "unknown"
+    finish_reason: FinishReason = "unknown"
+    guarded: tuple[Guarded, ...] = ()
 
     @classmethod
     def of(cls, message: AIMessage) -> "Reply":
@@ -40,11 +42,12 @@ class Reply:
             lag=mirror["lag"],
             usage=usage_of(message),
             finish_reason=mirror["finish_reason"],
+            guarded=tuple(mirror.get("guarded", ())),
         )
 
 
 class LeadingTagFilter:
-    """Holds back the beginning of a reply for as long as it may be a tag of ours, which nobody is to see."""
+    """Holds back the beginning of a reply while it may be one of MIRROR's own tags, which users must not see."""
 
     def __init__(self) -> None:
         self._held: str | None = ""
@@ -71,16 +74,17 @@ class ReplyStream:
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the pieces of text."""
-        return self._texts()
+        return self.pieces()
 
     @property
     def reply(self) -> Reply:
         """The whole reply. Raises `RuntimeError` before the last piece."""
         if self._reply is None:
-            raise RuntimeError("the reply is not through yet: iterate over its pieces first")
+            raise RuntimeError("the reply is not complete: iterate over all of its pieces first")
         return self._reply
 
-    async def _texts(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncGenerator[str]:
+        """Return the pieces of text; closing the generator ends the turn."""
         async with aclosing(self._pieces) as pieces:  # a reader who stops early ends the turn
             async for piece in pieces:
                 if isinstance(piece, Reply):

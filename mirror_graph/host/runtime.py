@@ -1,4 +1,4 @@
-"""What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
+"""What the conversations of a host share: the database, the scheduler and the talker's graph."""
 
 import asyncio
 import logging
@@ -10,8 +10,10 @@ from langgraph.graph.state import CompiledStateGraph
 
 from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_talker
+from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling.budget import DailyBudget
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.schema import MirrorInput
@@ -27,15 +29,27 @@ seconds per reply, and bound what an overloaded host holds in memory.
 """
 
 
-class HostRuntime:
-    """The two lanes over one database."""
+NO_LABELS = Labels()
 
-    def __init__(self, storage: Storage, *, max_thinking: int, daily_tokens: int | None) -> None:
+
+class HostRuntime:
+    """The talker and the scheduler over one database."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        max_thinking: int,
+        daily_tokens: int | None,
+        labels: Labels = NO_LABELS,
+        guard: Rule | None = None,
+    ) -> None:
         self.storage = storage
-        self.minds = CheckpointMindStore(storage)
-        self.lane = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
+        self.labels = labels
+        self.minds = CheckpointMindStore(storage, labels)
+        self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
-            self.lane
+            self.scheduler, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
@@ -60,7 +74,7 @@ class HostRuntime:
         _start(self._prune(thread_id), self._chores)
 
     async def close(self, drain: float = 0.0) -> None:
-        """End the turns, then the passes, after `drain` seconds together at most, and finish the chores."""
+        """End the turns, then the passes, after `drain` seconds together at most, and finish the background tasks."""
         self._is_closed = True
         loop = asyncio.get_running_loop()
         left = loop.time() + drain
@@ -70,14 +84,14 @@ class HostRuntime:
                 turn.cancel()
             if late:
                 await asyncio.wait(late)
-        await self.lane.close(max(0.0, left - loop.time()))
+        await self.scheduler.close(max(0.0, left - loop.time()))
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _prune(self, thread_id: str) -> None:
         try:
             await self.storage.prune(thread_id)
         except Exception:
-            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
+            log.exception("could not prune thread %s; its next turn tries again", thread_id)
 
 
 def _start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> "asyncio.Task[None]":

@@ -1,4 +1,4 @@
-"""What a host can be set to."""
+"""Validation of a host's settings."""
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.state import MirrorContext
@@ -7,7 +7,9 @@ MOST_PASSES = 10_000
 LONGEST_DRAIN = 86_400.0
 
 
-def check_settings(*, context: object, max_thinking: object, daily_tokens: object, drain: object) -> None:
+def check_settings(
+    *, context: object, max_thinking: object, daily_tokens: object, drain: object, guard: object = None
+) -> None:
     """Raise `ConfigurationError` for the first setting that is no setting."""
     if context is not None and not isinstance(context, MirrorContext):
         raise ConfigurationError(f"context is {context!r:.200}: expected a MirrorContext")
@@ -16,6 +18,11 @@ def check_settings(*, context: object, max_thinking: object, daily_tokens: objec
     if daily_tokens is not None and not _is_whole(daily_tokens, least=0, most=10**15):
         raise ConfigurationError(
             f"daily_tokens is {daily_tokens!r}: expected a whole number from 0, or None for no limit"
+        )
+    if guard is not None and not callable(guard):
+        raise ConfigurationError(
+            f"guard is {guard!r:.200}: expected a function of findings and a language; "
+            "how replies are guarded is MirrorContext(guard=...)"
         )
     # `not <=` is true for NaN, too.
     if isinstance(drain, bool) or not isinstance(drain, int | float) or not 0 <= drain <= LONGEST_DRAIN:

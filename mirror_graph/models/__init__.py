@@ -1,4 +1,4 @@
-"""Which chat model a name stands for."""
+"""From a model's name to a chat model."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
-from mirror_graph.models.finish_reason import Ending, ending, finish_reason, is_complete, refusal_text
+from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
 from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
 from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
@@ -24,7 +24,7 @@ from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
 
 __all__ = [
     "REASONED_ABOVE",
-    "Ending",
+    "FinishReason",
     "ScriptedModel",
     "chat_model",
     "closes_reasoning",
@@ -45,16 +45,18 @@ __all__ = [
 CONNECT_SECONDS = 10.0
 
 
-def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
-    """Return the chat model a name stands for, the same object for the same arguments.
+def chat_model(name: str | BaseChatModel, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
+    """Return the chat model a name stands for, the same object for the same arguments; a model is returned as it is.
 
     A `temperature` of None is not sent. A call is made again only without a parameter that the endpoint refuses and,
     but for connecting, none is timed: both are the caller's. `scripted:` models use `temperature` and `max_tokens`
     only where `register_model` was given a function of them.
 
-    Raises `ConfigurationError` for an unknown name, a model where its name is due, a missing key or a
-    missing package, and `ModelFileError` for a local model that was not downloaded.
+    Raises `ConfigurationError` for an unknown name, a missing key or a missing package, and `ModelFileError` for a
+    local model that was not downloaded.
     """
+    if isinstance(name, BaseChatModel):
+        return name
     provider, model = split_chat_name(name)
     match provider:
         case "openai":
@@ -68,22 +70,27 @@ def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> Base
             return _provider_model(name, temperature, max_tokens)
 
 
-def visible_model(name: str, *, temperature: float | None, max_tokens: int) -> VisibleModel:
+def visible_model(name: str | BaseChatModel, *, temperature: float | None, max_tokens: int) -> VisibleModel:
     """Return the chat model a name stands for, so wrapped that its reasoning reaches no reader and no stream.
 
     Raises as `chat_model` does.
     """
     model = chat_model(name, temperature=temperature, max_tokens=max_tokens)
     if id(model) not in _visible:
+        if len(_visible) >= VISIBLE_LIMIT:
+            _visible.pop(next(iter(_visible)))
         _visible[id(model)] = VisibleModel.around(model)
     return _visible[id(model)]
 
+
+VISIBLE_LIMIT = 1_000
+"""The most models that are remembered: a host may make an object per request."""
 
 _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id stays its own
 
 
 def stop_local_models() -> None:
-    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+    """Stop the local engines and free their memory; the next call to a local model starts a new one."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
 
@@ -96,8 +103,8 @@ def _openai_model(
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
-            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
-            "any value does, such as OPENAI_API_KEY=none"
+            f"openai:{model} needs OPENAI_API_KEY; if the endpoint in OPENAI_BASE_URL needs no key, "
+            "set any value, such as OPENAI_API_KEY=none"
         )
     from openai import Timeout
     from pydantic import SecretStr

@@ -1,4 +1,4 @@
-"""How a message says that it is complete, and why it ended."""
+"""Whether a message is complete, and why it ended."""
 
 from typing import Literal
 
@@ -6,10 +6,10 @@ from langchain_core.messages import AIMessage
 
 SPELLINGS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 
-Ending = Literal["stop", "length", "content_filter", "refusal", "tool_calls", "unknown"]
+FinishReason = Literal["stop", "length", "content_filter", "refusal", "tool_calls", "unknown"]
 """Why a message ended, in one word for all providers."""
 
-_ENDINGS: dict[str, Ending] = {
+_ENDINGS: dict[str, FinishReason] = {
     "stop": "stop",
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -46,7 +46,7 @@ def finish_reason(message: AIMessage) -> str | None:
     return details.get("reason") or metadata.get("status")
 
 
-def ending(message: AIMessage) -> Ending:
+def ending(message: AIMessage) -> FinishReason:
     """Return why a message ended, whatever its provider calls it."""
     if refusal_text(message):
         return "refusal"

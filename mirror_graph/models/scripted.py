@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import Field
 
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.model_names import TOOLS_ADVICE, has_bound_tools
 from mirror_graph.models.demo_script import demo
 
 Script = Callable[[list[BaseMessage]], str]
@@ -112,9 +113,18 @@ def register_model(name: str, model: BaseChatModel | ModelFactory) -> str:
     A model is asked as it is, for replies and thoughts alike: `MirrorContext.temperature` and the bounds on a
     thought do not reach it. A function of `temperature` and `max_tokens` makes one that uses them; it is called
     once for the same arguments, with `None` for a temperature that is not to be sent.
+
+    Raises `ConfigurationError` for a model with tools: a talker calls none.
     """
+    if has_bound_tools(model):
+        raise ConfigurationError(TOOLS_ADVICE)
     _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
+
+
+def unregister_model(name: str) -> None:
+    """Forget the model behind `scripted:NAME`, if there is one."""
+    _models.pop(name, None)
 
 
 def register_script(name: str, script: Script) -> ScriptedModel:
@@ -134,7 +144,7 @@ def scripted_model(name: str) -> ScriptedModel:
     """Return the live model behind `scripted:NAME`, which follows a script; its `calls` are what the graph asked."""
     model = _registered(name)
     if not isinstance(model, ScriptedModel):
-        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected one that follows a script")
+        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected a ScriptedModel")
     return model
 
 

@@ -1,4 +1,4 @@
-"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+"""The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,14 @@ from uuid import UUID, uuid5
 
 from langchain_core.messages import AnyMessage
 
-from mirror_graph.errors import ConfigurationError, StorageError
+from mirror_graph.errors import StorageError
 from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
 from mirror_graph.state.migration import migrate_mind
 from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
+
+THREAD_NAMES = UUID("2f5d3c0e-7a44-5c55-8a53-0f6f3c1d9b61")
+"""The namespace in which a thread id that is no UUID becomes one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class ThinkingPass:
 
 
 class Scheduler(Protocol):
-    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+    """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
 
     async def recall(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread: one read, never a wait for a pass."""
@@ -50,14 +53,16 @@ class Scheduler(Protocol):
 
 
 def mind_thread(thread_id: str) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same)."""
+    return str(uuid5(thread_uuid(thread_id), "mind"))
 
-    Raises `ConfigurationError` where `thread_id` is not a UUID, which a LangGraph server demands too.
-    """
+
+def thread_uuid(thread_id: str) -> UUID:
+    """Return the UUID that a thread id spells, or else one derived from its text. Always the same for the same id."""
     try:
-        return str(uuid5(UUID(thread_id), "mind"))
-    except ValueError as error:
-        raise ConfigurationError(f"thread id {thread_id!r} is not a UUID: pass one, or use `open_mirror`") from error
+        return UUID(thread_id)
+    except ValueError:
+        return uuid5(THREAD_NAMES, thread_id)
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:
@@ -67,9 +72,10 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
 
     Raises `StorageError` for one that a later release has written.
     """
-    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+    schema = values.get("schema_version", 0)
+    if schema > SCHEMA_VERSION:
         raise StorageError(
-            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+            f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
     stored = migrate_mind(values)
     mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}

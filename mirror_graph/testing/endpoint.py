@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -51,12 +51,14 @@ class Answer:
     connection: a stream's after that many words (0 is after the headers), any other reply's after the headers. A stream
     with `finish_reason=None` just ends. A `status` other than 200 sends the error instead of the text. `usage` is
     estimated if it is None. `reasoning` comes before the text in a field of its own, as DeepSeek, vLLM and others send
-    it. With `letters`, a stream comes in pieces of so many characters, whatever words they split.
+    it. With `letters`, a stream comes in pieces of so many characters, whatever words they split. `calls` are tools
+    that the model calls after its text, each a name and its arguments.
     """
 
     text: str = ""
     _: KW_ONLY
     plain: bool = False
+    calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
     reasoning: str = ""
     letters: int | None = None
     refusal: str | None = None
@@ -117,7 +119,9 @@ class Endpoint:
     `answer` is asked about every call and may be replaced at any time. It runs in the serving thread, so it must not
     block; if it raises, the call gets an error which clients do not retry, and the block ends with what was raised.
     A call for a feature that is not in `supports` is refused as providers refuse it, and so is one with a parameter in
-    `refuses`, as OpenAI's reasoning models refuse `temperature` and `max_tokens`.
+    `refuses`, as OpenAI's reasoning models refuse `temperature` and `max_tokens`. Messages are refused as OpenAI does
+    it: calls to tools without their results, results without their call, names with a space in them. `refused` holds
+    every call that was refused.
     """
 
     url: str
@@ -132,6 +136,7 @@ class Endpoint:
     ) -> None:
         self.answer = answer
         self.calls: list[Call] = []
+        self.refused: list[Call] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self._port = port
@@ -168,7 +173,10 @@ class Endpoint:
         except ClientDisconnect:  # left in the middle of its request, so no one reads the reply
             return Response()
         self.calls.append(call)
-        answer = _refuse(call, self._supports, self.refuses) or self._ask(call)
+        refusal = _refuse_messages(call) or _refuse(call, self._supports, self.refuses)
+        if refusal:
+            self.refused.append(call)
+        answer = refusal or self._ask(call)
         if answer.status != 200:
             pieces = [_write_error(answer)]
         elif call.stream:
@@ -298,6 +306,32 @@ def _refuse(call: Call, supports: frozenset[Feature], refuses: frozenset[str]) -
     return None
 
 
+def _refuse_messages(call: Call) -> Answer | None:
+    """Refuse messages in an order, or with a name, that OpenAI's chat endpoint refuses."""
+    problem = _problem_of(call.messages)
+    return Answer(status=400, error=f"Invalid parameter: {problem}.", error_param="messages") if problem else None
+
+
+def _problem_of(messages: list[dict[str, Any]]) -> str | None:
+    open_calls: set[str] = set()
+    for message in messages:
+        role = message["role"]
+        if role == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                return "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+            open_calls.remove(message["tool_call_id"])
+            continue
+        if open_calls:
+            return "an assistant message with 'tool_calls' must be followed by tool messages for each 'tool_call_id'"
+        if role == "assistant":
+            open_calls = {tool_call["id"] for tool_call in message.get("tool_calls") or []}
+            if message.get("content") is None and not open_calls and not message.get("refusal"):
+                return "an assistant message has neither 'content' nor 'tool_calls'"
+        if re.search(r"[\s<|\\/>]", str(message.get("name") or "")):
+            return "'messages.name' does not match '^[^\\s<|\\\\/>]+$'"
+    return "the last 'tool_calls' have no results" if open_calls else None
+
+
 def _write_error(answer: Answer) -> bytes:
     kind = "server_error" if answer.status >= 500 else "invalid_request_error"
     message = answer.error or f"The endpoint was told to answer {answer.status}."
@@ -306,9 +340,11 @@ def _write_error(answer: Answer) -> bytes:
 
 def _write_completion(call: Call, answer: Answer, usage: Usage) -> bytes:
     message = _open_message(call, answer, _said(answer))
+    if answer.calls:
+        message["tool_calls"] = _write_tool_calls(answer)
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
     return _dump({**_head(call, "chat.completion"), "choices": [choice], "usage": _write_usage(usage)})
 
 
@@ -322,11 +358,12 @@ def _write_stream(call: Call, answer: Answer, usage: Usage) -> list[bytes]:
 
     reasons = [write_chunk({"reasoning_content": word}) for word in _split(answer, answer.reasoning)]
     words = [write_chunk(_extend_message(call, answer, word)) for word in _split(answer, _said(answer))]
-    pieces = [*reasons, *words] or [b""]
+    calls = [write_chunk({"tool_calls": [tool_call]}) for tool_call in _write_tool_calls(answer)]
+    pieces = [*reasons, *words, *calls] or [b""]
     pieces[0] = write_chunk(_open_message(call, answer, "")) + pieces[0]
     if answer.finish_reason is None:
         return [*pieces, b""]
-    end = write_chunk({}, answer.finish_reason)
+    end = write_chunk({}, _finish_reason(answer))
     if wants_usage:
         end += _write_event({**head, "choices": [], "usage": _write_usage(usage)})
     return [*pieces, end + b"data: [DONE]\n\n"]
@@ -359,6 +396,22 @@ def _extend_message(call: Call, answer: Answer, text: str) -> dict[str, Any]:
     if call.forced_tool and not answer.plain:
         return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
     return {"content": text}
+
+
+def _write_tool_calls(answer: Answer) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": place,
+            "id": f"call_{uuid4().hex}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for place, (name, arguments) in enumerate(answer.calls)
+    ]
+
+
+def _finish_reason(answer: Answer) -> str | None:
+    return "tool_calls" if answer.calls and answer.finish_reason == "stop" else answer.finish_reason
 
 
 def _write_usage(usage: Usage) -> dict[str, Any]:

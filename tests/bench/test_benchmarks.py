@@ -66,7 +66,7 @@ def _run(out: Path, capsys: pytest.CaptureFixture[str], name: str, *options: str
 
 
 def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(run: Run) -> None:
-    times, weights = run(
+    times, guard, weights = run(
         "overhead", "--turns", "2", "--short", "1", "--long", "3", "--delay", "0.05", "--word-pause", "0"
     )
 
@@ -75,6 +75,9 @@ def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(run: Run) 
     for arm in arms:
         assert 50 < times[arm]["first token p50, ms"] <= times[arm]["last token p50, ms"]
         assert times[arm]["last token p50, ms"] <= times[arm]["end of stream p50, ms"]
+    assert guard.keys() == {"guard off", "guard on"}
+    for arm in guard.values():
+        assert arm["first token p50, ms"] > 50 > arm["from one token to the next p50, ms"] >= 0
     assert 0 < weights["turn 1"]["KiB of its state"] < weights["turn 3"]["KiB of its state"]
 
 

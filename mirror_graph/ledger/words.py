@@ -1,8 +1,10 @@
 """One spelling for comparing words: no case, no accents, no common endings, in scripts with and without spaces."""
 
 import re
+import tomllib
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 
 from mirror_graph.ledger.folding import caseless
 
@@ -20,6 +22,8 @@ _VOWEL = re.compile(r"[aeiouy]")
 _SHORT = re.compile(r"[^aeiouy]*[aeiouy][^aeiouwxy]")
 _GENITIVE = re.compile(r"['\u2019]s\b")
 _UMLAUT = re.compile("(?<=[aou])e")
+
+_PLURALS = (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"))
 
 CHARACTERS_PER_WORD = 2
 """How many characters of a script without spaces count as one word."""
@@ -52,22 +56,46 @@ def without_umlaut(word: str) -> str:
     return _UMLAUT.sub("", word)
 
 
+def singular(word: str) -> str:
+    """Take the ending of an English plural off a word."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    for ending, instead in _PLURALS:
+        if word.endswith(ending):
+            return word.removesuffix(ending) + instead
+    return word[:-1]
+
+
 @lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """Take the commonest endings off a word that `split` returned: "climbing", "climbs" and "climb" are one."""
     if len(word) < 4:
         return word
-    for ending, instead in (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x")):
-        if word.endswith(ending):
-            return word[: -len(ending)] + instead
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        word = word[:-1]
+    if word.endswith(tuple(ending for ending, _ in _PLURALS)):
+        return singular(word)
+    return _without_silent_e(_without_verb_ending(singular(word)))
+
+
+def _without_verb_ending(word: str) -> str:
     for ending in ("ing", "ed"):
         base = word.removesuffix(ending)
-        if base != word and len(base) > 2 and _VOWEL.search(base) and not word.endswith("eed"):
-            if base[-1] == base[-2] and base[-1] not in "elsz":
-                return base[:-1]
-            word = base + "e"
-            break
+        if base == word or len(base) < 3 or not _VOWEL.search(base) or word.endswith("eed"):
+            continue
+        if base[-1] == base[-2] and base[-1] not in "elsz":
+            return base[:-1]
+        return base + "e"
+    return word
+
+
+def _without_silent_e(word: str) -> str:
     # "care" is no car and "rated" no rat, though "dancing" is "dance", and "walking" is "walk".
-    return word[:-1] if word.endswith("e") and len(word) > 3 and not _SHORT.fullmatch(word[:-1]) else word
+    if word.endswith("e") and len(word) > 3 and not _SHORT.fullmatch(word[:-1]):
+        return word[:-1]
+    return word
+
+
+@cache
+def word_list(name: str) -> frozenset[str]:
+    """Return one of the word lists of `words.toml`: "articles" or "generic"."""
+    table = tomllib.loads(files("mirror_graph.ledger").joinpath("words.toml").read_text("utf-8"))
+    return frozenset(table[name].split())

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mirror_graph.relevance.spelling import split
+from mirror_graph.ledger.words import split
 
 TEXT_LIMIT = 8_000
 """Characters of a text that are read."""
@@ -33,7 +33,7 @@ _WILL_NOT = re.compile(r"\bwon['\u2019]t\b", re.IGNORECASE)
 _NOT = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;:\n]+(?=\s|\Z)|\n")
 _CLAUSE_END = re.compile(r"[,()]|\s[-\u2013\u2014]+\s|\u2014")
-_BREAK = ","
+CLAUSE_END = ","
 
 _NEGATIONS = {"no": 2, "not": 2, "never": 3, "without": 4, "nor": 2, "neither": 2, "zero": 2}
 """How many words after a negation it still denies."""
@@ -50,7 +50,7 @@ class _Phrase(NamedTuple):
     group: str
 
 
-class _Span(NamedTuple):
+class Named(NamedTuple):
     """Where a group is spoken of in a sentence: from word `start` up to before word `end`."""
 
     group: str
@@ -106,16 +106,23 @@ def is_readable(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def sensitivities_named(text: str) -> frozenset[str]:
     """Return the sensitivities that a person's words name. "No slurs, please" names one as much as "slurs" does."""
-    depictions = load_depictions()
-    found: set[str] = set()
-    for sentence in _sentences(text):
-        for span in _read(sentence, is_denial_read=False):
-            kind, _, name = span.group.partition(":")
-            if kind == "sensitivity":
-                found.add(name)
-            elif kind == "topic":
-                found |= depictions.named_by.get(name, frozenset())
-    return frozenset(found)
+    return frozenset(named.group for sentence in _sentences(text) for named in sensitivities_in(sentence))
+
+
+def sensitivities_in(words: tuple[str, ...]) -> list[Named]:
+    """Return the sensitivities that the words of one sentence name, each with the places of the words that name it.
+
+    The words are those of `split`, with `","` where a clause ends.
+    """
+    named_by = load_depictions().named_by
+    found: list[Named] = []
+    for span in _read(words, is_denial_read=False):
+        kind, _, name = span.group.partition(":")
+        if kind == "sensitivity":
+            found.append(Named(name, span.start, span.end))
+        elif kind == "topic":
+            found += [Named(sensitivity, span.start, span.end) for sensitivity in named_by.get(name, ())]
+    return found
 
 
 def touching_topics(sensitivities: Iterable[str]) -> frozenset[str]:
@@ -132,7 +139,7 @@ def is_by_sight(sensitivities: Iterable[str]) -> bool:
 @cache
 def load_depictions() -> _Depictions:
     """Read the vocabulary once per process."""
-    fields = tomllib.loads(files("mirror_graph.relevance").joinpath("depictions.toml").read_text("utf-8"))
+    fields = tomllib.loads(files("mirror_graph.ledger").joinpath("depictions.toml").read_text("utf-8"))
     exact: defaultdict[str, list[_Phrase]] = defaultdict(list)
     beginnings: defaultdict[str, list[_Phrase]] = defaultdict(list)
     sequences: defaultdict[str, list[_Sequence]] = defaultdict(list)
@@ -202,12 +209,12 @@ def _sentences(text: str) -> Iterator[tuple[str, ...]]:
         for clause in _CLAUSE_END.split(sentence):
             read = split(clause)
             if read:
-                words.extend([*read, _BREAK])
+                words.extend([*read, CLAUSE_END])
         if words:
             yield tuple(words[:-1])
 
 
-def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[_Span]:
+def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[Named]:
     """Return the topics and sensitivities that a sentence speaks of."""
     spans = list(dict.fromkeys(_spans(sentence)))
     lookalikes = [span for span in spans if span.group == LOOKALIKE]
@@ -220,7 +227,7 @@ def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[_Span]:
     return [span for span in [*spans, *_joined(sentence, spans)] if span not in covered]
 
 
-def _spans(sentence: tuple[str, ...]) -> Iterator[_Span]:
+def _spans(sentence: tuple[str, ...]) -> Iterator[Named]:
     depictions = load_depictions()
     for start, word in enumerate(sentence):
         for phrase in depictions.exact.get(word, ()):
@@ -230,7 +237,7 @@ def _spans(sentence: tuple[str, ...]) -> Iterator[_Span]:
                 yield from _span(phrase, sentence, start)
 
 
-def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[_Span]:
+def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[Named]:
     """Yield where a phrase ends that may begin at `start`."""
     end = start + 1
     skipping = False
@@ -242,20 +249,20 @@ def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[_S
         found = next(
             (place for place in range(end, min(last + 1, len(sentence))) if _fits(part, sentence[place])), None
         )
-        if found is None or _BREAK in sentence[end:found]:
+        if found is None or CLAUSE_END in sentence[end:found]:
             return
         end, skipping = found + 1, False
-    yield _Span(phrase.group, start, end)
+    yield Named(phrase.group, start, end)
 
 
 def _fits(part: str, word: str) -> bool:
     return word.startswith(part[:-1]) if part.endswith("*") else word == part
 
 
-def _joined(sentence: tuple[str, ...], spans: list[_Span]) -> Iterator[_Span]:
+def _joined(sentence: tuple[str, ...], spans: list[Named]) -> Iterator[Named]:
     """Yield what two blocks say together."""
     depictions = load_depictions()
-    by_group: defaultdict[str, list[_Span]] = defaultdict(list)
+    by_group: defaultdict[str, list[Named]] = defaultdict(list)
     for span in spans:
         by_group[span.group].append(span)
     for group, firsts in by_group.items():
@@ -264,35 +271,35 @@ def _joined(sentence: tuple[str, ...], spans: list[_Span]) -> Iterator[_Span]:
             for first in firsts:
                 for second in by_group.get(sequence.second, ()):
                     between = sentence[first.end : second.start]
-                    if second.start < first.end or len(between) - between.count(_BREAK) > sequence.most:
+                    if second.start < first.end or len(between) - between.count(CLAUSE_END) > sequence.most:
                         continue
                     if not any(
                         first.end <= barrier.start and barrier.end <= second.start
                         for barred in barriers
                         for barrier in by_group.get(barred, ())
                     ):
-                        yield _Span(sequence.group, first.start, second.end)
+                        yield Named(sequence.group, first.start, second.end)
 
 
-def _overlap(span: _Span, other: _Span) -> bool:
+def _overlap(span: Named, other: Named) -> bool:
     return span.start < other.end and other.start < span.end
 
 
-def _is_inside(span: _Span, other: _Span) -> bool:
+def _is_inside(span: Named, other: Named) -> bool:
     return other.start <= span.start and span.end <= other.end
 
 
-def _is_longer(span: _Span, other: _Span) -> bool:
+def _is_longer(span: Named, other: Named) -> bool:
     return span.end - span.start > other.end - other.start
 
 
-def _is_denied(sentence: tuple[str, ...], span: _Span) -> bool:
+def _is_denied(sentence: tuple[str, ...], span: Named) -> bool:
     """Say whether the words around a span deny it: "no blood", "without a drop of blood", "nobody is killed"."""
     if sentence[span.end : span.end + 1] == ("free",):
         return True
     for place in range(span.start - 1, max(-1, span.start - 6), -1):
         word = sentence[place]
-        if word == _BREAK:
+        if word == CLAUSE_END:
             return False
         distance = span.start - place
         following = sentence[place + 1 : place + 2]

@@ -1,0 +1,232 @@
+"""A turn of an agent: what it starts from, and what it leaves to be thought about."""
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.agents.record import (
+    AgentRecord,
+    Answered,
+    as_messages,
+    conversation_in,
+    ends_at,
+    said_by,
+    still_pending,
+)
+from mirror_graph.guard.memory import request_in
+from mirror_graph.guard.talker import failure_of_guard
+from mirror_graph.ledger.access import ledger_for_reply, publish_ledger, user_of
+from mirror_graph.ledger.user_messages import scan_messages, user_messages
+from mirror_graph.nodes.failures import with_failure
+from mirror_graph.nodes.schedule import is_exhausted
+from mirror_graph.relevance.choose import Relevant
+from mirror_graph.scheduling import Scheduler, ThinkingPass
+from mirror_graph.state import MindState, MirrorContext, MirrorState, Tokens
+from mirror_graph.state.alignment import is_outside_conversation
+from mirror_graph.state.branch import (
+    current_branch,
+    extend_branch,
+    is_on_branch,
+    lag_of,
+    last_turn,
+    read_turn,
+    reply_ids,
+    rewind,
+)
+from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.content import readable
+from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_failures, merge_usage
+from mirror_graph.state.tokens import count_tokens, truncate_middle
+from mirror_graph.state.usage import NO_TOKENS, add_tokens, add_usage, usage_of
+from mirror_graph.state.window import HARD_WINDOW, pending_messages
+
+
+async def begin_turn(
+    record: AgentRecord,
+    messages: Sequence[AnyMessage],
+    thread_id: str,
+    scheduler: Scheduler,
+    runtime: Runtime[MirrorContext],
+) -> AgentRecord:
+    """Return the record of the turn that `messages` ask for: the newest mind, and the constraints that hold in it.
+
+    A mind that cannot be read costs no reply: the turn starts from the one that the thread saw last.
+    """
+    branch = current_branch(messages, record["branch"])
+    away = ""
+    try:
+        mind = await scheduler.recall(thread_id)
+        if not is_on_branch(mind, branch):
+            earlier = [*conversation_in(record["pending"]), *messages]
+            mind = rewind(mind, branch, earlier, await scheduler.narratives(thread_id))
+    except Exception as error:
+        mind, away = record["mind"], type(error).__name__
+    pending = still_pending(record["pending"], mind, branch)
+    words = said_by(pending_messages(messages, branch))
+    turn = max(record["turns"], mind["turn"], last_turn(branch)) + 1
+    behind = read_turn(mind)["turn"]
+    left = [constraint for constraint in record["unread"] if constraint["source"]["turn"] > behind]
+    known = cast(
+        MirrorState,
+        {**mind, "branch": branch, "constraints": merge_constraints(mind["constraints"], unconfirmed(left))},
+    )
+    said = [*conversation_in(pending), *as_messages(words)]
+    constraints, facts_away = await ledger_for_reply(known, said, turn, runtime)
+    failures = record["failures"]
+    problem = away or facts_away
+    if problem:
+        counted = _counted({**record, "mind": mind})
+        failures = merge_failures(failures, with_failure(counted, "recall", turn, problem))
+    return {
+        **record,
+        "turn": turn,
+        "branch": branch,
+        "mind": {**mind, "monologue": []},
+        "constraints": constraints,
+        "words": words,
+        "request": request_in([message for message in messages if not is_outside_conversation(message)]),
+        "mark": secrets.token_hex(4),
+        "pending": pending,
+        "unread": left,
+        "failures": failures,
+    }
+
+
+def end_turn(
+    record: AgentRecord,
+    messages: Sequence[AnyMessage],
+    context: MirrorContext,
+    user_id: str | None,
+    found: Relevant | None = None,
+) -> AgentRecord:
+    """Return the record after the reply to its turn; the same one if the run gave none.
+
+    `found` is what the request was found to touch, whose tokens and failures are counted.
+
+    What thinking cannot take over, because it is off or far behind, leaves its constraints behind.
+    """
+    reply = reply_to(record, messages)
+    if reply is None or not record["mark"]:
+        return record
+    turn = record["turn"]
+    answered: Answered = {
+        "turn": turn,
+        "reply": reply.message.id or "",
+        "words": record["words"],
+        "text": truncate_middle(reply.text, MESSAGE_LIMIT),
+    }
+    pending = [*record["pending"], answered]
+    room = 0 if context.thinking == "off" else HARD_WINDOW * context.window_tokens
+    staying = _newest(pending, room)
+    leaving = conversation_in(pending[: len(pending) - len(staying)])
+    branch = extend_branch(record["branch"], turn, answered["reply"])
+    caught = scan_messages(user_messages(leaving, branch, turn, user_id), time.time())
+    counted = _counted(record)
+    usage = add_usage(counted, "talker", turn, reply.tokens)
+    if reply.additions:
+        usage |= add_usage(counted, "guard", turn, {**NO_TOKENS, "calls": reply.additions})
+    if found and found.tokens:
+        usage |= add_usage(counted, "check", turn, found.tokens)
+    failed = {**(found.failures if found else {}), "guard": failure_of_guard(reply.message)}
+    failures = record["failures"]
+    for name, error in failed.items():
+        if error:
+            failures = merge_failures(failures, with_failure(counted, name, turn, error))
+    return {
+        **record,
+        "turns": turn,
+        "branch": branch,
+        "words": [],
+        "mark": "",
+        "pending": staying,
+        "unread": merge_constraints(record["unread"], caught),
+        "failures": failures,
+        "usage": merge_usage(record["usage"], usage),
+    }
+
+
+class AgentReply(NamedTuple):
+    """The message of the agent's that ends a turn, what the user reads of it, and what the turn's calls took.
+
+    `additions` counts the replies that the guard has added to, and the calls that it has held.
+    """
+
+    message: AIMessage
+    text: str
+    tokens: Tokens
+    additions: int
+
+
+def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply | None:
+    """Return the reply that ends the record's turn, or None if the agent has not answered.
+
+    An agent may end with a call: to the tool of a structured answer, or to one whose result is the answer.
+    """
+    ours = reply_ids(record["branch"])
+    begun = ends_at(record["words"], messages)
+    answered = (place for place in reversed(range(len(messages))) if messages[place].id in ours)
+    run = messages[(next(answered, -1) if begun is None else begun) + 1 :]
+    replies = [message for message in run if isinstance(message, AIMessage)]
+    if not replies:
+        return None
+    tokens = NO_TOKENS
+    for message in replies:
+        tokens = add_tokens(tokens, usage_of(message))
+    last = replies[-1]
+    text = readable(last).strip()
+    if not text:
+        results = [message for message in run if isinstance(message, ToolMessage)]
+        text = readable(results[-1]).strip() if results else json.dumps([call["args"] for call in last.tool_calls])
+    return AgentReply(last, text, tokens, sum(map(_is_guarded, run)))
+
+
+def next_pass(
+    record: AgentRecord, mind: MindState, thread_id: str, context: MirrorContext, trace: dict[str, str]
+) -> ThinkingPass | None:
+    """Return the pass that is due, or None if there is nothing to think about, or thinking is off or used up."""
+    pending = still_pending(record["pending"], mind, record["branch"])
+    if context.thinking == "off" or not pending or is_exhausted(mind, context):
+        return None
+    branch = record["branch"]
+    left = unconfirmed(record["unread"])
+    return ThinkingPass(
+        thread_id, last_turn(branch), conversation_in(pending), context, lag_of(mind, branch), trace, left, branch
+    )
+
+
+async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of constraints that no pass will tell them of."""
+    left = unconfirmed(record["unread"])
+    if left and user_of(runtime) is not None:
+        await publish_ledger([{**constraint, "status": "active"} for constraint in left], runtime)
+
+
+def _is_guarded(message: AnyMessage) -> bool:
+    mirror = message.response_metadata.get("mirror", {})
+    return bool(mirror.get("guarded") or mirror.get("action"))
+
+
+def _counted(record: AgentRecord) -> MindState:
+    """Return the mind with all that is counted of the thread so far."""
+    mind = record["mind"]
+    return {
+        **mind,
+        "failures": merge_failures(mind["failures"], record["failures"]),
+        "usage": merge_usage(mind["usage"], record["usage"]),
+    }
+
+
+def _newest(pending: list[Answered], room: int) -> list[Answered]:
+    """Return the newest of `pending` that fit `room` tokens."""
+    staying: list[Answered] = []
+    for answered in reversed(pending):
+        room -= count_tokens(answered["text"]) + sum(count_tokens(said["text"]) for said in answered["words"])
+        if room < 0:
+            break
+        staying.insert(0, answered)
+    return staying

@@ -1,0 +1,122 @@
+"""Whether a reply is aware of a constraint: a pure rule over its sentences, without a model call.
+
+A reply is aware of a constraint if a sentence of it names the constraint, and there is caution about it:
+
+- To name it is to use a word for a condition of its kind ("your allergy"), or one of the constraint's own words that
+  does not stand in the request already. To name the dish that was asked for is not awareness.
+- Caution is a word such as "avoid" or "risk", or a no, in that sentence or next to it, or a reply that opens with a no.
+- To take the condition into account ("given your allergy, ...") is caution too, unless that very sentence recommends
+  what touches it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mirror_graph.guard.request import Request
+from mirror_graph.guard.touching import Touch, is_by_name, touch_of
+from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
+from mirror_graph.relevance.match import NAMED_BY_STATE
+from mirror_graph.relevance.reading import read
+from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.triggers import triggers_of
+from mirror_graph.state.values import SafetyConstraint
+
+
+class Sentence(NamedTuple):
+    """One sentence of a reply: what it is like, which constraints it names, and what in it touches which.
+
+    `names_condition` says whether it uses a word for a condition of any kind, and `acknowledges` whether it says that
+    the user has mentioned something.
+    """
+
+    is_cautious: bool
+    takes_into_account: bool
+    opens_with_no: bool
+    names_condition: bool
+    acknowledges: bool
+    named: frozenset[str]
+    touched: Mapping[str, Touch]
+
+
+def read_sentence(text: str, request: Request) -> Sentence:
+    """Read one sentence of the reply to `request`."""
+    spoken = split(text)
+    listed = words()
+    reading = read(text)
+    touched = {entry["id"]: touch for entry in request.constraints if (touch := touch_of(entry, text, reading))}
+    return Sentence(
+        is_cautious=listed.caution.is_in(spoken),
+        takes_into_account=listed.regard.is_in(spoken),
+        opens_with_no=listed.decline.opens(text),
+        names_condition=listed.condition.is_in(spoken),
+        acknowledges=listed.acknowledges.is_in(spoken),
+        named=frozenset(entry["id"] for entry in request.constraints if _names(entry, spoken, text, request)),
+        touched=touched,
+    )
+
+
+def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> bool:
+    """Say whether a reply, given by its sentences, is aware of a constraint."""
+    name = constraint["id"]
+    for place, sentence in enumerate(sentences):
+        if name not in sentence.named:
+            continue
+        if sentences[0].opens_with_no:
+            return True
+        if any(near.is_cautious or near.opens_with_no for near in sentences[max(0, place - 1) : place + 2]):
+            return True
+        touch = sentence.touched.get(name)
+        if sentence.takes_into_account and (touch is None or is_by_name(constraint, touch)):
+            return True
+    return False
+
+
+def recommended(constraint: SafetyConstraint, sentences: Sequence[Sentence], least: float) -> Touch | None:
+    """Return the first thing that a reply recommends and that touches a constraint with `least` evidence or more.
+
+    What a sentence warns of is not recommended. Nor is what it only names along with the user's condition, or to say
+    that the user has mentioned it.
+    """
+    name = constraint["id"]
+    for sentence in sentences:
+        touch = sentence.touched.get(name)
+        if touch is None or touch.evidence < least or sentence.is_cautious:
+            continue
+        refers_to_user = sentence.acknowledges or (name in sentence.named and sentence.names_condition)
+        if refers_to_user and is_by_name(constraint, touch):
+            continue
+        return touch
+    return None
+
+
+def advises_against(sentences: Sequence[Sentence]) -> bool:
+    """Say whether a reply advises against what was asked because of a condition of the user's, whichever that is."""
+    if not sentences:
+        return False
+    return any(
+        sentence.names_condition
+        and sentence.takes_into_account
+        and (sentence.is_cautious or sentences[0].opens_with_no)
+        for sentence in sentences
+    )
+
+
+def _names(constraint: SafetyConstraint, spoken: Sequence[str], text: str, request: Request) -> bool:
+    if words().conditions[constraint["kind"]].is_in(spoken):
+        return True
+    triggers = triggers_of(constraint)
+    if any(stem(word) in triggers.words - request.stems for word in spoken):
+        return True
+    if any(term in text and term not in request.runs for term in triggers.terms):
+        return True
+    # "Blood thinners" names warfarin. Of what is eaten, the relations do not tell the thing from the dish.
+    return constraint["kind"] in NAMED_BY_STATE and _names_by_relation(constraint, spoken, request)
+
+
+def _names_by_relation(constraint: SafetyConstraint, spoken: Sequence[str], request: Request) -> bool:
+    known = relations()
+    own = known.named(split(f"{constraint['about']}\n{constraint['source']['quote']}"))
+    own = frozenset(name for name in own if constraint["kind"] in known.concepts[name].kinds)
+    asked = {phrase for phrase, _ in known.found(split(request.text))}
+    return any(names & own and phrase not in asked for phrase, names in known.found(list(spoken)))

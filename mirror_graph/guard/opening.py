@@ -1,0 +1,110 @@
+"""`guard="open"`: the first sentence of a reply is written by code, where a constraint is touched for certain."""
+
+from collections.abc import Callable
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
+
+from mirror_graph.guard.note import marks_of, wording_of, write_advice, write_beginning, write_opening
+from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
+from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
+from mirror_graph.models import REASONED_ABOVE
+from mirror_graph.prompts import may_be_echo, strip_leading_tags
+
+
+class OpeningWatch(Watch):
+    """Opens a reply to a request that touches a constraint, and watches the rest of it.
+
+    A model that continues an assistant message goes on from half a sentence. For any other model the opening is
+    complete in itself, and the model's words follow as a paragraph of their own.
+    """
+
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
+        super().__init__(read_case, rule)
+        self._named: list[Finding] = []
+        self._opening = ""
+        self._is_half = False
+        self._begins_paragraph = False
+        self._may_be_echo: str | None = ""  # what the model began with, held back while it may be a tag of ours
+
+    def wants_opening(self) -> bool:
+        """Say whether the request touches a constraint that the reply has to name."""
+        self._named = self._attempt(lambda: findings_before(self._case.request, self._case.noted), [])
+        return bool(self._named)
+
+    def open(self, *, continues: bool) -> Pieces:
+        """Return the opening. `continues` says whether the model goes on from it."""
+        self._opening = self._attempt(lambda: self._written_opening(continues), "")
+        if not self._opening:
+            self._named = []
+            return
+        yield self._piece(self._opening, marks_of(self._named, "opening"))
+        self._begins_paragraph = not self._is_half
+        self._has_text = True
+
+    def prompt(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        """Return the messages, with the beginning of the reply if the model is to go on from it."""
+        return [*messages, AIMessage(self._opening)] if self._is_half else messages
+
+    def take(self, chunk: ChatGenerationChunk) -> Pieces:
+        """Pass a piece on, under the id that the opening has."""
+        if not self._named:
+            yield from super().take(chunk)
+            return
+        chunk = of_this_run(chunk)
+        if REASONED_ABOVE in chunk.message.additional_kwargs:
+            # What has been shown turned out to be no part of the reply, the opening included.
+            yield changed(self._piece(self._opening, []), {"additional_kwargs": {REASONED_ABOVE: True}})
+            chunk = changed(chunk, {"additional_kwargs": {}})
+            self._begins_paragraph = not self._is_half
+            self._reader = None
+        chunk = self._without_echo(chunk)
+        if self._begins_paragraph:
+            chunk = _without_margin(chunk)
+        if self._begins_paragraph and chunk.message.text:
+            yield self._piece("\n\n", [])
+            self._begins_paragraph = False
+        yield chunk
+        self._read(chunk)
+
+    def end(self) -> Pieces:
+        """End a sentence that the model has not gone on from, and return what is added at the end of the reply."""
+        rest = strip_leading_tags(self._may_be_echo or "").strip()
+        if rest:
+            held_back = self._piece(f"\n\n{rest}" if self._begins_paragraph else rest, [])
+            yield held_back
+            self._read(held_back)
+        if self._is_half and self._reader is None:
+            yield self._piece(self._attempt(self._written_end, "."), [])
+        yield from super().end()
+
+    def _without_echo(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+        """Hold back what may be a tag of ours, with which small models like to begin."""
+        text = chunk.message.content
+        if self._may_be_echo is None or not text or not isinstance(text, str):
+            return chunk
+        begun = self._may_be_echo + text
+        self._may_be_echo = begun if may_be_echo(begun) else None
+        return changed(chunk, {"content": "" if self._may_be_echo else strip_leading_tags(begun)})
+
+    def _written_opening(self, continues: bool) -> str:
+        wording = wording_of(self._case.request.text, self._named)
+        first = self._named[0].constraint
+        # Half a sentence can only be about one constraint, and about the user.
+        self._is_half = continues and len(self._named) == 1 and first["subject"] == "user"
+        return write_beginning(self._named[0], wording) if self._is_half else write_opening(self._named, wording)
+
+    def _written_end(self) -> str:
+        return f": {write_advice(self._named, wording_of(self._case.request.text, self._named))}"
+
+    def _ready_reader(self) -> ReplyReader:
+        if self._reader is None:
+            named = frozenset(finding.constraint["id"] for finding in self._named)
+            self._reader = ReplyReader(lambda: self._case._replace(named=named))
+        return self._reader
+
+
+def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+    """Return a piece without the blanks it begins with."""
+    content = chunk.message.content
+    return changed(chunk, {"content": content.lstrip()}) if isinstance(content, str) else chunk

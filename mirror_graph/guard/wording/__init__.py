@@ -1,0 +1,1 @@
+"""The words of the guard, one TOML file per language."""
