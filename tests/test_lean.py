@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from mirror_graph.models import chat_model, ending, finish_reason, refusal_text
 from mirror_graph.models.compatible import CompatibleChatOpenAI
 from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
+from mirror_graph.models.http_client import shared_client
 from mirror_graph.testing.endpoint import Answer, Endpoint
 
 TEXT = {"type": "text", "text": "What is this?"}
@@ -51,7 +52,9 @@ class Weather(BaseModel):
 
 
 def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
-    given = {"base_url": endpoint.url, "api_key": SecretStr("test"), "max_retries": 0, "stream_usage": True, **settings}
+    # Not the default client: it is cached by URL, and the next endpoint may get the port of one that is gone.
+    own = {"http_async_client": shared_client(), "base_url": endpoint.url, "api_key": SecretStr("test")}
+    given: dict[str, Any] = {**own, "max_retries": 0, "stream_usage": True, **settings}
     return [ChatOpenAI(**given), FastChatOpenAI(**given)]
 
 

@@ -60,6 +60,9 @@ BY_FILE = {
 }
 PROBES = [probe for group in BY_FILE.values() for probe in group]
 
+FALSE_AT_MOST = {"entries": 4}
+"""How many probes of a file may become a constraint: at most 2 % of all probes together."""
+
 
 def words(said: str) -> str:
     """Return a message as it is sent: each ends with a request that touches the allergy."""
@@ -254,6 +257,7 @@ def dangers(constraints: tuple[SafetyConstraint, ...]) -> set[str]:
 
 def test_there_are_two_hundred_probes_at_least() -> None:
     assert len(PROBES) >= 200
+    assert sum(FALSE_AT_MOST.values()) <= 0.02 * len(PROBES)
 
 
 @pytest.mark.parametrize("file", BY_FILE)
@@ -282,7 +286,7 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
         f"{len(found.unlisted)} replies and {len(found.untold)} narratives without the danger"
     )
     assert (found.lost, found.unlisted, found.untold) == ([], [], [])
-    assert len(found.false) <= max(2, 0.02 * len(some)), found.false  # 2 % of all; a file is small
+    assert len(found.false) <= FALSE_AT_MOST.get(file, 0), found.false
     assert instructions == set()
 
 

@@ -22,8 +22,6 @@ from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT, scan_afresh, scan_in_sl
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
 
-CURATE = Path(os.environ.get("MIRROR_CURATE_DIR") or Path(__file__).parents[2] / "shared" / "data" / "curate")
-
 STATED = [
     ("en", "I'm allergic to peanuts.", "allergy", ["peanuts"]),
     ("en", "i am deathly allergic to bee stings", "allergy", ["bee stings"]),
@@ -713,9 +711,8 @@ KINDS = {
 
 
 def column(file: str) -> list[dict[str, str]]:
-    if not CURATE.is_dir():
-        pytest.skip(f"no development data in {CURATE}: set MIRROR_CURATE_DIR")
-    with (CURATE / file).open(encoding="utf-8", newline="") as lines:
+    path = Path(os.environ["MIRROR_SHARED"]) / "data" / "curate" / file
+    with path.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -738,6 +735,7 @@ def introductions() -> list[Told]:
     ]
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("part", ["A", "B"])
 def test_development_constraints_are_found_in_an_introduction(part: str) -> None:
     told = [it for it in introductions() if half(it.constraint) == part]
@@ -746,11 +744,13 @@ def test_development_constraints_are_found_in_an_introduction(part: str) -> None
     assert sum(bool(it.kinds & kinds) for it, kinds in zip(told, found, strict=True)) / len(told) >= 0.92
 
 
+@pytest.mark.shared_data
 def test_harmless_facts_raise_no_alarm() -> None:
     facts = [row["fact"] for row in column("facts_dev.csv")]
     assert sum(bool(scan(fact)) for fact in facts) / len(facts) <= 0.03
 
 
+@pytest.mark.shared_data
 def test_the_lexicon_lists_no_sentence_of_the_development_data() -> None:
     lexicon = "\n".join(lexicon_files()).casefold()
     assert [it.constraint for it in introductions() if it.constraint.casefold() in lexicon] == []
