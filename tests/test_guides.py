@@ -27,33 +27,33 @@ def run(program: str, folder: Path) -> str:
 def test_the_guide_to_the_middleware(tmp_path: Path) -> None:
     [program] = programs("middleware")
 
-    said = run(program, tmp_path)
+    output = run(program, tmp_path)
 
-    assert said.startswith("True ")
-    assert "This call was not made" in said
-    assert "is on its way" not in said
+    assert output.startswith("True ")
+    assert "This call was not made" in output
+    assert "is on its way" not in output
 
 
 @pytest.mark.parametrize("guide", ["deepagents", "supervisor"])
 def test_the_guides_to_other_agents(guide: str, tmp_path: Path) -> None:
     [program] = programs(guide)
 
-    said = run(program, tmp_path)
+    output = run(program, tmp_path)
 
-    assert said.startswith("The satay is lovely.")
-    assert "I'm severely allergic to peanuts" in said
+    assert output.startswith("The satay is lovely.")
+    assert "I'm severely allergic to peanuts" in output
 
 
 def test_the_guide_to_mcp(tmp_path: Path) -> None:
     server, program = programs("mcp")
     (tmp_path / "menu_server.py").write_text(server)
 
-    said = run(program, tmp_path)
+    output = run(program, tmp_path)
 
-    assert "serves chicken satay" in said
-    assert "This call was not made" in said
-    assert "refused" in said
-    assert "is on its way" not in said
+    assert "serves chicken satay" in output
+    assert "This call was not made" in output
+    assert "refused" in output
+    assert "is on its way" not in output
 
 
 @pytest.mark.parametrize("guide", ["middleware", "deepagents", "supervisor", "mcp"])

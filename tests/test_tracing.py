@@ -184,6 +184,7 @@ wait_for_all_tracers()
 """
 
 
+@pytest.mark.slow
 def test_a_turn_of_an_agent_is_one_trace_and_its_labels_hold_no_words(endpoint: Endpoint, voices: Voices) -> None:
     voices.said["talker"] = [Answer(calls=[("order_food", {"dish": "seafood with quandongs"})]), "Something else?"]
     voices.said["memory"] = '{"thought": "They are allergic."}'

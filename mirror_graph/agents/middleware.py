@@ -3,9 +3,10 @@
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from uuid import uuid4
 
+from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain.tools import ToolRuntime
@@ -40,17 +41,17 @@ from mirror_graph.state import MirrorContext
 UserId = Callable[[Runtime[Any]], str | None]
 
 
-class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
+class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
     """Give an agent a mind that thinks between turns, and hold what it says and does to its user's constraints.
 
-    The mind is kept in the agent's store, or in its checkpointer if it has no store. A thread id is any text. The
+    The mind is stored in the agent's store, or in its checkpointer if it has no store. A thread id is any text. The
     agent's model thinks, too, unless `context` names other models. `context` is MIRROR's own and has nothing to do with
     the agent's; its `instructions` and talker settings do not apply, since the agent has its own. Without one, a run
     whose own context is a `MirrorContext` brings it.
 
     `on_action` says what becomes of a tool call that touches a severe constraint of the user's: `"refuse"` (the tool
-    does not run, and the model is told why), `"interrupt"` (the user is asked) or `"allow"`. `trim` shows the model
-    only the messages that fit `context.window_tokens`. `user_tools` adds tools by which users see what is kept about
+    does not run, and the model learns why), `"interrupt"` (the user is asked) or `"allow"`. `trim` shows the model
+    only the messages that fit `context.window_tokens`. `user_tools` adds tools by which users see what is stored about
     them, and have it erased; they need a store. `user_id` returns whose run it is; by default that is
     `context.user_id`, and on a server always the signed-in user.
 
@@ -58,7 +59,8 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
     or without a thread id.
     """
 
-    state_schema = MirrorAgentState
+    # As wide a type as other middleware has, so that a list of both is of one type.
+    state_schema = cast("type[AgentState[Any]]", MirrorAgentState)
 
     def __init__(
         self,
@@ -87,16 +89,16 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
 
     # A turn begins: the newest mind, and the constraints that hold in it.
 
-    def before_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
         """Start a turn from the newest mind."""
         return self._background.run(self._begin(state, runtime, get_config(), is_sync=True))
 
-    async def abefore_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
         """Start a turn from the newest mind."""
         return await self._begin(state, runtime, get_config(), is_sync=False)
 
     async def _begin(
-        self, state: MirrorAgentState, runtime: Runtime[Any], config: RunnableConfig, *, is_sync: bool
+        self, state: AgentState[Any], runtime: Runtime[Any], config: RunnableConfig, *, is_sync: bool
     ) -> dict[str, Any]:
         home, thread_id = home_in(runtime.store, config, is_sync=is_sync), thread_in(config)
         if self._user_tools and home.store is None:
@@ -174,19 +176,19 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         _trace(noted)
         return refusal(held) if outcome == "refused" else noted
 
-    # A turn has ended: what was said is to be thought about.
+    # A turn has ended: the exchange is to be thought about.
 
-    def after_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Hand over what was said to be thought about. The reply is out by then."""
+    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
+        """Hand over the exchange to be thought about. The reply is out by then."""
         return self._background.run(self._end(state, runtime, get_config(), _trace_headers(), is_sync=True))
 
-    async def aafter_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Hand over what was said to be thought about. The reply is out by then."""
+    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
+        """Hand over the exchange to be thought about. The reply is out by then."""
         return await self._end(state, runtime, get_config(), _trace_headers(), is_sync=False)
 
     async def _end(
         self,
-        state: MirrorAgentState,
+        state: AgentState[Any],
         runtime: Runtime[Any],
         config: RunnableConfig,
         trace: dict[str, str],
