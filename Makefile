@@ -1,10 +1,11 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-local format lint type golden constraints clean
+.PHONY: help setup demo test test-evals test-slow test-local test-train format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
+SPREAD := -n 2 --dist loadscope
 PYTHON := $(BIN)/python
 
 help:  ## list these targets
@@ -12,11 +13,14 @@ help:  ## list these targets
 
 setup: .venv/.stamp  ## install the package and its tools into .venv
 
-demo: setup  ## talk to MIRROR, offline and without a key
+demo: setup  ## play a conversation, offline and without a key
 	@$(BIN)/mirror demo
 
-test: setup  ## the default tests: offline
-	$(PYTHON) -m pytest
+test: setup  ## the tests of the product: offline
+	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench
+
+test-evals: setup  ## the tests of the evaluations and benchmarks
+	$(PYTHON) -m pytest $(SPREAD) tests/evals tests/bench
 
 test-slow: setup  ## the tests that take minutes
 	$(PYTHON) -m pytest -m "slow and not local_model"
@@ -24,11 +28,14 @@ test-slow: setup  ## the tests that take minutes
 test-local: setup  ## the tests on the real local model
 	$(PYTHON) -m pytest -m local_model
 
-format: setup  ## put the code in shape
+test-train: setup  ## the tests of the training stages; they need the extra `train` in .venv
+	$(PYTHON) -m pytest -m train
+
+format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lint: setup  ## style, the order of the rooms, declared dependencies
+lint: setup  ## check style, the order of the rooms, and declared dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
@@ -38,10 +45,10 @@ type: setup  ## mypy strict, then pyright
 	$(BIN)/mypy --strict
 	$(BIN)/pyright
 
-golden: setup  ## write this release's golden database into tests/golden
+golden: setup  ## write this release's golden database to tests/golden
 	$(PYTHON) -m tests.golden.make
 
-constraints: | $(PYTHON)  ## write constraints.txt anew from the ranges in pyproject.toml
+constraints: | $(PYTHON)  ## rewrite constraints.txt from the ranges in pyproject.toml
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report .venv/resolved.json --group dev --editable .
 	$(PYTHON) -c 'import json; found = json.load(open(".venv/resolved.json"))["install"]; \
 	print(*sorted("{name}=={version}".format(**one["metadata"]).lower() for one in found if not one["is_direct"]), sep="\n")' \

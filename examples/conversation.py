@@ -8,7 +8,7 @@ from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 
 from mirror_graph.agents import MirrorMiddleware
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 
 WEEKS = [f"Week {week} was long. " + "Nothing much happened in it. " * 10 for week in range(1, 10)]
 TURNS = ["Hello!", "I'm severely allergic to peanuts.", *WEEKS, "Recommend a dish for the Thai place tonight."]

@@ -1,4 +1,4 @@
-"""The wiring: three graphs over the same nodes, as builders for others to compile."""
+"""Three graphs over the same nodes, as uncompiled builders."""
 
 from mirror_graph.graphs.mirror import build_mirror
 from mirror_graph.graphs.talker import build_talker

@@ -1,4 +1,4 @@
-"""The fan-out that `mirror` and `thinker` share: thinkers side by side, then the synthesis."""
+"""The fan-out that `mirror` and `thinker` share: thinkers in parallel, then the synthesis."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ CUSTOM, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 
 
 def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
-    """Let thinking run from node `start` to node `end`: straight there, where nobody is to think."""
+    """Add the thinking between `start` and `end`. If there is nothing to think about, `end` follows at once."""
     thinkers: dict[str, Any] = {
         "goals": Thinker("goals"),
         "reasoning": Thinker("reasoning"),
@@ -36,27 +36,32 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
         failed = count_failure(then=SYNTHESIS)
         builder.add_node(name, thinker, retry_policy=RETRY, error_handler=failed, metadata={"component": name})
         builder.add_edge(name, SYNTHESIS)  # one edge each: a joined edge never fires after a handled failure
-    told = count_failure(then=end)
+    count_and_end = count_failure(then=end)
     builder.add_node(
-        SYNTHESIS, synthesize, defer=True, retry_policy=RETRY, error_handler=told, metadata={"component": SYNTHESIS}
+        SYNTHESIS,
+        synthesize,
+        defer=True,
+        retry_policy=RETRY,
+        error_handler=count_and_end,
+        metadata={"component": SYNTHESIS},
     )
 
     async def choose(state: PassState, runtime: Runtime[MirrorContext]) -> list[str | Send]:
-        return await choose_thinkers(state, runtime, nobody=end)
+        return await choose_thinkers(state, runtime, otherwise=end)
 
     builder.add_conditional_edges(start, choose, [*ALL_THINKERS, CUSTOM, JOINT, ANTICIPATION, SYNTHESIS, end])
     builder.add_edge(SYNTHESIS, end)
 
 
-async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nobody: str) -> list[str | Send]:
-    """Choose who thinks, by the context's `thinking` and `thinkers`; `nobody` where nothing was said.
+async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], otherwise: str) -> list[str | Send]:
+    """Choose who thinks, by `thinking` and `thinkers`. Return `otherwise` if there is nothing to think about.
 
     Where nothing of it is news, the synthesis alone notes the turn, without a model call.
     """
     context = context_of(runtime)
     state = pending_state(state)
     if context.thinking == "off" or not state["messages"]:
-        return [nobody]
+        return [otherwise]
     await scan_ahead(user_messages(state["messages"], state["branch"], last_turn(state["branch"])))
     if not unread_exchanges(state, context):
         return [SYNTHESIS]
@@ -65,5 +70,6 @@ async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], nob
         return anticipation or [SYNTHESIS]
     if context.thinking == "joint":
         return [JOINT, *anticipation]
-    own = [Send(CUSTOM, {**state, "voice": voice}) if ":" in voice else voice for voice in context.thinkers]
-    return [*own, *anticipation]
+    # A thinker of the user's own has no node of its own, so it is sent to the shared one.
+    chosen = [Send(CUSTOM, {**state, "thinker": name}) if ":" in name else name for name in context.thinkers]
+    return [*chosen, *anticipation]

@@ -1,4 +1,4 @@
-"""`mirror`: a whole turn in one run. Talk, think side by side, synthesize."""
+"""`mirror`: a whole turn in one run. Talk, think in parallel, synthesize."""
 
 from functools import partial
 

@@ -16,24 +16,24 @@ from mirror_graph.state.schema import MirrorInput
 
 
 def build_talker(
-    lane: Scheduler | None = None, *, guard: Rule | None = None
+    scheduler: Scheduler | None = None, *, guard: Rule | None = None
 ) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
-    """Build `recall -> talker -> schedule`, uncompiled: the talker's lane of live chat.
+    """Build `recall -> talker -> schedule`, uncompiled: the graph of live chat.
 
-    `lane` takes over what is to be thought about. By default that is a background run of the graph `thinker` on
+    `scheduler` takes over the thinking. By default that is a background run of the graph `thinker` on
     the LangGraph server this process belongs to, and anywhere else a task of this process, which keeps minds in
     the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
     the next turn catches up. `guard` writes what is added to a reply that needs it, instead of the package's own rule.
     """
-    lane = lane or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
+    scheduler = scheduler or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
     builder.add_node(
-        "recall", Recall(lane), error_handler=count_failure(then="talker"), metadata={"component": "recall"}
+        "recall", Recall(scheduler), error_handler=count_failure(then="talker"), metadata={"component": "recall"}
     )
     builder.add_node("talker", partial(talk, guard=guard), retry_policy=RETRY, metadata={"component": "talker"})
     builder.add_node(
-        "schedule", Schedule(lane), error_handler=count_failure(then=END), metadata={"component": "schedule"}
+        "schedule", Schedule(scheduler), error_handler=count_failure(then=END), metadata={"component": "schedule"}
     )
     builder.add_edge(START, "recall")
     builder.add_edge("recall", "talker")

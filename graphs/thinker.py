@@ -1,4 +1,4 @@
-"""`thinker`: one pass of thinking, on a thread of its own. Thinkers side by side, synthesis, commit."""
+"""`thinker`: one thinking pass on a thread of its own. Think in parallel, synthesize, commit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from mirror_graph.state.schema import PassState
 
 
 def build_thinker() -> StateGraph[PassState, MirrorContext, MirrorState, MirrorState]:
-    """Build `goals | reasoning | memory -> synthesis -> commit`, uncompiled: the thinking lane of live chat.
+    """Build `goals | reasoning | memory -> synthesis -> commit`, uncompiled: the thinking of live chat.
 
     Its input is the messages that have not been thought about; its thread keeps the mind and nothing else.
     """

@@ -1,4 +1,4 @@
-"""MIRROR on LangGraph: a chat model with an inner life between turns, so that it keeps its users safe."""
+"""MIRROR on LangGraph: a chat model that keeps thinking between turns, so that it can keep its users safe."""
 
 import ast
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What can go wrong, named after what happened and carrying the facts."""
+"""The errors of this package, each named after what happened and carrying the facts."""
 
 
 class MirrorError(Exception):
@@ -10,11 +10,11 @@ class ConfigurationError(MirrorError, ValueError):
 
 
 class MessageRefusedError(MirrorError):
-    """A message was not taken: it is no text, is empty, or does not fit.
+    """A message was refused: it is not text, is empty, or does not fit.
 
-    A host has stored nothing of it; a graph forgets it with the next message.
+    A host has stored nothing of it. A graph forgets it with the next message.
 
-    `tokens` is its size and `limit` the largest one; both are 0 where its size is not what is wrong.
+    `tokens` is its size and `limit` the largest allowed one. Both are 0 if the size is not the problem.
     """
 
     def __init__(self, problem: str, *, tokens: int, limit: int) -> None:
@@ -24,10 +24,9 @@ class MessageRefusedError(MirrorError):
 
 
 class CallError(MirrorError):
-    """A model call gave nothing usable.
+    """A model call returned nothing usable.
 
-    `transient` says whether the same call may succeed when made again; `cause` is the
-    provider's own error where there was one.
+    `transient` says whether the same call may succeed if it is repeated. `cause` is the provider's own error, if any.
     """
 
     def __init__(
@@ -41,11 +40,11 @@ class CallError(MirrorError):
 
 
 class RefusalError(CallError):
-    """The model refused to answer, or its provider's filter held the answer back: asking again changes nothing."""
+    """The model refused to answer, or its provider's filter blocked the answer. Asking again does not help."""
 
 
 class ReplyError(CallError):
-    """The talker gave no whole reply. The user's message is kept: say it again to try again.
+    """The talker gave no complete reply. The user's message is saved: send it again to retry.
 
     `partial` is the text that had already been streamed when the call broke, or `""`.
     """
@@ -58,7 +57,7 @@ class ReplyError(CallError):
 
 
 class ModelFileError(MirrorError):
-    """A local model file is missing, cut off, or not the bytes it should be."""
+    """The file of a local model is missing, incomplete, or has the wrong content."""
 
     def __init__(self, problem: str, *, path: str) -> None:
         super().__init__(problem)
@@ -70,10 +69,10 @@ class StorageError(MirrorError):
 
 
 class HostClosedError(MirrorError):
-    """The host was left while a turn was under way, or before it began. Send the message again to another host."""
+    """The host was closed before or during a turn. Send the message again, to another host."""
 
     def __init__(self) -> None:
-        super().__init__("the host is closed: send the message again once it is open")
+        super().__init__("the host is closed: open it again, then send the message again")
 
 
 class UnknownConstraintError(MirrorError):
@@ -88,5 +87,7 @@ class NoRoomError(MirrorError):
     """The user's list is full, and every constraint in it is more important than the new one."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} constraints are kept, and none of them weighs less: erase one first")
+        super().__init__(
+            f"the list is full: all {limit} constraints are at least as important as the new one. Erase one first"
+        )
         self.limit = limit

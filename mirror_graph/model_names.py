@@ -1,4 +1,4 @@
-"""What the name of a model looks like. Whether there is such a model shows when it is asked for."""
+"""The form of a model's name. Whether the model exists shows when it is first used."""
 
 import re
 
@@ -24,8 +24,8 @@ def split_chat_name(name: object) -> tuple[str, str]:
         raise ConfigurationError(TOOLS_ADVICE)
     if not isinstance(name, str):
         raise ConfigurationError(
-            f"models are named, and this is a {type(name).__name__}: {EXPECTED_CHAT}; "
-            "for a model object, the name that mirror_graph.models.register_model(NAME, model) returns"
+            f"{EXPECTED_CHAT}, got a {type(name).__name__}. To use an object, pass the name that "
+            "mirror_graph.models.register_model(NAME, model) returns"
         )
     return _split(name, "model", EXPECTED_CHAT)
 
@@ -42,9 +42,7 @@ def split_embeddings_name(name: object) -> tuple[str, str]:
     Raises `ConfigurationError` for anything else.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"embeddings models are named, and this is a {type(name).__name__}: {EXPECTED_EMBEDDINGS}"
-        )
+        raise ConfigurationError(f"embeddings is {name!r}: {EXPECTED_EMBEDDINGS}")
     return _split(name, "embeddings model", EXPECTED_EMBEDDINGS)
 
 

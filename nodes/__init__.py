@@ -1,12 +1,13 @@
-"""What a mind does, one model call a node: talk, think, synthesize; and recall and schedule between the lanes."""
+"""The nodes of the graphs, one file each."""
 
 from mirror_graph.nodes.anticipation import anticipate
+from mirror_graph.nodes.commit import commit
 from mirror_graph.nodes.failures import count_failure
 from mirror_graph.nodes.joint import think_jointly
 from mirror_graph.nodes.memory import remember
 from mirror_graph.nodes.recall import Recall
 from mirror_graph.nodes.schedule import Schedule
-from mirror_graph.nodes.synthesis import commit, synthesize
+from mirror_graph.nodes.synthesis import synthesize
 from mirror_graph.nodes.talker import talk
 from mirror_graph.nodes.thinker import Thinker
 

@@ -1,4 +1,4 @@
-"""Between turns: anticipates what a danger will be met by, where the relations that ship do not know it."""
+"""`anticipation`: generate triggers of a constraint that the built-in relations do not know."""
 
 from langgraph.runtime import Runtime
 
@@ -15,21 +15,28 @@ from mirror_graph.state.usage import add_usage
 
 
 def next_to_anticipate(state: PassState, context: MirrorContext) -> SafetyConstraint | None:
-    """Return the weightiest entry that nothing is known to touch and that has not been thought about, one a pass."""
+    """Return the most important constraint without known triggers, or None. A pass anticipates one.
+
+    `state` is a `pending_state`.
+    """
     if context.relevance != "anticipate":
         return None
-    state = pending_state(state)
-    heard = user_messages(state["messages"], state["branch"], last_turn(state["branch"]), context.user_id)
-    entries = active([*state["constraints"], *scan_messages(heard)])
-    return next((entry for entry in entries if "triggers" not in entry and not is_related(entry)), None)
+    messages = user_messages(state["messages"], state["branch"], last_turn(state["branch"]), context.user_id)
+    for constraint in active([*state["constraints"], *scan_messages(messages)]):
+        if "triggers" not in constraint and not is_related(constraint):
+            return constraint
+    return None
 
 
 async def anticipate(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Write down what a request may hold that touches the entry."""
+    """Generate the triggers of one constraint: what a request may hold that touches it."""
     context = context_of(runtime)
-    entry = next_to_anticipate(state, context)
-    if entry is None:
-        return {}
     turn = last_turn(current_branch(state["messages"], state["branch"]))
-    answer = await generate_triggers(entry, context, turn)
-    return {"triggers": {entry["id"]: answer.touches}, "usage": add_usage(state, ANTICIPATION, turn, answer.tokens)}
+    constraint = next_to_anticipate(pending_state(state), context)
+    if constraint is None:
+        return {}
+    answer = await generate_triggers(constraint, context, turn)
+    return {
+        "triggers": {constraint["id"]: answer.touches},
+        "usage": add_usage(state, ANTICIPATION, turn, answer.tokens),
+    }

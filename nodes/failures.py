@@ -1,4 +1,4 @@
-"""What a failure leaves behind: a count, and nothing else."""
+"""The error handler of a node: it counts the failure and stores nothing else."""
 
 from typing import Any
 

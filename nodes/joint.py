@@ -1,4 +1,4 @@
-"""The paper's way of thinking: one structured call for every thinker."""
+"""`joint`: one structured call for all thinkers, as in the paper."""
 
 import time
 from functools import lru_cache
@@ -39,14 +39,14 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     state = pending_state(state)
     turn = last_turn(state["branch"])
     names = context.thinker_names
-    heard = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
+    messages = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
     remembers = MEMORY in names
-    caught = scan_messages(heard) if remembers else []
+    scanned = scan_messages(messages) if remembers else []
     ending = render(
         "joint",
-        aspects="\n\n".join(thinker_task(voice) for voice in context.thinkers),
+        aspects="\n\n".join(thinker_task(thinker) for thinker in context.thinkers),
         names=", ".join(f'"{name}"' for name in names),
-        ledger=ledger_task(await load_ledger(state, runtime), caught) if remembers else "",
+        ledger=ledger_task(await load_ledger(state, runtime), scanned) if remembers else "",
         notes=notes_task() if remembers else "",
     )
     prompt = thinker_prompt(state, unread_exchanges(state, context), ending)
@@ -55,10 +55,10 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     drafts = [thought(name, turn, str(getattr(answer.value, name))) for name in names]
     thoughts = [draft for draft in drafts if draft["text"]]
     if not thoughts:
-        raise CallError(JOINT, "an answer without a thought", transient=True)
+        raise CallError(JOINT, "the answer contained no thought", transient=True)
     update: MirrorUpdate = {"drafts": thoughts, "usage": add_usage(state, JOINT, turn, answer.tokens)}
     if isinstance(answer.value, LedgerNotes):
-        update["notes"] = verify_notes(answer.value, heard, caught, turn, time.time())
+        update["notes"] = verify_notes(answer.value, messages, scanned, turn, time.time())
     return update
 
 

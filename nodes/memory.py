@@ -1,4 +1,4 @@
-"""The memory thinker: a thought, and what it takes down in the ledger, from one call."""
+"""`memory`: a thought, and notes for the ledger, from one call."""
 
 import time
 
@@ -42,16 +42,16 @@ async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorU
     context = context_of(runtime)
     state = pending_state(state)
     turn = last_turn(state["branch"])
-    heard = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
-    caught = scan_messages(heard)
-    ledger = ledger_task(await load_ledger(state, runtime), caught)
+    messages = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
+    scanned = scan_messages(messages)
+    ledger = ledger_task(await load_ledger(state, runtime), scanned)
     ending = render("memory_answer", task=thinker_task(MEMORY), ledger=ledger, notes=notes_task())
     prompt = thinker_prompt(state, unread_exchanges(state, context), ending)
     answer = await ask_structured(MEMORY, prompt, Memory, context, turn, THOUGHT_TOKENS + NOTES_TOKENS, plain_thought)
     draft = thought(MEMORY, turn, answer.value.thought)
     return {
         "drafts": [draft] if draft["text"] else [],
-        "notes": verify_notes(answer.value, heard, caught, turn, time.time()),
+        "notes": verify_notes(answer.value, messages, scanned, turn, time.time()),
         "usage": add_usage(state, MEMORY, turn, answer.tokens),
     }
 

@@ -1,4 +1,4 @@
-"""Before a reply: recall the mind of the thread."""
+"""`recall`: read the mind of the thread before a reply."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -17,7 +17,7 @@ from mirror_graph.state.constraints import merge_constraints, unconfirmed
 class Recall:
     """Reads the newest mind of the thread: one read, and never a wait for thinking."""
 
-    lane: Scheduler
+    scheduler: Scheduler
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
         """Bring the mind into the thread's state, but for its monologue, which only thinkers read.
@@ -26,10 +26,10 @@ class Recall:
         """
         thread_id = thread_of(runtime)
         branch = current_branch(state["messages"], state["branch"])
-        mind = await self.lane.recall(thread_id)
+        mind = await self.scheduler.recall(thread_id)
         turns = max(state["turns"], mind["turn"], last_turn(branch))
         if not is_on_branch(mind, branch):
-            mind = rewind(mind, branch, state["messages"], await self.lane.narratives(thread_id))
+            mind = rewind(mind, branch, state["messages"], await self.scheduler.narratives(thread_id))
         constraints = merge_constraints(mind["constraints"], unconfirmed(state["constraints"]))
         # The mind's own thread is the authority: whatever this thread holds of the mind is a copy of an earlier one.
         replaced = {

@@ -1,4 +1,4 @@
-"""After a reply: schedule the thinking about it."""
+"""`schedule`: hand over the thinking after a reply."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ from mirror_graph.state.window import pending_exchanges
 class Schedule:
     """Hands over what has not been thought about yet. The reply is out and saved by then."""
 
-    lane: Scheduler
+    scheduler: Scheduler
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
         """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
@@ -35,7 +35,7 @@ class Schedule:
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
         work = ThinkingPass(thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch)
-        await self.lane.schedule(work)
+        await self.scheduler.schedule(work)
         return {}
 
 

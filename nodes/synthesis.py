@@ -1,14 +1,14 @@
-"""The synthesis: one bounded first-person narrative from the new thoughts and the last narrative."""
+"""`synthesis`: one bounded first-person narrative from the new thoughts and the last narrative."""
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
-from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from mirror_graph.calls.model_call import ask, context_of
-from mirror_graph.ledger.access import load_ledger, publish_ledger, user_of
+from mirror_graph.ledger.access import commit_ledger, user_of
 from mirror_graph.ledger.narrative_guard import restore_dangers
 from mirror_graph.ledger.update import update_ledger
 from mirror_graph.ledger.user_messages import user_messages
@@ -59,16 +59,15 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
         "thoughts": thoughts,
         "monologue": extend_monologue(state, turn, exchanges, thoughts, context.monologue_tokens),
         **read,
-        **new_ledger({**state, "constraints": await load_ledger(state, runtime)}, turn, user_of(runtime)),
+        **await new_ledger(state, turn, runtime),
     }
-    committed["constraints"] = await publish_ledger(committed["constraints"], runtime)
     if context.thinking == "monologue_only":
         return committed
-    told = await write_narrative(state, exchanges, thoughts, committed["constraints"], context)
-    if told.text is None:
-        return {**committed, "usage": add_usage(state, "synthesis", turn, told.tokens)}
-    narrative: Narrative = {"turn": turn, "text": told.text, "reply": state["branch"][-1]["reply"]}
-    return {**committed, "narrative": narrative, "usage": add_usage(state, "synthesis", turn, told.tokens)}
+    draft = await write_narrative(state, exchanges, thoughts, committed["constraints"], context)
+    if draft.text is None:
+        return {**committed, "usage": add_usage(state, "synthesis", turn, draft.tokens)}
+    narrative: Narrative = {"turn": turn, "text": draft.text, "reply": state["branch"][-1]["reply"]}
+    return {**committed, "narrative": narrative, "usage": add_usage(state, "synthesis", turn, draft.tokens)}
 
 
 class NarrativeDraft(NamedTuple):
@@ -104,28 +103,35 @@ async def write_narrative(
     return NarrativeDraft(None, tokens)
 
 
-def new_ledger(state: PassState, turn: int, user_id: str | None) -> MirrorUpdate:
-    """Return the ledger after this pass; what a full one had to let go is counted."""
-    notes = state.get("notes")
-    heard = user_messages(state["messages"], state["branch"], turn, user_id)
-    everything = update_ledger(
-        state["constraints"], heard, notes if notes and notes["turn"] == turn else None, time.time()
-    )
-    touches = state.get("triggers") or {}
-    everything = [{**it, "triggers": touches[it["id"]]} if it["id"] in touches else it for it in everything]
-    lost = len(everything) - len(heaviest(everything))
-    if not lost:
-        return {"constraints": everything}
-    count = state["failures"].get("ledger", {"count": 0})["count"] + lost
-    return {
-        "constraints": heaviest(everything),
-        "failures": {"ledger": {"count": count, "turn": turn, "error": "Full"}},
-    }
+async def new_ledger(state: PassState, turn: int, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
+    """Return the ledger after this pass and publish it; what a full one had no room for is counted."""
+    latest = state.get("notes")
+    notes = latest if latest and latest["turn"] == turn else None  # others are of a pass that was cut off
+    triggers = state.get("triggers") or {}
+    messages = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
+    evicted = 0
+
+    def after_pass(ledger: list[SafetyConstraint]) -> list[SafetyConstraint]:
+        nonlocal evicted
+        updated = with_triggers(update_ledger(ledger, messages, notes, time.time()), triggers)
+        staying = heaviest(updated)
+        evicted = len(updated) - len(staying)
+        return staying
+
+    update: MirrorUpdate = {"constraints": await commit_ledger(state, runtime, after_pass)}
+    if evicted:
+        count = state["failures"].get("ledger", {"count": 0})["count"] + evicted
+        update["failures"] = {"ledger": {"count": count, "turn": turn, "error": "Full"}}
+    return update
 
 
-async def commit(state: PassState) -> MirrorUpdate:
-    """End a pass on the mind's own thread: what was said has been thought about, or will be handed over again."""
-    return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]}
+def with_triggers(ledger: list[SafetyConstraint], triggers: Mapping[str, list[str]]) -> list[SafetyConstraint]:
+    """Return `ledger` with the triggers that were generated in this pass, by the id of their constraint."""
+    updated: list[SafetyConstraint] = []
+    for constraint in ledger:
+        generated = triggers.get(constraint["id"])
+        updated.append(constraint if generated is None else {**constraint, "triggers": generated})
+    return updated
 
 
 def synthesis_prompt(
@@ -133,13 +139,15 @@ def synthesis_prompt(
 ) -> list[BaseMessage]:
     """Lay out what the synthesis reads: the last narrative and the new thoughts, not the conversation.
 
-    Only where nobody thought before it (`synthesis_only`) does it read what was said itself.
+    Only if no thinker ran before it (`synthesis_only`), it reads the exchanges themselves.
     """
     if thoughts:
-        news = "What I have just thought:\n" + "\n".join(f"- {it['thinker']}: {quoted(it['text'])}" for it in thoughts)
+        lines = [f"- {thought['thinker']}: {quoted(thought['text'])}" for thought in thoughts]
+        news = "\n".join(["What I have just thought:", *lines])
     else:
         news = f"What was just said:\n{render_exchanges(exchanges)}"
-    if last := state["narrative"].get("text"):
+    last = state["narrative"].get("text")  # an empty mapping before the first pass
+    if last:
         news = f"{render('last_narrative', narrative=quoted(last))}\n\n{news}"
     words = str(int(context.narrative_tokens * WORDS_PER_TOKEN))
     return [SystemMessage(render("synthesis")), HumanMessage(render("synthesis_request", news=news, words=words))]

@@ -1,4 +1,4 @@
-"""The talker: the one voice the person hears."""
+"""`talker`: the node that answers the user."""
 
 import secrets
 import time
@@ -90,7 +90,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
     whole = await stream_reply(talker, prompt, context, turn)
     added = added_by_guard(whole)
     if is_all_tags(whole.text) and mark in whole.text.lower():
-        raise ReplyError("the model gave nothing but the tag around the mind", transient=True)
+        raise ReplyError("the reply contained nothing but MIRROR's own tag", transient=True)
     reply = AIMessage(
         strip_leading_tags(whole.text),
         id=whole.id,

@@ -1,4 +1,4 @@
-"""The thinkers: each one goes on thinking about one side of what was said."""
+"""The thinkers: each one thinks about one side of what was said."""
 
 import re
 from dataclasses import dataclass
@@ -23,33 +23,33 @@ THOUGHT_TOKENS = 400
 
 
 class CustomThinkerState(PassState, total=False):
-    """What a thinker is handed that has no node of its own: the thread, and which voice to think in."""
+    """What a thinker without a node of its own receives: the thread, and which thinker it is."""
 
-    voice: str
+    thinker: str
 
 
 @dataclass(frozen=True)
 class Thinker:
-    """One thinker. Without a name it takes the voice, `"name: what it thinks about"`, from what it is sent."""
+    """One thinker. Without a name it reads `"name: what it thinks about"` from the state that it is sent."""
 
-    voice: str = ""
+    thinker: str = ""
 
     async def __call__(self, state: CustomThinkerState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
         """Think one thought about what has been said since the mind's turn."""
         context = context_of(runtime)
-        voice = self.voice or state["voice"]
-        name = voice.partition(":")[0].strip()
+        thinker = self.thinker or state["thinker"]
+        name = thinker.partition(":")[0].strip()
         state = pending_state(state)
         turn = last_turn(state["branch"])
         exchanges = unread_exchanges(state, context)
-        answer = await ask(name, thinker_prompt(state, exchanges, thinker_task(voice)), context, turn, THOUGHT_TOKENS)
+        answer = await ask(name, thinker_prompt(state, exchanges, thinker_task(thinker)), context, turn, THOUGHT_TOKENS)
         return {"drafts": [thought(name, turn, answer.text)], "usage": add_usage(state, name, turn, answer.tokens)}
 
 
 def thought(name: str, turn: int, text: str) -> Thought:
     """Return a thinker's thought: bounded, and without its own name in front, which small models like to repeat."""
-    said = re.sub(rf"^\W*{name}\W*:\W*", "", text.strip(), flags=re.IGNORECASE)
-    return {"thinker": name, "turn": turn, "text": truncate_at_sentence(said, THOUGHT_TOKENS)}
+    words = re.sub(rf"^\W*{name}\W*:\W*", "", text.strip(), flags=re.IGNORECASE)
+    return {"thinker": name, "turn": turn, "text": truncate_at_sentence(words, THOUGHT_TOKENS)}
 
 
 def pending_state(state: _Pass) -> _Pass:
@@ -69,14 +69,16 @@ def pending_state(state: _Pass) -> _Pass:
 def unread_exchanges(state: PassState, context: MirrorContext) -> list[Exchange]:
     """Return what of a `pending_state` is news, shortened to half of the monologue's budget."""
     known = state["monologue"][-1]["exchanges"] if state["monologue"] else []
-    said = exchanges_of(state["messages"], state["branch"])
-    return truncate_exchanges(new_exchanges(said, known), context.monologue_tokens // 2)
+    exchanges = exchanges_of(state["messages"], state["branch"])
+    return truncate_exchanges(new_exchanges(exchanges, known), context.monologue_tokens // 2)
 
 
-def thinker_task(voice: str) -> str:
-    """Return what a thinker is asked to do."""
-    name, _, about = (part.strip() for part in voice.partition(":"))
-    return render("own", name=name, about=about) if about else render(name)
+def thinker_task(thinker: str) -> str:
+    """Return what a thinker is asked to do: its own template, or what `"name: what it thinks about"` says."""
+    name, _, about = thinker.partition(":")
+    if not about.strip():
+        return render(name.strip())
+    return render("own", name=name.strip(), about=about.strip())
 
 
 def thinker_prompt(state: MindState, exchanges: list[Exchange], ending: str) -> list[BaseMessage]:
@@ -88,12 +90,18 @@ def thinker_prompt(state: MindState, exchanges: list[Exchange], ending: str) -> 
     prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
     for passage in state["monologue"]:
         prompt.append(HumanMessage(render_exchanges(passage["exchanges"])))
-        prompt.append(AIMessage("\n".join(it["text"] for it in passage["thoughts"])))
+        prompt.append(AIMessage("\n".join(thought["text"] for thought in passage["thoughts"])))
     return [*prompt, HumanMessage(f"{render_exchanges(exchanges)}\n\n{ending}")]
 
 
 def render_exchanges(exchanges: list[Exchange]) -> str:
     """Render what was said, each side as one quoted line."""
     return "\n\n".join(
-        render("exchange", turn=str(it["turn"]), user=quoted(it["user"]), reply=quoted(it["reply"])) for it in exchanges
+        render(
+            "exchange",
+            turn=str(exchange["turn"]),
+            user=quoted(exchange["user"]),
+            reply=quoted(exchange["reply"]),
+        )
+        for exchange in exchanges
     )

@@ -29,7 +29,7 @@ def render(voice: str, **fields: str) -> str:
 
 
 def fenced(mark: str, content: str) -> str:
-    """Fence `content` in a tag that ends in `mark`, so that nobody who does not know the mark can close it."""
+    """Fence `content` in a tag that ends in `mark`, so that only text that contains the mark can close it."""
     return f"<{TAG}{mark}>\n{content}\n</{TAG}{mark}>"
 
 

@@ -1,4 +1,4 @@
-"""What a thread remembers: plain values, the rules that merge them, and the choices of a run."""
+"""What a thread stores: plain values, the rules that merge them, and the choices of a run."""
 
 from mirror_graph.state.context import ALL_THINKERS, GuardMode, MirrorContext, Relevance, Thinking
 from mirror_graph.state.schema import (

@@ -1,7 +1,7 @@
-"""How messages that come in meet the ones that a thread holds: history, an edit, a regenerated reply, or news.
+"""How incoming messages are aligned with those that a thread holds: history, an edit, a new reply, or new messages.
 
 Some clients send only what is new, others their whole transcript each turn, with ids or without. What comes in is
-laid beside what is held where the two agree. What stands before the common part is history, which the window may have
+compared with what is held where the two agree. What stands before the common part is history, which the window may have
 let go; what stands behind it is new; and where the two differ, the conversation is what the client shows.
 """
 
@@ -33,7 +33,7 @@ def align_messages(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -
 
 
 def is_outside_conversation(message: AnyMessage) -> bool:
-    """Say whether nobody said this message: instructions, or what an agent's middleware wrote in a user's name.
+    """Say whether a message is not part of the conversation: instructions, or what an agent's middleware wrote.
 
     LangChain marks its summaries with `lc_source`, and deepagents the files and skills that it puts in.
     """

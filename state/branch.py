@@ -35,7 +35,8 @@ def current_branch(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn
     recorded = {answered["reply"]: answered for answered in branch}
     if not branch:
         # A thread of an earlier release, or a conversation that a caller handed over with our replies in it.
-        return [{"turn": turn, "reply": reply.id or ""} for reply in _replies(messages) if (turn := turn_of(reply))]
+        marked = [(turn_of(reply), reply.id or "") for reply in _replies(messages)]
+        return [{"turn": turn, "reply": reply_id} for turn, reply_id in marked if turn]
     standing = [recorded[reply.id] for reply in _replies(messages) if reply.id in recorded]
     if not standing:
         if any(map(is_summary, messages)):

@@ -1,4 +1,4 @@
-"""How ledgers merge, what leaves a full one, and what a reply is shown first."""
+"""How ledgers merge, what is evicted from a full one, and what a reply is shown first."""
 
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import check_value
@@ -10,42 +10,44 @@ _STATUS = {"active": 0, "provisional": 0, "retracted": 10, "superseded": 20}
 
 
 def merge_constraints(left: list[SafetyConstraint], right: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Unite two ledgers by id: of one entry the last word counts, told first when it was told first.
+    """Unite two ledgers by id: the latest version of a constraint counts, with the earliest `first_turn` of any.
 
-    Past 64 entries the least weighty leave (`weight`); what can kill and is active never does.
+    Beyond 64 constraints, those of the lowest `priority` are evicted.
     """
     left, right = migrate_constraints(left), migrate_constraints(right)
     check_value("constraints", right)
     by_id: dict[str, SafetyConstraint] = {}
-    for entry in (*left, *right):
-        known = by_id.get(entry["id"])
-        by_id[entry["id"]] = entry if known is None else _joined(known, entry)
-    return sorted(heaviest(list(by_id.values())), key=lambda entry: (entry["first_turn"], entry["id"]))
+    for constraint in (*left, *right):
+        known = by_id.get(constraint["id"])
+        by_id[constraint["id"]] = constraint if known is None else _joined(known, constraint)
+    return sorted(heaviest(list(by_id.values())), key=lambda constraint: (constraint["first_turn"], constraint["id"]))
 
 
-def heaviest(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return the 64 weightiest entries."""
-    return sorted(entries, key=priority)[:CONSTRAINT_LIMIT]
+def heaviest(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the 64 constraints of the highest priority."""
+    return sorted(constraints, key=priority)[:CONSTRAINT_LIMIT]
 
 
-def priority(entry: SafetyConstraint) -> tuple[int, int, str]:
-    """Order entries by what they weigh, the weightiest first.
+def priority(constraint: SafetyConstraint) -> tuple[int, int, str]:
+    """Return a key that sorts the most important constraint first.
 
-    By status and severity; of what can kill the earliest told first, so that a full ledger of it stays as it
-    is, and of the rest the latest.
+    The order is by status and severity. Among active constraints that can kill, the earliest comes first, so that a
+    full ledger of them never changes. Among all others, the latest comes first.
     """
-    rank = _STATUS[entry["status"]] + _SEVERITY[entry["severity"]]
-    return rank, entry["first_turn"] if rank == 0 else -entry["first_turn"], entry["id"]
+    rank = _STATUS[constraint["status"]] + _SEVERITY[constraint["severity"]]
+    first_turn = constraint["first_turn"]
+    return rank, first_turn if rank == 0 else -first_turn, constraint["id"]
 
 
-def active(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return the entries that hold now, the weightiest first."""
-    return sorted((entry for entry in entries if entry["status"] in ("active", "provisional")), key=priority)
+def active(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the constraints that hold now, the most important first."""
+    holding = [constraint for constraint in constraints if constraint["status"] in ("active", "provisional")]
+    return sorted(holding, key=priority)
 
 
-def unconfirmed(entries: list[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return what was caught in words that left the window before anybody thought about them."""
-    return [entry for entry in entries if entry["status"] == "provisional"]
+def unconfirmed(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return what the scanner found in messages that left the window before a pass read them."""
+    return [constraint for constraint in constraints if constraint["status"] == "provisional"]
 
 
 def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
@@ -53,8 +55,10 @@ def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:
     return {**last, "first_turn": min(one["first_turn"], other["first_turn"])}
 
 
-def _recency(entry: SafetyConstraint) -> tuple[float, int, bool, int, str]:
-    source = entry["source"]
-    told = {**entry, "first_turn": 0}  # joined on its own, so it decides nothing
-    believed = entry["status"] != "provisional"
-    return source["recorded_at"], source["turn"], believed, len(entry.get("triggers", [])), str(sorted(told.items()))
+def _recency(constraint: SafetyConstraint) -> tuple[float, int, bool, int, str]:
+    source = constraint["source"]
+    is_confirmed = constraint["status"] != "provisional"
+    # `first_turn` is merged on its own, so it must not decide which version is later.
+    content = {**constraint, "first_turn": 0}
+    triggers = len(constraint.get("triggers", []))
+    return source["recorded_at"], source["turn"], is_confirmed, triggers, str(sorted(content.items()))

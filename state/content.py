@@ -137,14 +137,14 @@ def _media_problem(blocks: Sequence[Block], limit: int) -> dict[str, str | int] 
         return _too_large(f"the {len(media)} pictures or files", sum(sizes), CALL_MEDIA_BYTES)
     if len(media) * MEDIA_TOKENS <= limit:
         return None
-    problem = f"the message has {len(media)} pictures or files: at most {limit // MEDIA_TOKENS} fit one message"
+    problem = f"the message has {len(media)} pictures or files: expected at most {limit // MEDIA_TOKENS}"
     return {"problem": problem, "tokens": len(media) * MEDIA_TOKENS, "limit": limit}
 
 
 def _too_large(what: str, size: int, most: int) -> dict[str, str | int]:
     problem = (
-        f"{what} in the message: {size / 1e6:.1f} MB of base64, at most {most / 1e6:.0f} MB fit: "
-        "scale it down, or send its address"
+        f"{what} in the message: {size / 1e6:.1f} MB of base64, expected at most {most / 1e6:.0f} MB: "
+        "scale it down, or send its URL"
     )
     return {"problem": problem, "tokens": size // BYTES_PER_TOKEN, "limit": most // BYTES_PER_TOKEN}
 

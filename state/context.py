@@ -197,9 +197,7 @@ class MirrorContext:
         object.__setattr__(self, "thinkers", tuple(self.thinkers))  # a server hands over a JSON list
         names = self.thinker_names
         if not names or len(set(names)) < len(names) or len(names) > THINKERS_LIMIT:
-            raise ConfigurationError(
-                f"thinkers are {self.thinkers!r}: expected one or more, {THINKERS_LIMIT} at most, each name once"
-            )
+            raise ConfigurationError(f"thinkers are {self.thinkers!r}: expected 1 to {THINKERS_LIMIT}, each name once")
         for thinker, name in zip(self.thinkers, names, strict=True):
             _check_thinker(thinker, name)
 
@@ -208,7 +206,7 @@ def check_user_id(user_id: object) -> None:
     """Raise `ConfigurationError` for what identifies no user: two users of it would share their facts."""
     if not isinstance(user_id, str) or not user_id.strip() or not is_unicode(user_id):
         raise ConfigurationError(
-            f"user_id is {user_id!r}: expected a text that identifies one user, such as 'ana', or None for no user"
+            f"user_id is {user_id!r}: expected a string that identifies one user, such as 'ana', or None for no user"
         )
 
 
@@ -255,7 +253,9 @@ def _check_thinker(thinker: str, name: str) -> None:
     if not name.isidentifier() or (colon and not about.strip()):
         raise ConfigurationError(f"unknown thinker {thinker!r}: expected a name, or 'name: what it thinks about'")
     if name in OTHER_COMPONENTS:
-        raise ConfigurationError(f"a thinker cannot be named {name!r}: a part of MIRROR is; choose another name")
+        raise ConfigurationError(
+            f"a thinker cannot be named {name!r}, because a component of MIRROR has this name: choose another one"
+        )
     if not colon and name not in ALL_THINKERS:
         raise ConfigurationError(
             f"unknown thinker {name!r}: expected one of {', '.join(ALL_THINKERS)}, or '{name}: what it thinks about'"
@@ -264,8 +264,8 @@ def _check_thinker(thinker: str, name: str) -> None:
 
 def _check_text(field: str, value: object, limit: int) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{field} is {value!r}: expected a text")
+        raise ConfigurationError(f"{field} is {value!r}: expected a string")
     if not is_unicode(value):
-        raise ConfigurationError(f"{field} holds half a character (a lone surrogate): expected valid Unicode")
+        raise ConfigurationError(f"{field} contains half a character (a lone surrogate): expected valid Unicode")
     if (tokens := count_tokens(value)) > limit:
         raise ConfigurationError(f"{field} has {tokens:,} tokens: expected at most {limit:,}")

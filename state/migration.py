@@ -1,4 +1,4 @@
-"""How what an earlier release wrote is read: the one place that knows its names."""
+"""Migration of stored data from earlier schemas. No other module knows the old names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What a recommendation is made of: items, what a screening finds out about each, and what the user is offered."""
+"""The values of a recommendation: items, the verdict of a screening, and what the user is offered."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, cast, get_args

@@ -71,7 +71,8 @@ def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
     check_value("thoughts", right)
     thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
     turn = max((thought["turn"] for thought in thoughts), default=0)
-    newest = sorted((it for it in thoughts if it["turn"] == turn), key=lambda it: (it["thinker"], it["text"]))
+    newest = [thought for thought in thoughts if thought["turn"] == turn]
+    newest.sort(key=lambda thought: (thought["thinker"], thought["text"]))
     return list({thought["thinker"]: thought for thought in newest}.values())[:COMPONENT_LIMIT]
 
 
@@ -112,7 +113,9 @@ def merge_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
         # LangGraph keeps a pending write that a reducer refuses, and the thread could not be read any more.
         written = [refused_message(f"the input's messages are no messages but {type(right).__name__}")]
     earlier = [_without_call(message) for message in left]
-    whole = [message_chunk_to_message(it) if isinstance(it, BaseMessageChunk) else it for it in written]
+    whole = [
+        message_chunk_to_message(message) if isinstance(message, BaseMessageChunk) else message for message in written
+    ]
     bounded = [bounded_message(message, MESSAGE_LIMIT) for message in whole]
     merged = [_with_id(message) for message in align_messages(earlier, cast("list[AnyMessage]", bounded))]
     return trim(merged, MESSAGES_LIMIT, message_tokens)
@@ -154,8 +157,8 @@ def message_tokens(message: BaseMessage) -> int:
 
 def entry_tokens(passage: MonologueEntry) -> int:
     """Count the tokens of what was said and thought in a passage."""
-    said = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
-    return said + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
+    words = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
+    return words + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
 
 
 def _bounded_narrative(narrative: Narrative) -> Narrative:

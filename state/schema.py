@@ -121,7 +121,7 @@ class MirrorUpdate(TypedDict, total=False):
 
 
 def empty_mind() -> MindState:
-    """Return the mind of a thread nobody has thought about yet."""
+    """Return the mind of a thread that has not been thought about yet."""
     return {
         "narrative": {"turn": 0, "text": ""},
         "thoughts": [],

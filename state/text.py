@@ -1,4 +1,4 @@
-"""What may stand in a stored text: any language, no control characters, no broken Unicode."""
+"""Sanitizing text: any language, no control characters, no broken Unicode."""
 
 import re
 

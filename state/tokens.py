@@ -1,10 +1,11 @@
-"""The one way tokens are counted, and how a text is cut to a number of them."""
+"""Counting tokens, and truncating text to a number of them."""
 
 import re
 
 BYTES_PER_TOKEN = 4
 CUT = " […] "
 
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])\s+")
 _SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[\u3002\uff01\uff1f]|\n")
 
 
@@ -42,6 +43,11 @@ def truncate_at_sentence(text: str, tokens: int) -> str:
     if broken and " " in head.strip():
         head = head.rsplit(maxsplit=1)[0]
     return head.rstrip()
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split `text` at the white space behind its sentences; a line break inside of a sentence stays in it."""
+    return _BETWEEN_SENTENCES.split(text)
 
 
 def whole_sentences(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What calls took, added up by component."""
+"""Adding up the usage of model calls by component."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def add_tokens(left: Tokens, right: Tokens) -> Tokens:
 
 def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
     """Return what thinking has taken of a thread, input and output."""
-    thinking = [it["total"] for name, it in usage.items() if name not in ("talker", "check")]
+    thinking = [used["total"] for name, used in usage.items() if name not in ("talker", "check")]
     return sum(tokens["input"] + tokens["output"] for tokens in thinking)
 
 

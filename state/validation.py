@@ -1,4 +1,4 @@
-"""Whether what somebody writes into a channel is a value of it: a server's clients write state too."""
+"""Validation of what is written to a channel. Clients of a server can write state too."""
 
 from functools import cache
 from typing import Annotated, Any, TypeGuard, get_args

@@ -1,4 +1,4 @@
-"""The plain values a mind is made of: JSON and msgpack carry them anywhere."""
+"""The plain values of a mind, which JSON and msgpack can store."""
 
 from typing import Literal, NotRequired
 
@@ -38,7 +38,7 @@ class AnsweredTurn(TypedDict):
 
 
 class Exchange(TypedDict):
-    """What was said on both sides, in a turn or, where others answered too, as a part of one."""
+    """What both sides wrote in a turn, or in a part of one if others answered too."""
 
     turn: int
     user: str
@@ -54,9 +54,9 @@ class Thought(TypedDict):
 
 
 class MonologueEntry(TypedDict):
-    """A piece of the monologue: what was said since the last one, and what was thought about it.
+    """An entry of the monologue: the exchanges since the last one, and what was thought about them.
 
-    `reply` is the id of its last reply. `messages` are the ids of the user's messages in it; only the newest passages
+    `reply` is the id of its last reply. `messages` are the ids of the user's messages in it; only the newest entries
     have them.
     """
 
@@ -93,10 +93,10 @@ Status = Literal["provisional", "active", "retracted", "superseded"]
 
 
 class Source(TypedDict):
-    """Where the last word on a constraint comes from: the user's own words, to the letter.
+    """Where the latest version of a constraint comes from: the user's own words, to the letter.
 
-    `message` is the id of the message and `""` where it has none; `language` is an ISO 639-1 code or `""`;
-    `recorded_at` is when it was taken down, in seconds since 1970, and 0 for what has only been scanned.
+    `message` is the id of the message, or `""` if it has none; `language` is an ISO 639-1 code or `""`;
+    `recorded_at` is when it was recorded, in seconds since 1970, and 0 if it has only been scanned.
     """
 
     message: str
@@ -107,11 +107,11 @@ class Source(TypedDict):
 
 
 class SafetyConstraint(TypedDict):
-    """A safety fact of the user's own, or of somebody they named.
+    """A safety constraint of the user's, or of a person whom they named.
 
     `about` is the danger in the user's words ("peanuts"). `subject` is `"user"` or the person it concerns ("my
-    sister"). A `provisional` one was found by the scanner and not yet thought about. `first_turn` is the turn it
-    was first told in. `triggers` is what thinking has anticipated it to bear on: foods, places, acts, words.
+    sister"). A `provisional` one was found by the scanner, and no pass has read it yet. `first_turn` is the turn in
+    which it was first stated. `triggers` are what brings it near, as anticipated: foods, places, acts, words.
     """
 
     id: str
@@ -140,7 +140,7 @@ class Guarded(TypedDict):
 
 
 class Notes(TypedDict):
-    """What the memory thinker noted for the ledger in one pass, each item borne out by the user's own words."""
+    """What the memory thinker noted for the ledger in one pass, each item confirmed by the user's own words."""
 
     turn: int
     claims: list[SafetyConstraint]

@@ -1,4 +1,4 @@
-"""Reading the window: what waits for a reply, what has not been thought about, and what may leave."""
+"""Reading the window: what waits for a reply, what has not been thought about, and what may be dropped."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,7 +19,9 @@ def messages_after(
     messages: Sequence[AnyMessage], read: AnsweredTurn, branch: Sequence[AnsweredTurn]
 ) -> list[AnyMessage]:
     """Return the messages behind the reply of turn `read`: all of them if that reply has left the window."""
-    reply = read["reply"] or next((it["reply"] for it in branch if it["turn"] == read["turn"]), "")
+    reply = read["reply"]
+    if not reply:  # a mind of schema 1 names no reply
+        reply = next((answered["reply"] for answered in branch if answered["turn"] == read["turn"]), "")
     for place in reversed(range(len(messages))):
         if reply and messages[place].id == reply:
             return list(messages[place + 1 :])
@@ -121,11 +123,12 @@ def messages_to_drop(
     spoken = [message for message in messages if not isinstance(message, SystemMessage)]
     staying = trim(spoken, budget, message_tokens)
     if waiting is not None:
-        unthought = next((spoken[place:] for place, it in enumerate(spoken) if it.id in waiting), [])
+        first = next((place for place, message in enumerate(spoken) if message.id in waiting), len(spoken))
+        unthought = spoken[first:]
         staying = max(staying, trim(unthought, budget * HARD_WINDOW, message_tokens), key=len)
     gone = len(spoken) - len(staying)
     if gone:
-        last = max((place for place, it in enumerate(spoken) if isinstance(it, HumanMessage)), default=gone)
+        last = max((place for place, message in enumerate(spoken) if isinstance(message, HumanMessage)), default=gone)
         while gone < last and not isinstance(spoken[gone], HumanMessage):
             gone += 1
         gone = min(gone, last)  # the last exchange always stays

@@ -9,8 +9,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from mirror_graph import MirrorContext
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models.http_client import shared_client
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 
 RULES = "Between turns you go on thinking"
 ALLERGY = "I'm severely allergic to peanuts."

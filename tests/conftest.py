@@ -13,24 +13,25 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.graphs import fan_out, mirror, talker
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import Replies
 
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.load_profile("default")
-
-
-@pytest.fixture
-def voices() -> Voices:
-    """What each voice of the mind says; a test changes what it needs to."""
-    return Voices()
+settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("default", settings.get_profile("ci"), max_examples=30)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture
-def endpoint(voices: Voices, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+def replies() -> Replies:
+    """What each component replies; a test changes what it needs to."""
+    return Replies()
+
+
+@pytest.fixture
+def endpoint(replies: Replies, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     """A real server that speaks the OpenAI protocol; `openai:` models talk to it."""
-    with Endpoint(voices) as server:
+    with Endpoint(replies) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
         yield server

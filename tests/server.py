@@ -13,13 +13,13 @@ from uuid import uuid4
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from mirror_graph.benchmarks.dev_server import langgraph_dev
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.scheduling import mind_thread
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.langgraph_server import langgraph_dev
+from tests.replies import Replies
 
 ROOT = Path(__file__).parent.parent
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 100.0
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def serving(endpoint: Endpoint, graphs: Mapping[str, str] | None = None, **confi
         yield url
 
 
-async def until(happens: Callable[[], Any], seconds: float = 30.0) -> None:
+async def until(happens: Callable[[], Any], seconds: float = 100.0) -> None:
     """Wait until something has happened that tells nobody."""
     deadline = time.monotonic() + seconds
     while not happens():
@@ -40,12 +40,12 @@ async def until(happens: Callable[[], Any], seconds: float = 30.0) -> None:
         await asyncio.sleep(0.02)
 
 
-class Cast:
-    """Answers at an endpoint by the name of the model: each conversation has one, and voices, of its own."""
+class FakeModels:
+    """Models at an endpoint, by name. Each conversation has a model of its own, with its own replies."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.voices: dict[str, Voices] = {}
+        self.replies: dict[str, Replies] = {}
         endpoint.answer = self._answer
 
     def calls(self, model: str) -> list[Call]:
@@ -53,11 +53,11 @@ class Cast:
         return [call for call in self.endpoint.calls if call.model == model]
 
     def _answer(self, call: Call) -> Answer | str:
-        voices = self.voices.get(call.model)
-        return voices(call) if voices else Answer(status=400, error="its test is over")
+        replies = self.replies.get(call.model)
+        return replies(call) if replies else Answer(status=400, error="its test is over")
 
 
-class Stage(Cast):
+class ServerFixture(FakeModels):
     """A server, and the endpoint its models talk to."""
 
     def __init__(self, url: str, endpoint: Endpoint) -> None:
@@ -69,11 +69,11 @@ class Stage(Cast):
         """Open a conversation. `think_after` is 0 unless the context says otherwise."""
         self.clients.append(get_client(url=self.url, headers=headers))
         chat = Chat(self, graph, self.clients[-1], context)
-        self.voices[chat.model] = chat.voices
+        self.replies[chat.model] = chat.replies
         return chat
 
     async def close(self) -> None:
-        """Hang up on the server."""
+        """Close the connections to the server."""
         for client in self.clients:
             await client.aclose()
 
@@ -82,18 +82,18 @@ class Stage(Cast):
 class Chat:
     """One conversation with a graph of the server, through the SDK."""
 
-    stage: Stage
+    server: ServerFixture
     graph: str
     client: LangGraphClient
     context: dict[str, Any]
-    voices: Voices = field(default_factory=Voices)
+    replies: Replies = field(default_factory=Replies)
     thread_id: str = field(default_factory=lambda: str(uuid4()))
     model: str = field(default_factory=lambda: f"test-{uuid4()}")
 
     @property
     def calls(self) -> list[Call]:
         """The model calls of this conversation, in order."""
-        return self.stage.calls(self.model)
+        return self.server.calls(self.model)
 
     async def say(self, text: str) -> dict[str, Any]:
         """Say something and return the reply, a message as JSON."""

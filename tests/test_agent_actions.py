@@ -14,7 +14,7 @@ from mirror_graph import scan
 from mirror_graph.agents import MirrorMiddleware
 from mirror_graph.agents.actions import hold
 from mirror_graph.agents.record import AgentRecord, empty_record
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from tests.agents import Stage, context, mark_of, request, thread
 
 SHELLFISH = "I'm severely allergic to shellfish."

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, MirrorContext
 from mirror_graph.agents import MirrorMiddleware, build_agent
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from tests.agents import ALLERGY, NAIVE, TURNS, WEEKS, Script, Stage, context, is_agents, mark_of, request, thread
 
 

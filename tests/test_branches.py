@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -32,6 +32,7 @@ from mirror_graph.scheduling.item_store import StoreScheduler
 from mirror_graph.state import MindState, MirrorContext
 from mirror_graph.state.reducers import message_tokens
 from mirror_graph.state.window import HARD_WINDOW
+from tests.builders import heavy_law
 
 DANGERS = ("peanuts", "shrimp", "sesame", "kiwi", "latex", "walnuts", "mustard", "celery", "eggs", "soy", "wheat")
 WINDOWS = (500, 20_000)
@@ -185,7 +186,7 @@ plays = st.lists(
 )
 
 
-@settings(max_examples=60)
+@heavy_law(60)
 @given(plays, st.sampled_from(WINDOWS), st.sampled_from(["parallel", "off"]))
 def test_whatever_is_in_the_conversation_was_scanned_before_the_answer(
     play: list[tuple[str, int | None, int, bool]], window: int, thinking: Any
@@ -205,7 +206,7 @@ def test_whatever_is_in_the_conversation_was_scanned_before_the_answer(
     asyncio.run(converse())
 
 
-@settings(max_examples=40)
+@heavy_law(40)
 @given(plays, st.sampled_from(WINDOWS))
 def test_a_graph_that_thinks_in_its_own_run_scans_everything_too(
     play: list[tuple[str, int | None, int, bool]], window: int
@@ -231,7 +232,7 @@ def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
 
 
 async def _settle(lane: StoreScheduler, thread_id: str) -> None:
-    for inner in lane._lanes.values():
+    for inner in lane._schedulers.values():
         await inner.settle(thread_id)
 
 
@@ -382,7 +383,7 @@ async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMes
 
 
 async def _mind(lane: StoreScheduler, thread_id: str) -> MindState:
-    [inner] = lane._lanes.values()
+    [inner] = lane._schedulers.values()
     return await inner.recall(thread_id)
 
 

@@ -9,11 +9,11 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import CALL_MEDIA_BYTES, MEDIA_BYTES, keep_newest_media, media_kind, readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_messages, message_tokens
-from tests.voices import asked
+from mirror_graph.testing.endpoint import Endpoint
+from tests.replies import prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test")
 TEXT = {"type": "text", "text": "What is this?"}
@@ -61,7 +61,7 @@ def test_a_photo_is_stored_whole(size: int) -> None:
     [
         ([picture(MEDIA_BYTES)], r"the image in the message: 7\.0 MB .* scale it down"),
         ([picture(MEDIA_BYTES - 1_000)] * 3, r"the 3 pictures or files in the message: 21\.0 MB"),
-        ([picture(10)] * 33, "33 pictures or files: at most 32 fit"),
+        ([picture(10)] * 33, "33 pictures or files: expected at most 32"),
     ],
 )
 async def test_media_that_do_not_fit_are_refused_and_forgotten(
@@ -95,7 +95,7 @@ async def test_the_talker_sees_the_photo_and_the_thinkers_the_word(endpoint: End
     talker = [call for call in endpoint.calls if "QQQQ" in str(call.messages)]
     assert len(talker) == 2
     assert str(talker[1].messages).count("image/jpeg") == 2
-    first, second = asked(endpoint.calls, "goals")
+    first, second = prompts_of(endpoint.calls, "goals")
     assert '"What is this? [image]"' in first or '"What is this?\\n[image]"' in first
     assert '"[image]"' in second
     assert "[…]" not in first + second

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mirror_graph.evals.saferec.traits import SAFEREC_TRAITS, TRAITS
-from mirror_graph.relevance.depictions import load_depictions, sensitivities_named, topics_shown, touching_topics
+from mirror_graph.ledger.depictions import load_depictions, sensitivities_named, topics_shown, touching_topics
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
 from mirror_graph.state.values import SafetyConstraint

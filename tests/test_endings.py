@@ -7,10 +7,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import ending
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies, prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
@@ -26,9 +26,9 @@ CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
     ids=["stop", "length", "content filter", "refusal"],
 )
 async def test_a_reply_says_why_it_ended(
-    endpoint: Endpoint, voices: Voices, answer: Answer, text: str, reason: str
+    endpoint: Endpoint, replies: Replies, answer: Answer, text: str, reason: str
 ) -> None:
-    voices.said["talker"] = answer
+    replies.by_component["talker"] = answer
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         stream = conversation.stream("hello")
@@ -47,9 +47,9 @@ async def test_a_reply_says_why_it_ended(
 
 
 async def test_a_reply_that_the_filter_held_back_is_not_paid_three_times(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["talker"] = Answer("", finish_reason="content_filter")
+    replies.by_component["talker"] = Answer("", finish_reason="content_filter")
     async with open_mirror(context=CONTEXT) as mirror:
         with pytest.raises(ReplyError, match="content filter") as failed:
             await mirror.conversation("t").say("hello")
@@ -60,9 +60,9 @@ async def test_a_reply_that_the_filter_held_back_is_not_paid_three_times(
 @pytest.mark.parametrize("answer", [Answer(refusal="No."), Answer("They w", finish_reason="content_filter")])
 @pytest.mark.parametrize("component", ["goals", "memory", "synthesis"])
 async def test_a_thinker_that_refuses_is_counted_as_refusing(
-    endpoint: Endpoint, voices: Voices, component: str, answer: Answer, quick_retries: None
+    endpoint: Endpoint, replies: Replies, component: str, answer: Answer, quick_retries: None
 ) -> None:
-    voices.said[component] = answer
+    replies.by_component[component] = answer
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
@@ -70,16 +70,16 @@ async def test_a_thinker_that_refuses_is_counted_as_refusing(
         mind = await conversation.mind()
     failure = mind.failures[component]
     assert failure["error"] == "RefusalError"
-    assert len(asked(endpoint.calls, component)) == failure["count"]
+    assert len(prompts_of(endpoint.calls, component)) == failure["count"]
 
 
-async def test_what_is_cut_at_its_bound_ends_with_a_sentence(endpoint: Endpoint, voices: Voices) -> None:
+async def test_what_is_cut_at_its_bound_ends_with_a_sentence(endpoint: Endpoint, replies: Replies) -> None:
     cut = Answer("They are careful. They asked for a din", finish_reason="length", plain=True)
-    voices.said |= {"goals": cut, "memory": cut, "synthesis": cut}
+    replies.by_component |= {"goals": cut, "memory": cut, "synthesis": cut}
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
     assert mind.narrative == "They are careful."
     assert (mind.thoughts["goals"], mind.thoughts["memory"]) == ("They are careful.", "They are careful.")

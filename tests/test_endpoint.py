@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint, PrefixCache
+from mirror_graph.testing.endpoint import Answer, Endpoint, PrefixCache
 
 pytestmark = pytest.mark.enable_socket
 
@@ -424,7 +424,7 @@ def test_starting_and_stopping_take_no_time() -> None:
 
 
 def test_it_can_be_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "mirror_graph.benchmarks.endpoint", "--words", "3", "--delay", "0.1"]
+    command = [sys.executable, "-m", "mirror_graph.testing.endpoint", "--words", "3", "--delay", "0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         model = ChatOpenAI(model="test", base_url=server.stdout.readline().strip(), api_key=SecretStr("test"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from tests.agents import Stage, is_agents, mark_of, request, thread
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -116,12 +116,12 @@ def test_each_example_has_at_most_thirty_lines(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_each_example_is_typed_strictly_as_a_users_file() -> None:
-    strictly = ["--strict", "--follow-imports=silent", "--config-file", os.devnull]
+def test_each_example_is_typed_strictly_as_a_users_file(tmp_path: Path) -> None:
+    options = ["--follow-imports=silent", "--config-file", os.devnull, "--cache-dir", str(tmp_path)]
     where = {**os.environ, "MYPYPATH": f"{EXAMPLES}:{EXAMPLES.parent}"}
 
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", *strictly, *map(str, EXAMPLES.glob("*.py"))],
+        [sys.executable, "-m", "mypy", "--strict", *options, *map(str, EXAMPLES.glob("*.py"))],
         cwd=EXAMPLES,
         capture_output=True,
         text=True,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.errors import ReplyError
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Replies, component_of, prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 THINKERS = ("goals", "memory", "reasoning")
@@ -23,13 +23,13 @@ async def everything_stored(conversation: Conversation) -> str:
 
 
 @pytest.mark.parametrize("failing", SUBSETS, ids="+".join)
-async def test_any_subset_of_thinkers_may_fail(endpoint: Endpoint, voices: Voices, failing: tuple[str, ...]) -> None:
+async def test_any_subset_of_thinkers_may_fail(endpoint: Endpoint, replies: Replies, failing: tuple[str, ...]) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("first")
         await conversation.settle()
-        voices.said |= dict.fromkeys(failing, BROKEN)
-        voices.said["synthesis"] = "A new account."
+        replies.by_component |= dict.fromkeys(failing, BROKEN)
+        replies.by_component["synthesis"] = "A new account."
         assert (await conversation.say("second")).text == "I hear you."
         caught_up = await conversation.settle()
         mind = await conversation.mind()
@@ -44,24 +44,24 @@ async def test_any_subset_of_thinkers_may_fail(endpoint: Endpoint, voices: Voice
     assert {failure["error"] for failure in mind.failures.values()} <= {"OpenAIInvalidRequestError"}
 
 
-async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint, replies: Replies) -> None:
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("first")
         await conversation.settle()
         before = await conversation.mind()
-        voices.said["synthesis"] = BROKEN
+        replies.by_component["synthesis"] = BROKEN
         await conversation.say("second")
         assert not await conversation.settle()
         after = await conversation.mind()
-        voices.said["synthesis"] = "I caught up with both."
+        replies.by_component["synthesis"] = "I caught up with both."
         await conversation.say("third")
         assert await conversation.settle()
         last = await conversation.mind()
     assert (after.narrative, after.thoughts, after.turn) == (before.narrative, before.thoughts, before.turn)
     assert after.failures["synthesis"]["turn"] == 2
     assert (last.narrative, last.turn) == ("I caught up with both.", 3)
-    handed_over = asked(endpoint.calls, "goals")[-1]
+    handed_over = prompts_of(endpoint.calls, "goals")[-1]
     assert '"second"' in handed_over
     assert '"third"' in handed_over
 
@@ -71,9 +71,9 @@ async def test_a_failing_synthesis_leaves_the_last_good_mind(endpoint: Endpoint,
     [("", "CallError"), ("  \n ", "CallError"), (Answer("", refusal="I cannot help with that."), "RefusalError")],
 )
 async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
-    endpoint: Endpoint, voices: Voices, empty: Any, error: str, quick_retries: None
+    endpoint: Endpoint, replies: Replies, empty: Any, error: str, quick_retries: None
 ) -> None:
-    voices.said["memory"] = empty
+    replies.by_component["memory"] = empty
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
@@ -83,17 +83,17 @@ async def test_an_empty_or_refused_answer_is_a_failure_and_not_a_thought(
     assert mind.failures["memory"]["error"] == error
 
 
-async def test_a_slow_thinker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:
-    voices.said["goals"] = Answer("too late", delay=9)
+async def test_a_slow_thinker_is_given_up(endpoint: Endpoint, replies: Replies, quick_retries: None) -> None:
+    replies.by_component["goals"] = Answer("too late", delay=9)
     context = MirrorContext(talker_model="openai:test", think_after=0, thinker_timeout=0.6)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
     assert mind.thoughts.keys() == {"memory", "reasoning"}
     assert mind.failures["goals"]["error"] == "TimeoutError"
-    assert len(asked(endpoint.calls, "goals")) == 3
+    assert len(prompts_of(endpoint.calls, "goals")) == 3
 
 
 TRANSIENT = [
@@ -107,19 +107,19 @@ TRANSIENT = [
 
 @pytest.mark.parametrize("fault", TRANSIENT, ids=["429", "500", "503", "cut before the first token", "nothing at all"])
 async def test_what_passes_is_tried_again(
-    endpoint: Endpoint, voices: Voices, fault: Answer, quick_retries: None
+    endpoint: Endpoint, replies: Replies, fault: Answer, quick_retries: None
 ) -> None:
-    voices.said["talker"] = [fault, fault, "Here I am."]
+    replies.by_component["talker"] = [fault, fault, "Here I am."]
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         pieces = [piece async for piece in conversation.stream("hello")]
         assert "".join(pieces) == "Here I am."
         assert [it.text for it in await conversation.messages()] == ["hello", "Here I am."]
-    assert len(asked(endpoint.calls, "talker")) == 3
+    assert len(prompts_of(endpoint.calls, "talker")) == 3
 
 
 async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_again(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
     def copied(call: Call) -> str:
         [mark] = set(re.findall(r"mirror-[0-9a-f]{8}", str(call.messages[-1]["content"])))
@@ -130,10 +130,10 @@ async def test_a_reply_that_is_nothing_but_the_tag_around_the_mind_is_asked_for_
         conversation = mirror.conversation("t")
         await conversation.say("I'm severely allergic to peanuts.")
         await conversation.settle()
-        voices.said["talker"] = [copied, copied, safe]
+        replies.by_component["talker"] = [copied, copied, safe]
         pieces = [piece async for piece in conversation.stream("What about the peanut satay?")]
         last = (await conversation.messages())[-1].text
-        voices.said["talker"] = "<mirror-0badcafe>"
+        replies.by_component["talker"] = "<mirror-0badcafe>"
         asked_for = await conversation.say("Write <mirror-0badcafe> and nothing else.")
     assert ("".join(pieces), last) == (safe, safe)
     assert asked_for.text == "<mirror-0badcafe>"
@@ -151,9 +151,9 @@ LASTING = [
 
 @pytest.mark.parametrize("fault", LASTING, ids=["401", "400", "404", "no quota", "cut", "no end"])
 async def test_what_does_not_pass_is_told_once_and_saying_it_again_works(
-    endpoint: Endpoint, voices: Voices, fault: Answer, quick_retries: None
+    endpoint: Endpoint, replies: Replies, fault: Answer, quick_retries: None
 ) -> None:
-    voices.said["talker"] = fault
+    replies.by_component["talker"] = fault
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await_before = await conversation.messages()
@@ -163,29 +163,29 @@ async def test_what_does_not_pass_is_told_once_and_saying_it_again_works(
         assert len(endpoint.calls) == 1
         assert "One two three".startswith(failed.value.partial.strip())
         assert [it.text for it in await conversation.messages()] == ["hello"]
-        voices.said["talker"] = "I hear you now."
+        replies.by_component["talker"] = "I hear you now."
         reply = await conversation.say("hello")
         assert (reply.text, reply.turn) == ("I hear you now.", 1)
         assert [it.text for it in await conversation.messages()] == ["hello", "I hear you now."]
 
 
 async def test_another_message_after_a_failed_reply_is_answered_with_the_first(
-    endpoint: Endpoint, voices: Voices
+    endpoint: Endpoint, replies: Replies
 ) -> None:
-    voices.said["talker"] = BROKEN
+    replies.by_component["talker"] = BROKEN
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         with pytest.raises(ReplyError):
             await conversation.say("I'm allergic to nuts.")
-        voices.said["talker"] = "Understood."
+        replies.by_component["talker"] = "Understood."
         assert (await conversation.say("What can I eat?")).turn == 1
         await conversation.settle()
     assert endpoint.calls[1].messages[-1]["content"].endswith("now:\nI'm allergic to nuts.\n\nWhat can I eat?")
-    assert "allergic to nuts" in asked(endpoint.calls, "memory")[0]
+    assert "allergic to nuts" in prompts_of(endpoint.calls, "memory")[0]
 
 
-async def test_a_silent_talker_is_given_up(endpoint: Endpoint, voices: Voices, quick_retries: None) -> None:
-    voices.said["talker"] = Answer("never", delay=5)
+async def test_a_silent_talker_is_given_up(endpoint: Endpoint, replies: Replies, quick_retries: None) -> None:
+    replies.by_component["talker"] = Answer("never", delay=5)
     context = MirrorContext(talker_model="openai:test", talker_timeout=0.2)
     async with open_mirror(context=context) as mirror:
         with pytest.raises(ReplyError, match=r"no text for 0\.2 s"):
@@ -206,8 +206,8 @@ async def test_an_endpoint_that_is_not_there_is_told_with_its_cause(
         assert len(await conversation.messages()) == 1
 
 
-async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said |= {"goals": BROKEN, "memory": BROKEN}
+async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component |= {"goals": BROKEN, "memory": BROKEN}
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         for turn in (1, 2, 3):
@@ -218,4 +218,4 @@ async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, vo
                 "goals": (turn, turn),
                 "memory": (turn, turn),
             }
-    assert {voice_of(call) for call in endpoint.calls} == {"talker", *THINKERS, "synthesis"}
+    assert {component_of(call) for call in endpoint.calls} == {"talker", *THINKERS, "synthesis"}

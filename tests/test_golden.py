@@ -43,7 +43,7 @@ async def test_an_old_conversation_goes_on(file: Path, tmp_path: Path) -> None:
         conversation = mirror.conversation("dinner", user_id="ana")
         reply = await conversation.say("hello again")
         assert (reply.turn, reply.narrative_turn) == (4, 2)
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         assert (await conversation.mind()).turn == 4
 
 

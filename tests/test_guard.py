@@ -17,7 +17,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, guarded, scan
-from mirror_graph.guard import Finding, GuardedModel
+from mirror_graph.guard import Finding
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
@@ -524,7 +524,7 @@ def test_what_cannot_be_guarded_is_an_error(model: Any, guard: Any, problem: str
         guarded(model, scan(PEANUTS), guard=guard)
 
 
-def opened(model: BaseChatModel, told: str = HEIGHTS, request: str = SKYDIVING) -> GuardedModel:
+def opened(model: BaseChatModel, told: str = HEIGHTS) -> BaseChatModel:
     return guarded(model, scan(told), guard="open")
 
 

@@ -11,14 +11,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror, scan
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, ReplyError
 from mirror_graph.guard import Finding
 from mirror_graph.models.scripted import register_script
 from mirror_graph.state import MirrorState
 from mirror_graph.state.context import GuardMode
-from tests.server import Stage, serving
-from tests.voices import Voices
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies
+from tests.server import ServerFixture, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -47,11 +47,11 @@ async def told(graph: Any, context: MirrorContext = CONTEXT) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["talker", "mirror"])
 async def test_every_stream_mode_shows_the_note_once_under_the_id_of_the_reply(
-    kind: str, endpoint: Endpoint, voices: Voices
+    kind: str, endpoint: Endpoint, replies: Replies
 ) -> None:
     graph = the_graph(kind)
     config = await told(graph)
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     ask = {"messages": [HumanMessage(SATAY)]}
 
     modes = ["messages", "updates", "values"]
@@ -68,10 +68,10 @@ async def test_every_stream_mode_shows_the_note_once_under_the_id_of_the_reply(
     assert sum("Please note" in piece.text for piece in pieces) == 1
 
 
-async def test_astream_events_shows_each_piece_once(endpoint: Endpoint, voices: Voices) -> None:
+async def test_astream_events_shows_each_piece_once(endpoint: Endpoint, replies: Replies) -> None:
     graph = the_graph("talker")
     config = await told(graph)
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     events = await collect(
         graph.astream_events({"messages": [HumanMessage(SATAY)]}, config, context=CONTEXT, version="v2")
     )
@@ -83,13 +83,13 @@ async def test_astream_events_shows_each_piece_once(endpoint: Endpoint, voices: 
     assert len(models) == 1
 
 
-async def test_a_larger_graph_streams_the_note_too(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_larger_graph_streams_the_note_too(endpoint: Endpoint, replies: Replies) -> None:
     outer = StateGraph(MirrorState, MirrorContext)
     outer.add_node("mirror", build_talker().compile())
     outer.add_edge(START, "mirror")
     outer.add_edge("mirror", END)
     graph = outer.compile(checkpointer=InMemorySaver(), store=InMemoryStore())
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     config: Any = {"configurable": {"thread_id": str(uuid4())}}
     both = {"messages": [HumanMessage(f"{PEANUTS} {SATAY}")]}
     events = await collect(
@@ -101,12 +101,12 @@ async def test_a_larger_graph_streams_the_note_too(endpoint: Endpoint, voices: V
 
 
 async def test_the_host_says_what_was_added_and_counts_it(
-    endpoint: Endpoint, voices: Voices, database: str | None
+    endpoint: Endpoint, replies: Replies, database: str | None
 ) -> None:
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say(PEANUTS)
-        voices.said["talker"] = NAIVE
+        replies.by_component["talker"] = NAIVE
         stream = conversation.stream(SATAY)
         pieces = [piece async for piece in stream]
         mind = await conversation.mind()
@@ -122,9 +122,9 @@ async def test_the_host_says_what_was_added_and_counts_it(
     assert mind.usage["talker"]["total"]["calls"] == 2
 
 
-async def test_a_subject_is_left_alone_for_as_long_as_the_context_says(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_subject_is_left_alone_for_as_long_as_the_context_says(endpoint: Endpoint, replies: Replies) -> None:
     context = MirrorContext(talker_model="openai:test", thinking="off", guard_again=2)
-    voices.said["talker"] = "Yes, go!"
+    replies.by_component["talker"] = "Yes, go!"
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I have a crippling fear of heights.")
@@ -135,10 +135,10 @@ async def test_a_subject_is_left_alone_for_as_long_as_the_context_says(endpoint:
 
 @pytest.mark.parametrize("guard", ["off", "note", "open", "hold"])
 async def test_the_context_chooses_how_replies_are_guarded(
-    guard: GuardMode, endpoint: Endpoint, voices: Voices
+    guard: GuardMode, endpoint: Endpoint, replies: Replies
 ) -> None:
     context = MirrorContext(talker_model="openai:test", thinking="off", guard=guard)
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     async with open_mirror(context=context) as mirror:
         reply = await mirror.conversation("t").say(f"{PEANUTS} {SATAY}")
 
@@ -149,13 +149,13 @@ async def test_the_context_chooses_how_replies_are_guarded(
     assert ("peanut allergy" in reply.text) is (guard != "off")
 
 
-async def test_the_guard_of_a_check_knows_what_the_check_has_found(endpoint: Endpoint, voices: Voices) -> None:
+async def test_the_guard_of_a_check_knows_what_the_check_has_found(endpoint: Endpoint, replies: Replies) -> None:
     """A model finds what no relation knows."""
     register_script("finds", lambda _: '{"touched": [1]}')
     context = MirrorContext(
         talker_model="openai:test", thinker_model="scripted:finds", thinking="off", relevance="check"
     )
-    voices.said["talker"] = "Go ahead!"
+    replies.by_component["talker"] = "Go ahead!"
     async with open_mirror(context=context) as mirror:
         reply = await mirror.conversation("t").say(f"{PEANUTS} Shall I try what my neighbour brought over last night?")
 
@@ -163,13 +163,13 @@ async def test_the_guard_of_a_check_knows_what_the_check_has_found(endpoint: End
 
 
 async def test_a_failing_guard_is_counted_and_costs_no_reply(
-    endpoint: Endpoint, voices: Voices, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, replies: Replies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise KeyError
 
     monkeypatch.setattr("mirror_graph.guard.model.read_request", broken)
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         reply = await conversation.say(f"{PEANUTS} {SATAY}")
@@ -180,9 +180,9 @@ async def test_a_failing_guard_is_counted_and_costs_no_reply(
 
 
 async def test_a_reply_that_breaks_off_is_no_reply_and_gets_no_note(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["talker"] = Answer(NAIVE, cut_after=5)
+    replies.by_component["talker"] = Answer(NAIVE, cut_after=5)
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         with pytest.raises(ReplyError) as broken_off:
@@ -191,11 +191,11 @@ async def test_a_reply_that_breaks_off_is_no_reply_and_gets_no_note(
     assert broken_off.value.partial.strip() == "The chicken satay, it is"
 
 
-async def test_a_host_decides_by_itself_what_is_added(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_host_decides_by_itself_what_is_added(endpoint: Endpoint, replies: Replies) -> None:
     def rule(findings: Sequence[Finding], language: str) -> str:
         return f"({findings[0].constraint['about']}, {language})"
 
-    voices.said["talker"] = NAIVE
+    replies.by_component["talker"] = NAIVE
     async with open_mirror(context=CONTEXT, guard=rule) as mirror:
         reply = await mirror.conversation("t").say(f"{PEANUTS} {SATAY}")
     with pytest.raises(ConfigurationError, match="expected a function of findings"):
@@ -222,17 +222,17 @@ def running() -> Iterator[tuple[str, Endpoint]]:
 
 
 @pytest.fixture
-async def stage(running: tuple[str, Endpoint]) -> AsyncIterator[Stage]:
-    stage = Stage(*running)
-    yield stage
-    await stage.close()
+async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
+    server = ServerFixture(*running)
+    yield server
+    await server.close()
 
 
 @pytest.mark.parametrize("graph", ["talker", "mirror"])
-async def test_a_server_streams_the_note_in_every_mode(stage: Stage, graph: str) -> None:
-    chat = stage.chat(graph, thinking="off")
+async def test_a_server_streams_the_note_in_every_mode(server: ServerFixture, graph: str) -> None:
+    chat = server.chat(graph, thinking="off")
     await chat.say(PEANUTS)
-    chat.voices.said["talker"] = NAIVE
+    chat.replies.by_component["talker"] = NAIVE
     ids: set[str] = set()
     pieces: list[str] = []
     whole = ""
@@ -253,3 +253,22 @@ async def test_a_server_streams_the_note_in_every_mode(stage: Stage, graph: str)
     assert whole.count("Please note") == 1
     assert "".join(pieces).count("Please note") == 1
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("guard", ["note", "open", "hold"])
+async def test_reasoning_that_shows_only_at_its_end_is_no_part_of_a_guarded_reply(
+    guard: GuardMode, endpoint: Endpoint, replies: Replies
+) -> None:
+    replies.by_component["talker"] = "The peanut allergy is a risk. I should avoid satay.</think>The chicken satay!"
+    context = MirrorContext(talker_model="openai:reasons", thinking="off", guard=guard)
+    async with open_mirror(context=context) as mirror:
+        conversation = mirror.conversation("t")
+        reply = await conversation.say(f"{PEANUTS} {SATAY}")
+        stored = (await conversation.messages())[-1]
+
+    assert reply.text == stored.text
+    assert "I should avoid" not in reply.text
+    assert ("The chicken satay!" in reply.text) is (guard != "hold")
+    # What was reasoned does not make the reply aware.
+    assert len(reply.guarded) == 1
+    assert "you told me “I have a severe peanut allergy”" in reply.text

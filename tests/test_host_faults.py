@@ -16,12 +16,12 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
 from mirror_graph.host import conversation as conversation_module
 from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies, prompts_of
 from tests.server import until
-from tests.voices import Voices, asked
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
@@ -38,39 +38,39 @@ async def drained(pieces: AsyncIterable[str]) -> str:
 
 
 async def test_thinking_settles_after_a_message_without_a_reply(
-    endpoint: Endpoint, voices: Voices, quick_retries: None, database: str | None
+    endpoint: Endpoint, replies: Replies, quick_retries: None, database: str | None
 ) -> None:
     context = MirrorContext(talker_model="openai:test", think_after=60)
     async with open_mirror(database, context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        voices.said["talker"] = Answer(status=400, error="no")
+        replies.by_component["talker"] = Answer(status=400, error="no")
         with pytest.raises(ReplyError):
             await conversation.say("are you there?")
         for _ in range(3):
-            assert await conversation.settle(timeout=30)
+            assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
-    assert (mind.turn, mind.lag, len(asked(endpoint.calls, "synthesis"))) == (1, 0, 1)
+    assert (mind.turn, mind.lag, len(prompts_of(endpoint.calls, "synthesis"))) == (1, 0, 1)
     assert mind.usage["synthesis"]["total"]["calls"] == 1
 
 
 async def test_thinking_settles_where_the_only_message_has_no_reply(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["talker"] = Answer(status=400, error="no")
+    replies.by_component["talker"] = Answer(status=400, error="no")
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         with pytest.raises(ReplyError):
             await conversation.say("are you there?")
-        assert await conversation.settle(timeout=30)
-    assert not asked(endpoint.calls, "goals")
+        assert await conversation.settle(timeout=100)
+    assert not prompts_of(endpoint.calls, "goals")
 
 
 async def test_the_calls_of_a_pass_about_a_reply_that_is_gone_count(endpoint: Endpoint, database: str | None) -> None:
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        await conversation.settle(timeout=30)
+        await conversation.settle(timeout=100)
         before = await mirror._engine.minds.load(conversation.thread_id)
         message, reply = await conversation.messages()
         edited = AIMessage("another reply", id="other", response_metadata=reply.response_metadata)
@@ -95,7 +95,7 @@ async def test_settling_says_why_a_pass_could_not_be_stored(
         await conversation.say("hello")
         monkeypatch.setattr(mirror._engine.storage.saver, "aput", fail)
         with pytest.raises(StorageError, match="cannot be written: database or disk is full"):
-            await conversation.settle(timeout=30)
+            await conversation.settle(timeout=100)
 
 
 # Stored and reported as failed
@@ -108,10 +108,10 @@ async def test_a_lease_that_cannot_be_given_back_costs_no_reply(
         raise sqlite3.OperationalError("database or disk is full")
 
     async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
-        monkeypatch.setattr("mirror_graph.storage.sqlite.SqliteRecords.release_lease", fail)
+        monkeypatch.setattr("mirror_graph.storage.sqlite.SqliteTables.release_lease", fail)
         conversation = mirror.conversation("t")
         assert [(await conversation.say(text)).turn for text in ("one", "two")] == [1, 2]
-    assert "could not be given back" in caplog.text
+    assert "could not release the lease" in caplog.text
 
 
 @asynccontextmanager
@@ -153,9 +153,9 @@ async def test_a_reply_that_was_stored_is_returned_although_the_database_reporte
         async with failing_after_the_write(mirror, monkeypatch, at_the_reply):
             assert (await conversation.say("hello")).text == "I hear you."
         assert texts(await conversation.messages()) == ["hello", "I hear you."]
-        assert await conversation.settle(timeout=30)  # thinking is handed over by the next turn, or here
+        assert await conversation.settle(timeout=100)  # thinking is handed over by the next turn, or here
         assert (await conversation.say("and now?")).turn == 2
-    assert "its reply is stored, although" in caplog.text
+    assert "but its reply is stored" in caplog.text
 
 
 async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
@@ -180,7 +180,7 @@ async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
         assert stream.reply.turn == 1
         assert texts(await conversation.messages()) == ["hello", "I hear you."]
         assert (await conversation.say("hello")).turn == 2  # that is a new message
-    assert len(asked(endpoint.calls, "talker")) == 2
+    assert len(prompts_of(endpoint.calls, "talker")) == 2
 
 
 async def test_a_message_that_was_stored_without_a_reply_is_answered_when_sent_again(
@@ -199,9 +199,9 @@ async def test_a_message_that_was_stored_without_a_reply_is_answered_when_sent_a
 
 
 async def test_a_reader_who_stops_reading_holds_up_nobody(
-    endpoint: Endpoint, voices: Voices, database: str | None
+    endpoint: Endpoint, replies: Replies, database: str | None
 ) -> None:
-    voices.said["talker"] = Answer("One two three four.", pause=0.01)
+    replies.by_component["talker"] = Answer("One two three four.", pause=0.01)
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         idle = aiter(conversation.stream("count"))
@@ -216,12 +216,12 @@ async def test_a_reader_who_stops_reading_holds_up_nobody(
 # Leaving
 
 
-async def test_leaving_ends_the_turns_under_way(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
-    voices.said["talker"] = Answer("too late", delay=60)
+async def test_leaving_ends_the_turns_under_way(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
+    replies.by_component["talker"] = Answer("too late", delay=60)
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         saying = asyncio.create_task(conversation.say("hello"))
-        await until(lambda: asked(endpoint.calls, "talker"))
+        await until(lambda: prompts_of(endpoint.calls, "talker"))
     with pytest.raises(HostClosedError):
         await saying
     with pytest.raises(HostClosedError):
@@ -248,11 +248,13 @@ async def test_leaving_while_a_reply_is_written_costs_no_reply(
     assert (await saying).text == "I hear you."
 
 
-async def test_leaving_lets_turns_end_while_it_drains(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
-    voices.said["talker"] = Answer("in time", delay=0.2)
+async def test_leaving_lets_turns_end_while_it_drains(
+    endpoint: Endpoint, replies: Replies, database: str | None
+) -> None:
+    replies.by_component["talker"] = Answer("in time", delay=0.2)
     async with open_mirror(database, context=CONTEXT, drain=60) as mirror:
         saying = asyncio.create_task(mirror.conversation("t").say("hello"))
-        await until(lambda: asked(endpoint.calls, "talker"))
+        await until(lambda: prompts_of(endpoint.calls, "talker"))
     assert (await saying).text == "in time"
 
 
@@ -260,7 +262,7 @@ async def test_an_open_host_leaves_no_task(endpoint: Endpoint, database: str | N
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t", user_id="ana")
         await conversation.say("I'm allergic to peanuts.")
-        await conversation.settle(timeout=30)
+        await conversation.settle(timeout=100)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in others if "mirror_graph" in repr(task) or "langgraph" in repr(task)]
 
@@ -289,9 +291,9 @@ def test_a_database_that_cannot_be_opened_leaves_one_error_and_nothing_else(tmp_
 
 
 async def test_sigterm_in_the_middle_of_a_turn_leaves_neither_lease_nor_noise(
-    endpoint: Endpoint, voices: Voices, tmp_path: Path
+    endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:
-    voices.said["talker"] = Answer("One two", pause=30)
+    replies.by_component["talker"] = Answer("One two", pause=30)
     file = tmp_path / "mirror.db"
     program = dedent(f"""
         import asyncio

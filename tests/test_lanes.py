@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.store.base import BaseStore, SearchOp
 
-from mirror_graph import Conversation, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph import Conversation, open_mirror
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.ledger.user_constraints import tombstone
@@ -29,16 +28,14 @@ from mirror_graph.scheduling.semaphore import FairSemaphore
 from mirror_graph.state import MindState, empty_mind
 from mirror_graph.state.window import new_exchanges
 from mirror_graph.storage import open_storage
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.builders import context
+from tests.replies import Replies, component_of, prompts_of
 from tests.server import until
-from tests.voices import Voices, asked, voice_of
-
-
-def context(**choices: Any) -> MirrorContext:
-    return MirrorContext(**{"talker_model": "openai:test", "think_after": 0, **choices})
 
 
 def passes(endpoint: Endpoint) -> int:
-    return len(asked(endpoint.calls, "goals"))
+    return len(prompts_of(endpoint.calls, "goals"))
 
 
 async def test_an_older_pass_never_replaces_a_newer_narrative(database: str | None) -> None:
@@ -107,7 +104,7 @@ async def test_what_is_no_news_is_not_thought_about(endpoint: Endpoint, words: s
         conversation = mirror.conversation("t")
         for _ in range(3):
             await conversation.say(words)
-            assert await conversation.settle(timeout=5)
+            assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
     assert (mind.turn, mind.lag, passes(endpoint)) == (3, 0, 1)
 
@@ -127,35 +124,35 @@ def test_news_leaves_out_only_empty_words_and_exact_repeats(said: list[Any]) -> 
     assert fresh == [exchange for exchange, _ in groupby(spoken)]
 
 
-async def test_a_threads_budget_ends_its_thinking_and_not_its_talking(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
+async def test_a_threads_budget_ends_its_thinking_and_not_its_talking(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in replies.by_component}
     async with open_mirror(context=context(thread_tokens=500)) as mirror:
         conversation, other = mirror.conversation("t"), mirror.conversation("other")
         for turn in range(1, 4):
             await conversation.say(f"message {turn}")
-            await conversation.settle(timeout=5)
+            await conversation.settle(timeout=100)
         reply = await conversation.say("message 4")
-        await conversation.settle(timeout=5)
+        await conversation.settle(timeout=100)
         mind = await conversation.mind()
         await other.say("hello")
-        assert await other.settle(timeout=5)
+        assert await other.settle(timeout=100)
     assert (mind.turn, mind.lag, mind.paused) == (2, 2, "thread budget")
     assert (reply.turn, reply.lag) == (4, 1)
 
 
-async def test_a_days_budget_ends_the_hosts_thinking(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
+async def test_a_days_budget_ends_the_hosts_thinking(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in replies.by_component}
     async with open_mirror(context=context(), daily_tokens=400) as mirror:
         for name in ("a", "b"):
             await mirror.conversation(name).say("hello")
-            await mirror.conversation(name).settle(timeout=5)
+            await mirror.conversation(name).settle(timeout=100)
         first, second = await mirror.conversation("a").mind(), await mirror.conversation("b").mind()
     assert (first.turn, second.turn, second.lag, second.paused) == (1, 0, 1, "daily budget")
 
 
-async def test_the_calls_of_a_pass_that_was_cut_off_count(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
-    voices.said = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in voices.said}
-    voices.said["memory"] = Answer("slow", delay=5)
+async def test_the_calls_of_a_pass_that_was_cut_off_count(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
+    replies.by_component = {voice: Answer("Fine.", usage=(100, 10, 0)) for voice in replies.by_component}
+    replies.by_component["memory"] = Answer("slow", delay=5)
     async with open_mirror(tmp_path / "mirror.db", context=context(), daily_tokens=440) as mirror:
         conversation = mirror.conversation("t")
         for turn in (1, 2):
@@ -174,7 +171,7 @@ async def test_the_calls_of_a_pass_that_was_cut_off_count(endpoint: Endpoint, vo
 
 
 def thoughts_ended(endpoint: Endpoint) -> int:
-    return sum(call.ended is not None and voice_of(call) in ("goals", "reasoning") for call in endpoint.calls)
+    return sum(call.ended is not None and component_of(call) in ("goals", "reasoning") for call in endpoint.calls)
 
 
 def test_a_days_budget_is_whole_again_the_next_day() -> None:
@@ -193,7 +190,7 @@ async def test_places_are_shared_fairly() -> None:
     most: Counter[str] = Counter()
 
     async def think(owner: str) -> None:
-        async with places.place(owner):
+        async with places.slot(owner):
             thinking[owner] += 1
             most[owner] = max(most[owner], thinking[owner])
             most["all"] = max(most["all"], thinking.total())
@@ -214,8 +211,8 @@ async def test_places_are_shared_fairly() -> None:
         await asyncio.gather(think("a"), think("b"))
 
 
-async def test_one_users_slow_thinking_holds_up_nobody_else(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["goals"] = lambda call: Answer("slow", delay=3 if "Ana" in call.prompt else 0)
+async def test_one_users_slow_thinking_holds_up_nobody_else(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["goals"] = lambda call: Answer("slow", delay=3 if "Ana" in call.prompt else 0)
     async with open_mirror(context=context(), max_thinking=2) as mirror:
         for thread in range(6):
             await mirror.conversation(str(thread), user_id="ana").say(f"Ana says {thread}")
@@ -225,8 +222,8 @@ async def test_one_users_slow_thinking_holds_up_nobody_else(endpoint: Endpoint, 
         assert await bo.settle(timeout=2)
 
 
-async def test_leaving_may_wait_for_what_is_being_thought(endpoint: Endpoint, voices: Voices, tmp_path: Path) -> None:
-    voices.said["goals"] = Answer("slow", delay=0.4)
+async def test_leaving_may_wait_for_what_is_being_thought(endpoint: Endpoint, replies: Replies, tmp_path: Path) -> None:
+    replies.by_component["goals"] = Answer("slow", delay=0.4)
     for thread, drain, turn in (("cut", 0.0, 0), ("drained", 5.0, 1)):
         async with open_mirror(tmp_path / "mirror.db", context=context(think_after=60), drain=drain) as mirror:
             await mirror.conversation(thread).say("hello")
@@ -235,9 +232,9 @@ async def test_leaving_may_wait_for_what_is_being_thought(endpoint: Endpoint, vo
 
 
 async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
-    endpoint: Endpoint, voices: Voices, tmp_path: Path
+    endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:
-    voices.said["goals"] = Answer("slow", delay=30)
+    replies.by_component["goals"] = Answer("slow", delay=30)
     program = dedent(f"""
         import asyncio
         from mirror_graph import MirrorContext, open_mirror
@@ -259,21 +256,21 @@ async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
     async with asyncio.timeout(10):
         _, errors = await process.communicate()
     assert b"CancelledError" in errors
-    voices.said["goals"] = "quick"
+    replies.by_component["goals"] = "quick"
     async with open_mirror(tmp_path / "mirror.db", context=context()) as mirror:
         conversation = mirror.conversation("t")
         async with asyncio.timeout(2):  # no lease was left behind
             assert (await conversation.say("again")).turn == 2
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
 
 
-async def test_the_last_narratives_are_kept(endpoint: Endpoint, voices: Voices, database: str | None) -> None:
+async def test_the_last_narratives_are_kept(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
     async with open_mirror(database, context=context(thinking="synthesis_only")) as mirror:
         conversation = mirror.conversation("t")
         for turn in range(1, 24):
-            voices.said["synthesis"] = f"Account {turn}."
+            replies.by_component["synthesis"] = f"Account {turn}."
             await conversation.say(f"message {turn}")
-            await conversation.settle(timeout=5)
+            await conversation.settle(timeout=100)
         history = await conversation.history()
         assert [(it["turn"], it["text"]) for it in history] == [(turn, f"Account {turn}.") for turn in range(4, 24)]
         await conversation.forget()

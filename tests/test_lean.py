@@ -11,10 +11,10 @@ from langchain_openai import ChatOpenAI
 from openai.resources.chat import AsyncChat
 from pydantic import BaseModel, SecretStr
 
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.models import chat_model, ending, finish_reason, refusal_text
 from mirror_graph.models.compatible import CompatibleChatOpenAI
 from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
+from mirror_graph.testing.endpoint import Answer, Endpoint
 
 TEXT = {"type": "text", "text": "What is this?"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}

@@ -114,7 +114,7 @@ async def test_a_database_that_cannot_be_written_for_a_while_costs_no_lease(
     async with open_storage(file) as storage, storage.lock("t"):
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            await until(lambda: "could not be renewed" in caplog.text)
+            await until(lambda: "could not renew the leases" in caplog.text)
             other.execute("COMMIT")
         run_sql(file, "UPDATE mirror_leases SET until = NOW - 60")
         await until(lambda: seconds_left(file) > 0)

@@ -9,40 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
+from mirror_graph import open_mirror
 from mirror_graph.ledger.assertion import is_asserted
-from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.narrative_guard import restore_dangers
 from mirror_graph.ledger.quotes import find_quote
 from mirror_graph.ledger.repeats import add, retract, with_provisional
 from mirror_graph.ledger.retraction import find_retracted, is_retraction
 from mirror_graph.ledger.update import update_ledger
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
-from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, heaviest, merge_constraints
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import Notes
-from tests.voices import Voices, asked
-
-
-def context(**choices: Any) -> MirrorContext:
-    return MirrorContext(**{"talker_model": "openai:test", "think_after": 0, **choices})
-
-
-def entry(about: str = "peanuts", kind: Any = "allergy", turn: int = 1, **fields: Any) -> SafetyConstraint:
-    quote = fields.pop("quote", f"I'm allergic to {about}.")
-    return {  # type: ignore[typeddict-item]  # fields by name
-        "id": constraint_id(kind, about, "user"),
-        "kind": kind,
-        "about": about,
-        "severity": "serious",
-        "subject": "user",
-        "status": "active",
-        "source": {"message": "m", "turn": turn, "quote": quote, "language": "en", "recorded_at": float(turn)},
-        "first_turn": turn,
-        **fields,
-    }
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.builders import constraint, context
+from tests.replies import Replies, prompts_of
 
 
 def noted(**notes: Any) -> str:
@@ -51,7 +31,7 @@ def noted(**notes: Any) -> str:
 
 abouts = st.sampled_from(["peanuts", "bees", "heights", "blood"])
 entries = st.builds(
-    entry,
+    constraint,
     abouts,
     kind=st.sampled_from(["allergy", "phobia"]),
     turn=st.integers(0, 5),
@@ -76,8 +56,8 @@ def test_grouping_does_not_matter(a: Any, b: Any, c: Any) -> None:
 
 @given(st.integers(0, 200), st.integers(0, 70))
 def test_a_full_ledger_keeps_what_can_kill(harmless: int, deadly: int) -> None:
-    many = [entry(f"thing {n}", turn=n, severity="preference") for n in range(harmless)]
-    grave = [entry(f"danger {n}", turn=n, severity="life-threatening") for n in range(deadly)]
+    many = [constraint(f"thing {n}", turn=n, severity="preference") for n in range(harmless)]
+    grave = [constraint(f"danger {n}", turn=n, severity="life-threatening") for n in range(deadly)]
     left = merge_constraints(many, grave)
     assert len(left) <= CONSTRAINT_LIMIT
     assert len([it for it in left if it["severity"] == "life-threatening"]) == min(deadly, CONSTRAINT_LIMIT)
@@ -85,23 +65,25 @@ def test_a_full_ledger_keeps_what_can_kill(harmless: int, deadly: int) -> None:
 
 
 def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() -> None:
-    ledger = add([], entry(turn=1))
-    fuller = entry("peanut", turn=4, severity="life-threatening", quote="One peanut would kill me, I am that allergic.")
+    ledger = add([], constraint(turn=1))
+    fuller = constraint(
+        "peanut", turn=4, severity="life-threatening", quote="One peanut would kill me, I am that allergic."
+    )
     [told] = add(ledger, fuller)
     assert (told["severity"], told["first_turn"], told["source"]["turn"]) == ("life-threatening", 1, 4)
     assert told["source"]["quote"].startswith("One peanut")
-    [milder] = add([told], entry(turn=5))
+    [milder] = add([told], constraint(turn=5))
     assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", told["source"]["quote"])
 
 
 def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
-    ledger = add([], entry(turn=1))
+    ledger = add([], constraint(turn=1))
     ledger = retract(
         ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
     )
     assert [(it["status"], it["source"]["turn"]) for it in ledger] == [("retracted", 2), ("superseded", 1)]
     assert active(ledger) == []
-    ledger = add(ledger, entry(turn=3))
+    ledger = add(ledger, constraint(turn=3))
     assert [it["status"] for it in active(ledger)] == ["active"]
     assert sorted((it["source"]["turn"], it["status"]) for it in ledger) == [
         (1, "superseded"),
@@ -153,7 +135,7 @@ def test_a_found_quote_is_verbatim(quote: str, said: str) -> None:
     ],
 )
 def test_plain_words_take_it_back(quote: str) -> None:
-    taken = find_retracted(quote, [entry(), entry("heights", "phobia")])
+    taken = find_retracted(quote, [constraint(), constraint("heights", "phobia")])
     assert taken is not None
     assert taken["about"] == "peanuts"
 
@@ -192,30 +174,30 @@ def test_plain_words_take_it_back(quote: str) -> None:
     ],
 )
 def test_moods_wishes_and_other_people_take_nothing_back(quote: str) -> None:
-    assert find_retracted(quote, [entry()]) is None
+    assert find_retracted(quote, [constraint()]) is None
 
 
 def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
-    assert find_retracted("I'm not allergic any more", [entry(), entry("bees")]) is None
-    assert find_retracted("I'm not allergic any more", [entry(), entry("heights", "phobia")]) is not None
-    assert find_retracted("I was wrong about that", [entry(), entry("bees")]) is None
-    assert find_retracted("I outgrew my milk allergy", [entry()]) is None
-    assert find_retracted("My allergy to milk is gone", [entry()]) is None
+    assert find_retracted("I'm not allergic any more", [constraint(), constraint("bees")]) is None
+    assert find_retracted("I'm not allergic any more", [constraint(), constraint("heights", "phobia")]) is not None
+    assert find_retracted("I was wrong about that", [constraint(), constraint("bees")]) is None
+    assert find_retracted("I outgrew my milk allergy", [constraint()]) is None
+    assert find_retracted("My allergy to milk is gone", [constraint()]) is None
     assert is_retraction("I outgrew my milk allergy")
 
 
-async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, voices: Voices) -> None:
+async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, replies: Replies) -> None:
     told = {
         "quote": "prawns make my throat close",
         "kind": "allergy",
         "about": "prawns",
         "severity": "life-threatening",
     }
-    voices.said["memory"] = noted(told=[{**told, "subject": "user"}])
+    replies.by_component["memory"] = noted(told=[{**told, "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("By the way: Prawns make my throat close, just so you know.")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         [kept_entry] = (await conversation.mind()).constraints
         [first, _] = await conversation.messages()
     assert kept_entry["source"]["quote"] == "By the way: Prawns make my throat close, just so you know."
@@ -234,12 +216,12 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
     ],
     ids=["the reply's words", "the narrative's words", "not what it is about", "never said", "nothing"],
 )
-async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, voices: Voices, told: Any) -> None:
-    voices.said["memory"] = noted(told=[{**told, "severity": "serious", "subject": "user"}])
+async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, replies: Replies, told: Any) -> None:
+    replies.by_component["memory"] = noted(told=[{**told, "severity": "serious", "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I like jazz.")
-        await conversation.settle(timeout=10)
+        await conversation.settle(timeout=100)
         assert (await conversation.mind()).constraints == ()
 
 
@@ -284,10 +266,10 @@ RANK = {"preference": 0, "serious": 1, "life-threatening": 2}
     ],
 )
 async def test_what_only_the_thinker_understands_is_kept(
-    words: str, quote: str, about: str, endpoint: Endpoint, voices: Voices
+    words: str, quote: str, about: str, endpoint: Endpoint, replies: Replies
 ) -> None:
     told = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
-    voices.said["memory"] = noted(told=[told])
+    replies.by_component["memory"] = noted(told=[told])
     assert about in [it["about"] for it in await told_once(words)]
 
 
@@ -306,18 +288,18 @@ def test_what_is_asked_or_said_in_jest_is_not_stated(quote: str, sentence: str) 
 
 
 def test_eggs_and_egg_whites_are_two_dangers() -> None:
-    ledger = add(add([], entry("egg whites")), entry("eggs"))
+    ledger = add(add([], constraint("egg whites")), constraint("eggs"))
     assert [it["about"] for it in ledger] == ["egg whites", "eggs"]
-    assert len(add(ledger, entry("severe egg allergy"))) == 2
+    assert len(add(ledger, constraint("severe egg allergy"))) == 2
 
 
 def test_what_is_told_again_after_it_was_taken_back_counts_at_once() -> None:
-    ledger = add([], entry(turn=1))
+    ledger = add([], constraint(turn=1))
     ledger = retract(
         ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
     )
     [again, new] = active(
-        with_provisional(ledger, [entry(turn=3, status="provisional"), entry("bees", status="provisional")])
+        with_provisional(ledger, [constraint(turn=3, status="provisional"), constraint("bees", status="provisional")])
     )
     assert {again["about"], new["about"]} == {"peanuts", "bees"}
 
@@ -336,13 +318,13 @@ async def test_the_notes_are_asked_for_after_the_thoughts_and_none_without_end(
     assert all(it["maxItems"] for it in asked_for.values() if it["type"] == "array")
 
 
-async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, replies: Replies) -> None:
     """Small models answer both: the danger under `told`, and its number under `no_danger`."""
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
     for about in ("afraid", "heights, when they look down"):
-        voices.said["memory"] = noted(told=[{**fear, "about": about, "subject": "user"}], no_danger=[1])
+        replies.by_component["memory"] = noted(told=[{**fear, "about": about, "subject": "user"}], no_danger=[1])
         assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
-    voices.said["memory"] = noted(no_danger=[1, 7, "1546408f93"])
+    replies.by_component["memory"] = noted(no_danger=[1, 7, "1546408f93"])
     assert await told_once("I'm afraid of heights.") == []
 
 
@@ -355,26 +337,26 @@ async def told_once(words: str) -> list[Any]:
         return active(list((await conversation.mind()).constraints))
 
 
-async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpoint, voices: Voices) -> None:
+async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpoint, replies: Replies) -> None:
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to peanuts.")
         await conversation.settle()
-        voices.said["memory"] = noted(taken_back=["I'm not allergic to peanuts any more"])
+        replies.by_component["memory"] = noted(taken_back=["I'm not allergic to peanuts any more"])
         await conversation.say("Good news: I'm not allergic to peanuts any more!")
         await conversation.settle()
         ledger = (await conversation.mind()).constraints
         assert {it["status"] for it in ledger} == {"retracted", "superseded"}
-        voices.said["memory"] = noted()
+        replies.by_component["memory"] = noted()
         await conversation.say("Shall I eat peanuts?")
-        assert "dangers" not in asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+        assert "dangers" not in prompts_of(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
         await conversation.say("Sorry, it is back: I am allergic to peanuts.")
         await conversation.settle()
         assert [it["about"] for it in active(list((await conversation.mind()).constraints))] == ["peanuts"]
 
 
 @pytest.mark.parametrize("later", [False, True])
-async def test_a_plain_denial_stops_the_warning_at_once(later: bool, endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_plain_denial_stops_the_warning_at_once(later: bool, endpoint: Endpoint, replies: Replies) -> None:
     """In the reply to that very message, and in later ones until a pass has thought about it."""
     async with open_mirror(context=context(think_after=60)) as mirror:
         conversation = mirror.conversation("t")
@@ -385,15 +367,15 @@ async def test_a_plain_denial_stops_the_warning_at_once(later: bool, endpoint: E
             await conversation.say("Which peanut satay shall I order?")
         else:
             await conversation.say("That was wrong, I'm not allergic to peanuts. Which peanut satay shall I order?")
-        assert "first name this danger" not in asked(endpoint.calls, "talker")[-1]
+        assert "first name this danger" not in prompts_of(endpoint.calls, "talker")[-1]
         await conversation.say("No, it is true: I'm allergic to peanuts. Which peanut satay shall I order?")
-        assert "first name this danger" in asked(endpoint.calls, "talker")[-1]
+        assert "first name this danger" in prompts_of(endpoint.calls, "talker")[-1]
 
 
 async def test_a_first_message_with_fact_and_request_is_answered_knowing_both(endpoint: Endpoint) -> None:
     async with open_mirror(context=context()) as mirror:
         await mirror.conversation("t").say("I'm severely allergic to peanuts. Which peanut satay shall I order?")
-    inner = asked(endpoint.calls, "talker")[0].partition("<mirror-")[2]
+    inner = prompts_of(endpoint.calls, "talker")[0].partition("<mirror-")[2]
     assert "allergy" in inner
     assert '"peanuts"' in inner
     assert "first name this danger to them" in inner
@@ -405,7 +387,7 @@ async def test_what_is_not_touched_is_left_out_unless_it_can_kill(endpoint: Endp
         await conversation.say("I'm afraid of heights. Also I'm severely allergic to peanuts, they could kill me.")
         await conversation.settle()
         await conversation.say("What is the capital of Australia, and who designed its parliament house?")
-    inner = asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+    inner = prompts_of(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
     assert "first name this danger" not in inner
     assert '"heights"' not in inner
     assert "I leave it unmentioned" in inner
@@ -415,8 +397,8 @@ async def test_what_is_not_touched_is_left_out_unless_it_can_kill(endpoint: Endp
 async def test_a_host_may_replace_the_directive(endpoint: Endpoint) -> None:
     async with open_mirror(context=context(directive="Call the duty nurse.")) as mirror:
         await mirror.conversation("t").say("I'm allergic to peanuts. Peanuts tonight?")
-    assert "Call the duty nurse." in asked(endpoint.calls, "talker")[0]
-    assert "first name this danger" not in asked(endpoint.calls, "talker")[0]
+    assert "Call the duty nurse." in prompts_of(endpoint.calls, "talker")[0]
+    assert "first name this danger" not in prompts_of(endpoint.calls, "talker")[0]
 
 
 async def test_a_strong_model_may_decide_itself(endpoint: Endpoint) -> None:
@@ -425,21 +407,21 @@ async def test_a_strong_model_may_decide_itself(endpoint: Endpoint) -> None:
         await conversation.say("I'm afraid of heights.")
         await conversation.settle()
         await conversation.say("What is the capital of Australia, and who designed its parliament house?")
-    assert '"heights"' in asked(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
+    assert '"heights"' in prompts_of(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
 
 
 FORGETFUL = "We talked about something or other, I think."
 
 
 async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
-    endpoint: Endpoint, voices: Voices
+    endpoint: Endpoint, replies: Replies
 ) -> None:
     facts = ("I'm severely allergic to peanuts, they could kill me.", "I'm terrified of spiders.", "I have epilepsy.")
-    voices.said |= dict.fromkeys(("goals", "reasoning", "synthesis"), FORGETFUL)
+    replies.by_component |= dict.fromkeys(("goals", "reasoning", "synthesis"), FORGETFUL)
     async with open_mirror(context=context(window_tokens=500, relevance="talker")) as mirror:
         conversation = mirror.conversation("t")
         for fact in facts:
-            voices.said["memory"] = noted(thought=FORGETFUL, no_danger=[1] if "kill" in fact else [])
+            replies.by_component["memory"] = noted(thought=FORGETFUL, no_danger=[1] if "kill" in fact else [])
             await conversation.say(fact)
             await conversation.settle()
         for turn in range(100):
@@ -451,7 +433,7 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
         messages = await conversation.messages()
         mind = await conversation.mind()
     assert not any(fact in message.text for message in messages for fact in facts)
-    prompt = asked(endpoint.calls, "talker")[-1]
+    prompt = prompts_of(endpoint.calls, "talker")[-1]
     for fact in facts:
         assert f'They said: "{fact}"' in prompt
     assert all(word in mind.narrative for word in ("peanuts", "spiders", "epilepsy"))
@@ -460,8 +442,12 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
 @pytest.mark.parametrize(
     ("text", "ledger", "told"),
     [
-        ("I know about the peanuts.", [entry()], "I know about the peanuts."),
-        ("We had a nice chat.", [entry()], "We had a nice chat.\nI must not forget their dangers: allergy: peanuts."),
+        ("I know about the peanuts.", [constraint()], "I know about the peanuts."),
+        (
+            "We had a nice chat.",
+            [constraint()],
+            "We had a nice chat.\nI must not forget their dangers: allergy: peanuts.",
+        ),
         ("", [], None),
         ("I'm sorry, but I can't assist with that request.", [], None),
         ("I am sorry, but as an AI, I do not have personal feelings.", [], None),
@@ -471,9 +457,9 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
             [],
             "They like figs. We talked. They like\nfigs.",
         ),
-        ("We had a nice chat.", [entry(status="retracted")], "We had a nice chat."),
-        ("We had a nice chat.", [entry(severity="preference")], "We had a nice chat."),
-        (" ".join(f"Long {n}." for n in range(60)), [entry(f"danger number {n}") for n in range(20)], None),
+        ("We had a nice chat.", [constraint(status="retracted")], "We had a nice chat."),
+        ("We had a nice chat.", [constraint(severity="preference")], "We had a nice chat."),
+        (" ".join(f"Long {n}." for n in range(60)), [constraint(f"danger number {n}") for n in range(20)], None),
     ],
 )
 def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | None) -> None:
@@ -486,11 +472,11 @@ def test_a_checked_narrative_is_within_its_budget(text: str, ledger: Any, tokens
     assert told is None or 0 < count_tokens(told) <= tokens
 
 
-async def test_the_prompts_own_last_words_are_no_part_of_a_narrative(endpoint: Endpoint, voices: Voices) -> None:
+async def test_the_prompts_own_last_words_are_no_part_of_a_narrative(endpoint: Endpoint, replies: Replies) -> None:
     def repeated(call: Call) -> str:
         return f"They like figs.\n\n{str(call.messages[-1]['content']).splitlines()[-1]}"
 
-    voices.said["synthesis"] = repeated
+    replies.by_component["synthesis"] = repeated
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I like figs.")
@@ -499,17 +485,17 @@ async def test_the_prompts_own_last_words_are_no_part_of_a_narrative(endpoint: E
 
 
 async def test_a_refused_narrative_is_asked_for_once_more_and_else_the_old_one_stays(
-    endpoint: Endpoint, voices: Voices
+    endpoint: Endpoint, replies: Replies
 ) -> None:
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to peanuts.")
         await conversation.settle()
-        voices.said["synthesis"] = ["I'm sorry, but I can't assist with that.", "They avoid peanuts."]
+        replies.by_component["synthesis"] = ["I'm sorry, but I can't assist with that.", "They avoid peanuts."]
         await conversation.say("second")
         await conversation.settle()
         assert (await conversation.mind()).narrative == "They avoid peanuts."
-        voices.said["synthesis"] = "I cannot help with that."
+        replies.by_component["synthesis"] = "I cannot help with that."
         await conversation.say("third")
         assert await conversation.settle()
         mind = await conversation.mind()
@@ -518,17 +504,17 @@ async def test_a_refused_narrative_is_asked_for_once_more_and_else_the_old_one_s
     assert (reply.narrative_turn, reply.lag) == (2, 0)
 
 
-async def test_without_a_memory_thinker_the_scanner_keeps_the_ledger(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["memory"] = Answer(status=400)
+async def test_without_a_memory_thinker_the_scanner_keeps_the_ledger(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["memory"] = Answer(status=400)
     for thinking in ("parallel", "synthesis_only", "monologue_only", "joint"):
         async with open_mirror(context=context(thinking=thinking)) as mirror:
             conversation = mirror.conversation(thinking)
             await conversation.say("I'm allergic to peanuts.")
-            assert await conversation.settle(timeout=10)
+            assert await conversation.settle(timeout=100)
             assert [it["about"] for it in (await conversation.mind()).constraints] == ["peanuts"], thinking
 
 
-async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, voices: Voices) -> None:
+async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, replies: Replies) -> None:
     told = {
         "quote": "prawns make my throat close",
         "kind": "allergy",
@@ -536,15 +522,15 @@ async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, voices: V
         "severity": "serious",
         "whose": "user",
     }
-    voices.said["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": [told]})
+    replies.by_component["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": [told]})
     async with open_mirror(context=context(thinking="joint")) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("prawns make my throat close")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         assert [it["about"] for it in (await conversation.mind()).constraints] == ["prawns"]
 
 
-async def test_a_full_ledger_counts_what_it_let_go(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_full_ledger_counts_what_it_let_go(endpoint: Endpoint, replies: Replies) -> None:
     names = [f"fruit{n}" for n in range(70)]
     async with open_mirror(context=context(thinking="synthesis_only")) as mirror:
         conversation = mirror.conversation("t")
@@ -560,30 +546,30 @@ async def test_what_an_unknown_danger_touches_is_anticipated_once_and_counts_lat
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to quixelberries.")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         [kept_entry] = (await conversation.mind()).constraints
         assert kept_entry.get("triggers") == ["quandong pie"]
         await conversation.say("What is the capital of Australia, by the way, and who designed it?")
-        await conversation.settle(timeout=10)
+        await conversation.settle(timeout=100)
         await conversation.say("My friends would love to bake a quandong pie with me on Sunday, shall we?")
-    assert "first name this danger to them" in asked(endpoint.calls, "talker")[-1]
-    assert "first name this danger to them" not in asked(endpoint.calls, "talker")[-2]
-    assert len(asked(endpoint.calls, "anticipation")) == 1
+    assert "first name this danger to them" in prompts_of(endpoint.calls, "talker")[-1]
+    assert "first name this danger to them" not in prompts_of(endpoint.calls, "talker")[-2]
+    assert len(prompts_of(endpoint.calls, "anticipation")) == 1
 
 
 async def test_what_the_relations_know_is_not_asked_for(endpoint: Endpoint) -> None:
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to peanuts.")
-        await conversation.settle(timeout=10)
-    assert asked(endpoint.calls, "anticipation") == []
+        await conversation.settle(timeout=100)
+    assert prompts_of(endpoint.calls, "anticipation") == []
 
 
-async def test_a_failing_anticipation_costs_nothing_else(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["anticipation"] = Answer(status=400)
+async def test_a_failing_anticipation_costs_nothing_else(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["anticipation"] = Answer(status=400)
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I'm allergic to quixelberries.")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
     assert (mind.turn, len(mind.constraints), mind.failures.keys()) == (1, 1, {"anticipation"})

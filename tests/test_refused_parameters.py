@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import chat_model, ending, refused
-from tests.voices import voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import component_of
 
 
 @pytest.fixture(autouse=True)
@@ -169,12 +169,12 @@ async def test_a_whole_turn_works_on_a_reasoning_model(endpoint: Endpoint) -> No
         conversation = mirror.conversation("t")
         stream = conversation.stream("hello")
         assert len([piece async for piece in stream]) > 1
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         assert (await conversation.mind()).failures == {}
         before = len(endpoint.calls)
         await conversation.say("again")
         await conversation.settle()
-    assert [voice_of(call) for call in endpoint.calls[before:]].count("talker") == 1
+    assert [component_of(call) for call in endpoint.calls[before:]].count("talker") == 1
     assert len(endpoint.calls) == before + 5
 
 

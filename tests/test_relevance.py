@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from threading import Thread
 from typing import Any, get_args
 
 import pytest
@@ -23,10 +21,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
-from mirror_graph.benchmarks.curate.cases import read_cases, read_pool
-from mirror_graph.benchmarks.relevance import measure
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.evals.curate.dataset import read_cases, read_pool
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
+from mirror_graph.ledger.words import count_words, split, stem
 from mirror_graph.models import register_script
 from mirror_graph.relevance import choose
 from mirror_graph.relevance.asking import asked_part
@@ -44,9 +42,9 @@ from mirror_graph.relevance.generated_triggers import (
 from mirror_graph.relevance.levels import Level, levels, relevant
 from mirror_graph.relevance.match import ENOUGH, evidence, what_touches
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import count_words, split, stem
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
+from tests.word_vectors import WordVectors, serve_word_vectors
 
 
 def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
@@ -600,71 +598,12 @@ async def test_nothing_is_asked_where_there_is_nothing_to_check() -> None:
     assert (await check([], "Satay?", MirrorContext(talker_model="scripted:nobody"), 1)).ids == []
 
 
-def test_the_benchmark_measures_every_way_of_deciding() -> None:
-    def script(messages: Any) -> str:
-        return '{"touched": [1]}' if "touched" in messages[-1].text else '{"things": ["satay"]}'
-
-    register_script("deciding", script)
-    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
-    report = measure(str(cases), "scripted:deciding", "relations,anticipate,check", 12, 1, None)
-    figures = report.tables["question_group_biased"]
-    assert {arm.partition(",")[0] for arm in figures} == {"relations", "anticipate", "check"}
-    assert all(found["recall %"] == 100 for arm, found in figures.items() if arm.startswith("check"))
-    for found in report.tables["First messages that tell of a danger, as the scanner hears them"].values():
-        assert 2 * found["told alone, touched %"] < 70 < found["with the request, touched %"]
-    assert len(report.aims) == 4
-
-
-class WordVectors(ThreadingHTTPServer):
-    """Speaks the OpenAI embeddings protocol: a text's vector counts its words, each in a place of its own."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.asked: list[list[str]] = []
-        self.places: dict[str, int] = {}
-        self.status = 200
-        self.delay = 0.0
-
-    def vector(self, text: str) -> list[float]:
-        found = [0.0] * 512
-        for word in re.findall(r"[a-z]+", text.lower()):
-            found[self.places.setdefault(word, len(self.places))] += 1.0
-        return found
-
-
-class _Answer(BaseHTTPRequestHandler):
-    server: WordVectors  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def do_POST(self) -> None:
-        texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
-        self.server.asked.append(texts)
-        time.sleep(self.server.delay)
-        data = [
-            {"object": "embedding", "index": place, "embedding": self.server.vector(text)}
-            for place, text in enumerate(texts)
-        ]
-        body = json.dumps({"object": "list", "data": data, "model": "words", "usage": {}}).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def word_vectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[WordVectors]:
-    with WordVectors() as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
-        monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setattr(
-            choose, "similar_constraints", partial(similar_constraints, seconds=60.0)
-        )  # a busy machine is no failure
+    # A busy machine is no failure.
+    monkeypatch.setattr(choose, "similar_constraints", partial(similar_constraints, seconds=60.0))
+    with serve_word_vectors(monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 ZBLORKS = told("other", "Glimmering zblorks from the old harbour undo me.", about="undoing", name="zblorks")
@@ -723,28 +662,15 @@ async def test_an_unknown_embeddings_model_is_a_wrong_setting(name: str) -> None
         await similar_constraints([PEANUTS], "Satay?", name)
 
 
-def test_the_benchmark_measures_an_embeddings_model(word_vectors: WordVectors) -> None:
-    cases = files("mirror_graph.benchmarks.curate.own").joinpath("cases.jsonl")
-    report = measure(str(cases), "scripted:nobody", "relations,embeddings", 12, 1, None, "openai:measured")
-    figures = report.tables["question_group_biased"]
-    for half in ("A", "B"):
-        assert figures[f"embeddings, {half}"]["recall %"] >= figures[f"relations, {half}"]["recall %"]
-        assert "failed %" not in figures[f"embeddings, {half}"]
-    assert len(word_vectors.asked) > 12
-    with pytest.raises(ConfigurationError, match="--embeddings"):
-        measure(str(cases), "scripted:nobody", "embeddings", 12, 1, None)
-
-
 FIELDS = {"food", "drink", "drug", "medicine", "media", "outing", "product", "habit"}
 
-DEVELOPMENT = Path(os.environ.get("MIRROR_CURATE_DIR", "../shared/data/curate")) / "inputs_dev.csv"
 
-
-@pytest.mark.skipif(not DEVELOPMENT.is_file(), reason=f"no development data at {DEVELOPMENT}")
+@pytest.mark.shared_data
 @pytest.mark.parametrize(("half", "recall", "false_alarms"), [("A", 0.95, 0.12), ("B", 0.87, 0.12)])
 def test_the_figures_on_the_development_constraints_hold(half: str, recall: float, false_alarms: float) -> None:
     kinds: dict[str, Kind] = {"Tra": "trauma", "Phy": "physical", "All": "allergy", "Pho": "phobia"}
-    with DEVELOPMENT.open(encoding="utf-8") as file:
+    development = Path(os.environ["MIRROR_SHARED"]) / "data" / "curate" / "inputs_dev.csv"
+    with development.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if "AB"[_hash(row["constraint"]) % 2] == half]
     chance = random.Random(1)
     own, other = [], []

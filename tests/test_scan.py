@@ -762,3 +762,46 @@ def test_every_pattern_of_the_lexicon_compiles() -> None:
     assert len(patterns) > 700
     for pattern in patterns:
         pattern.search("")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "about"),
+    [
+        ("Nothing where a dog dies, please.", "boundary", "dog dies"),
+        ("I can't watch films with suicide in them.", "boundary", "suicide"),
+        ("No slurs please.", "boundary", "slurs"),
+        ("Please no gore!", "boundary", "gore"),
+        ("Could you suggest one? I won't watch anything where kids get hurt.", "boundary", "kids get hurt"),
+        ("I'd rather not see animals suffer.", "boundary", "animals suffer"),
+        ("Rape scenes are out for me.", "boundary", "Rape"),
+        ("I panic when I see needles.", "phobia", "needles"),
+        ("I can't see suicide or self-harm in a film.", "boundary", "suicide or self-harm"),
+    ],
+)
+def test_what_a_user_refuses_to_be_shown_is_found(text: str, kind: str, about: str) -> None:
+    [constraint] = scan(text)
+    assert (constraint["kind"], constraint["about"], constraint["subject"]) == (kind, about, "user")
+    assert constraint["severity"] != "life-threatening"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My sister can't watch gore.",
+        "No blood was found at the scene.",
+        "No blood test tomorrow after all.",
+        "Nothing about the crash was reported.",
+        "I can't see the accident report in my inbox.",
+        "I don't mind gore at all.",
+        "I have a thing about horror, I adore it.",
+        "Can't you watch a horror film with me?",
+        "He says no gore please.",
+        "If I say no gore please, stop.",
+        "Nothing beats a good horror film.",
+        "I can't take drugs with me on the plane.",
+        "Write a story in which I can't watch gore.",
+        "I hate losing at the game, it's depressing.",
+    ],
+)
+def test_a_refusal_of_something_else_or_by_somebody_else_is_none(text: str) -> None:
+    assert scan(text) == []

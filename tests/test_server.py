@@ -11,10 +11,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.scheduling import mind_thread
-from tests.server import Stage, serving, until
-from tests.voices import asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import prompts_of
+from tests.server import ServerFixture, serving, until
 
 pytestmark = pytest.mark.enable_socket
 
@@ -32,27 +32,27 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, End
 BESIDE = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
-from mirror_graph.scheduling.item_store import StoreLane
+from mirror_graph.scheduling.item_store import StoreScheduler
 
-graph = build_talker(StoreLane(thinker)).compile(name="talker")
+graph = build_talker(StoreScheduler(thinker)).compile(name="talker")
 """
 
 
 @pytest.fixture
-async def stage(running: tuple[str, Endpoint]) -> AsyncIterator[Stage]:
-    stage = Stage(*running)
-    yield stage
-    await stage.close()
+async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
+    server = ServerFixture(*running)
+    yield server
+    await server.close()
 
 
-async def test_the_server_serves_the_graphs_of_its_configuration(stage: Stage) -> None:
-    assistants = await stage.chat().client.assistants.search()
+async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerFixture) -> None:
+    assistants = await server.chat().client.assistants.search()
 
     assert {assistant["graph_id"] for assistant in assistants} == {"agent", "mirror", "talker", "thinker", "beside"}
 
 
-async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -> None:
-    chat = stage.chat("mirror")
+async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(server: ServerFixture) -> None:
+    chat = server.chat("mirror")
 
     await chat.say("I am allergic to peanuts.")
     reply = await chat.say("What shall we talk about now?")
@@ -64,13 +64,13 @@ async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(stage: Stage) -
         "lag": 0,
         "finish_reason": "stop",
     }
-    first, second = asked(chat.calls, "talker")
+    first, second = prompts_of(chat.calls, "talker")
     assert NARRATIVE not in first
     assert NARRATIVE in second
 
 
-async def test_a_mind_has_a_thread_of_its_own_that_keeps_no_messages(stage: Stage) -> None:
-    chat = stage.chat()
+async def test_a_mind_has_a_thread_of_its_own_that_keeps_no_messages(server: ServerFixture) -> None:
+    chat = server.chat()
 
     await chat.say("I am allergic to peanuts.")
     await chat.settle()
@@ -83,8 +83,8 @@ async def test_a_mind_has_a_thread_of_its_own_that_keeps_no_messages(stage: Stag
 
 
 @pytest.mark.parametrize("graph", ["mirror", "talker"])
-async def test_only_the_talker_is_heard(stage: Stage, graph: str) -> None:
-    chat = stage.chat(graph)
+async def test_only_the_talker_is_heard(server: ServerFixture, graph: str) -> None:
+    chat = server.chat(graph)
 
     pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
 
@@ -92,9 +92,9 @@ async def test_only_the_talker_is_heard(stage: Stage, graph: str) -> None:
     assert "".join(piece["content"] for piece, _ in pieces) == "I hear you."
 
 
-async def test_the_stream_closes_with_the_reply(stage: Stage) -> None:
-    chat = stage.chat()
-    chat.voices.said["goals"] = Answer("A dinner.", delay=2)
+async def test_the_stream_closes_with_the_reply(server: ServerFixture) -> None:
+    chat = server.chat()
+    chat.replies.by_component["goals"] = Answer("A dinner.", delay=2)
 
     last_token = 0.0
     async for event, data in chat.stream("I am allergic to peanuts."):
@@ -104,13 +104,13 @@ async def test_the_stream_closes_with_the_reply(stage: Stage) -> None:
     assert time.monotonic() - last_token < 0.5
 
 
-async def test_a_talker_that_needs_only_a_store_makes_no_run_for_its_thoughts(stage: Stage) -> None:
-    chat = stage.chat("beside", think_after=1.5)
+async def test_a_talker_that_needs_only_a_store_makes_no_run_for_its_thoughts(server: ServerFixture) -> None:
+    chat = server.chat("beside", think_after=1.5)
 
     for text in ("I am allergic to peanuts.", "What shall we cook?"):
         await chat.say(text)
-    await until(lambda: asked(chat.calls, "synthesis"))
-    [prompt] = asked(chat.calls, "goals")
+    await until(lambda: prompts_of(chat.calls, "synthesis"))
+    [prompt] = prompts_of(chat.calls, "goals")
     reply = await chat.say("And for dessert?")
 
     assert "I am allergic to peanuts." in prompt
@@ -119,20 +119,20 @@ async def test_a_talker_that_needs_only_a_store_makes_no_run_for_its_thoughts(st
         await chat.passes()
 
 
-async def test_the_context_is_json(stage: Stage) -> None:
-    chat = stage.chat(thinking="joint", thinkers=["goals", "sleep: how rested they are"])
-    chat.voices.said["joint"] = '{"goals": "A dinner.", "sleep": "They are tired."}'
+async def test_the_context_is_json(server: ServerFixture) -> None:
+    chat = server.chat(thinking="joint", thinkers=["goals", "sleep: how rested they are"])
+    chat.replies.by_component["joint"] = '{"goals": "A dinner.", "sleep": "They are tired."}'
 
     await chat.say("I am allergic to peanuts.")
     await chat.settle()
 
-    assert "how rested they are" in asked(chat.calls, "joint")[0]
+    assert "how rested they are" in prompts_of(chat.calls, "joint")[0]
     assert {thought["thinker"] for thought in (await chat.mind())["thoughts"]} == {"goals", "sleep"}
 
 
-async def test_a_wrong_context_fails_by_name_before_a_word_is_asked(stage: Stage) -> None:
+async def test_a_wrong_context_fails_by_name_before_a_word_is_asked(server: ServerFixture) -> None:
     wrong: list[dict[str, Any]] = [{"thinking": "jont"}, {"thinkers": ["gaols"]}, {"window_tokens": 1}]
-    chats = [stage.chat(**context) for context in wrong]
+    chats = [server.chat(**context) for context in wrong]
 
     errors = await asyncio.gather(*(chat.say("Hello") for chat in chats), return_exceptions=True)
 
@@ -143,9 +143,9 @@ async def test_a_wrong_context_fails_by_name_before_a_word_is_asked(stage: Stage
 async def test_a_mind_belongs_to_whose_conversation_it_is(tmp_path: Any) -> None:
     (tmp_path / "auth.py").write_text(AUTH)
     with Endpoint() as endpoint, serving(endpoint, auth={"path": f"{tmp_path}/auth.py:auth"}) as url:
-        stage = Stage(url, endpoint)
-        chat = stage.chat(headers={"x-name": "ana"})
-        stranger = stage.chat(headers={"x-name": "bob"}).client
+        server = ServerFixture(url, endpoint)
+        chat = server.chat(headers={"x-name": "ana"})
+        stranger = server.chat(headers={"x-name": "bob"}).client
 
         await chat.say("I am allergic to peanuts.")
         await chat.settle()
@@ -156,7 +156,7 @@ async def test_a_mind_belongs_to_whose_conversation_it_is(tmp_path: Any) -> None
         assert mind["metadata"]["owner"] == "ana"  # type: ignore[index]
         with pytest.raises(Exception, match="not found"):
             await stranger.threads.get_state(mind_thread(chat.thread_id))
-        await stage.close()
+        await server.close()
 
 
 AUTH = """
@@ -180,15 +180,15 @@ async def own(ctx, value):
 async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
     talker = build_talker().compile(checkpointer=InMemorySaver())
 
-    with pytest.raises(ConfigurationError, match="lane"):
+    with pytest.raises(ConfigurationError, match="pass a scheduler"):
         await talker.ainvoke(
             {"messages": [HumanMessage("Hello")]},
             {"configurable": {"thread_id": "00000000-0000-0000-0000-000000000000"}},
         )
 
 
-async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(stage: Stage) -> None:
-    chat = stage.chat(relevance="talker")
+async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(server: ServerFixture) -> None:
+    chat = server.chat(relevance="talker")
     for turn in range(4):
         await chat.send([{"role": "user", "content": f"Message {turn}.", "id": f"m{turn}"}])
     await chat.settle()
@@ -204,15 +204,15 @@ async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(stag
     await chat.settle()
     last = await chat.say("Pad thai with sesame?")
 
-    assert all("sesame" in prompt for prompt in asked(chat.calls, "talker")[-3:])
-    assert "Message 2." not in asked(chat.calls, "talker")[-1]
+    assert all("sesame" in prompt for prompt in prompts_of(chat.calls, "talker")[-3:])
+    assert "Message 2." not in prompts_of(chat.calls, "talker")[-1]
     assert 0 <= reply["response_metadata"]["mirror"]["lag"] <= 1  # a pass about all four turns is given up whole
     assert last["response_metadata"]["mirror"]["lag"] == 0
     assert [entry["about"] for entry in (await chat.mind())["constraints"]] == ["sesame"]
 
 
-async def test_a_transcript_without_ids_is_answered_once(stage: Stage) -> None:
-    chat = stage.chat(relevance="talker")
+async def test_a_transcript_without_ids_is_answered_once(server: ServerFixture) -> None:
+    chat = server.chat(relevance="talker")
     transcript: list[dict[str, Any]] = []
     for turn in range(4):
         fact = " I'm allergic to kiwi." if turn == 1 else ""
@@ -221,13 +221,13 @@ async def test_a_transcript_without_ids_is_answered_once(stage: Stage) -> None:
         transcript.append({"role": "assistant", "content": reply["content"]})
         assert reply["response_metadata"]["mirror"]["turn"] == turn + 1
 
-    prompt = asked(chat.calls, "talker")[-1]
+    prompt = prompts_of(chat.calls, "talker")[-1]
     assert [prompt.count(f"Message {turn}.") for turn in range(4)] == [1, 1, 1, 1]
     assert "allergic to kiwi" in prompt
 
 
-async def test_an_agent_has_its_mind_for_twelve_turns(stage: Stage) -> None:
-    chat = stage.chat("agent")
+async def test_an_agent_has_its_mind_for_twelve_turns(server: ServerFixture) -> None:
+    chat = server.chat("agent")
     chat.voices.said["talker"] = lambda call: "How about satay?" if "Thai place" in call.prompt else "I hear you."
     turns = ["Hello!", "I am severely allergic to peanuts.", *(f"Week {week} was quiet." for week in range(9))]
 
@@ -240,12 +240,12 @@ async def test_an_agent_has_its_mind_for_twelve_turns(stage: Stage) -> None:
     mark = reply["response_metadata"]["mirror"]
     assert (mark["turn"], mark["narrative_turn"], mark["lag"]) == (12, 11, 0)
     assert [guarded["place"] for guarded in mark["guarded"]] == ["note"]
-    assert 'They said: "I am severely allergic to peanuts."' in asked(chat.calls, "talker")[-1]
+    assert 'They said: "I am severely allergic to peanuts."' in prompts_of(chat.calls, "talker")[-1]
     assert set(await chat.state()) == {"messages", "mirror"}
 
 
-async def test_only_the_agent_is_heard(stage: Stage) -> None:
-    chat = stage.chat("agent")
+async def test_only_the_agent_is_heard(server: ServerFixture) -> None:
+    chat = server.chat("agent")
 
     pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Call, Endpoint
 from mirror_graph.models import register_script, scripted_model
-from tests.voices import Voices, asked, voice_of
+from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.replies import Replies, component_of, prompts_of
 
 CHAT_NAMES = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAME"
 NO_NAMES: list[Any] = [
@@ -34,7 +34,7 @@ def test_what_names_no_model_is_refused_by_every_part(setting: str, name: Any) -
 
 
 def test_a_model_object_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ConfigurationError, match=r"this is a ScriptedModel.*register_model"):
+    with pytest.raises(ConfigurationError, match=r"got a ScriptedModel.*register_model"):
         MirrorContext(talker_model=scripted_model("echo"))  # type: ignore[arg-type]  # the mistake
 
 
@@ -49,22 +49,22 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"embeddings": 5}, "expected openai:NAME or PROVIDER:NAME"),
     ({"embeddings": "nope"}, "expected openai:NAME or PROVIDER:NAME"),
     ({"embeddings": None}, "expected openai:NAME or PROVIDER:NAME"),
-    ({"instructions": 5}, "instructions is 5: expected a text"),
-    ({"instructions": None}, "expected a text"),
+    ({"instructions": 5}, "instructions is 5: expected a string"),
+    ({"instructions": None}, "expected a string"),
     ({"instructions": "half \ud800"}, "lone surrogate"),
     ({"instructions": "x" * 128_001}, "32,001 tokens: expected at most 32,000"),
-    ({"directive": 5}, "directive is 5: expected a text"),
+    ({"directive": 5}, "directive is 5: expected a string"),
     ({"directive": "\udfff"}, "lone surrogate"),
     ({"directive": "x" * 10_000}, "expected at most 2,000"),
     ({"thinkers": None}, "expected a list of names"),
     ({"thinkers": "goals"}, "expected a list of names"),
     ({"thinkers": 5}, "expected a list of names"),
-    ({"thinkers": [5]}, "a thinker is 5: expected a text"),
+    ({"thinkers": [5]}, "a thinker is 5: expected a string"),
     ({"thinkers": ["a:"]}, "unknown thinker 'a:': expected a name, or 'name: what it thinks about'"),
     ({"thinkers": ["a: \t"]}, "what it thinks about"),
     ({"thinkers": [": food"]}, "what it thinks about"),
     ({"thinkers": ["a: \ud800"]}, "lone surrogate"),
-    ({"thinkers": [f"a{number}: food" for number in range(9)]}, "8 at most"),
+    ({"thinkers": [f"a{number}: food" for number in range(9)]}, "expected 1 to 8"),
     ({"thinkers": ["a: " + "x" * 5_000]}, "expected at most 1,000"),
     ({"thinkers": ["synthesis: food"]}, "cannot be named 'synthesis'"),
     ({"temperature": "warm"}, "from 0 to 2"),
@@ -76,7 +76,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_lag": 0}, "from 1 to 100"),
     ({"thread_tokens": -1}, "from 0"),
     ({"thread_tokens": 0.5}, "a whole number"),
-    ({"user_id": ""}, "user_id is '': expected a text that identifies one user"),
+    ({"user_id": ""}, "user_id is '': expected a string that identifies one user"),
     ({"user_id": "  "}, "identifies one user"),
     ({"user_id": 5}, "user_id is 5"),
     ({"user_id": "\ud800"}, "identifies one user"),
@@ -123,7 +123,7 @@ async def test_what_identifies_no_user_is_refused_at_once(user_id: Any) -> None:
             mirror.conversation("t", user_id=user_id)
         with pytest.raises(ConfigurationError, match="identifies one user"):
             mirror.user(user_id)
-        with pytest.raises(ConfigurationError, match="expected a text"):
+        with pytest.raises(ConfigurationError, match="expected a string"):
             mirror.conversation(5)  # type: ignore[arg-type]  # wrong on purpose
 
 
@@ -138,24 +138,24 @@ async def test_a_thinker_model_that_is_not_there_shows_in_the_mind(
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         assert (await conversation.say("hello")).text == "I hear you."
-        assert not await conversation.settle(timeout=10)
+        assert not await conversation.settle(timeout=100)
         failures = (await conversation.mind()).failures
     assert failures
     assert {failure["error"] for failure in failures.values()} == {"ConfigurationError"}
     assert name.partition(":")[2] in caplog.text
-    assert [voice_of(call) for call in endpoint.calls] == ["talker"]
+    assert [component_of(call) for call in endpoint.calls] == ["talker"]
 
 
-async def test_a_thinker_model_that_fails_at_run_time_shows_in_the_mind(endpoint: Endpoint, voices: Voices) -> None:
+async def test_a_thinker_model_that_fails_at_run_time_shows_in_the_mind(endpoint: Endpoint, replies: Replies) -> None:
     def answer(call: Call) -> Answer | str:
-        return Answer(status=404, error_code="model_not_found") if call.model == "gone" else voices(call)
+        return Answer(status=404, error_code="model_not_found") if call.model == "gone" else replies(call)
 
     endpoint.answer = answer
     context = MirrorContext(talker_model="openai:test", thinker_model="openai:gone", think_after=0)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        assert not await conversation.settle(timeout=10)
+        assert not await conversation.settle(timeout=100)
         failures = (await conversation.mind()).failures
     assert failures.keys() == {"goals", "reasoning", "memory"}
     assert {failure["error"] for failure in failures.values()} == {"OpenAIModelNotFoundError"}
@@ -169,4 +169,4 @@ async def test_a_check_whose_model_is_not_there_costs_no_reply(endpoint: Endpoin
         reply = await conversation.say("I'm severely allergic to peanuts. Is satay fine?")
         assert reply.text.startswith("I hear you.")
         assert (await conversation.mind()).failures["check"]["error"] == "ConfigurationError"
-    assert "peanuts" in asked(endpoint.calls, "talker")[0]
+    assert "peanuts" in prompts_of(endpoint.calls, "talker")[0]

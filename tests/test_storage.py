@@ -15,10 +15,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Endpoint
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.storage.packing import pack
 from mirror_graph.storage.serde import CompressedSerializer, DamagedValueError
+from mirror_graph.testing.endpoint import Endpoint
 
 CONTEXT = MirrorContext(talker_model="scripted:echo", think_after=0)
 

@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel
 
 from mirror_graph import MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.calls.structured import read
 from mirror_graph.nodes.memory import Memory
-from tests.voices import Voices, asked
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from tests.replies import Replies, prompts_of
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0)
 
@@ -105,27 +105,27 @@ WRITTEN = [
 
 
 @pytest.mark.parametrize("written", WRITTEN, ids=["prose", "fence", "draft", "no JSON at all"])
-async def test_the_memory_thinker_reads_it_from_one_call(endpoint: Endpoint, voices: Voices, written: str) -> None:
-    voices.said["memory"] = Answer(written, plain=True)
+async def test_the_memory_thinker_reads_it_from_one_call(endpoint: Endpoint, replies: Replies, written: str) -> None:
+    replies.by_component["memory"] = Answer(written, plain=True)
     async with open_mirror(context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        assert await conversation.settle(timeout=10)
+        assert await conversation.settle(timeout=100)
         assert (await conversation.mind()).thoughts["memory"] == "They are allergic to {peanuts}."
-    assert len(asked(endpoint.calls, "memory")) == 1
+    assert len(prompts_of(endpoint.calls, "memory")) == 1
 
 
 @pytest.mark.parametrize("thinking", ["parallel", "joint"])
 async def test_a_refused_typed_answer_is_paid_once_and_named(
-    endpoint: Endpoint, voices: Voices, thinking: Any, quick_retries: None
+    endpoint: Endpoint, replies: Replies, thinking: Any, quick_retries: None
 ) -> None:
     component = "joint" if thinking == "joint" else "memory"
-    voices.said[component] = Answer(refusal="I cannot help with that.")
+    replies.by_component[component] = Answer(refusal="I cannot help with that.")
     async with open_mirror(context=MirrorContext(talker_model="openai:test", thinking=thinking)) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("hello")
-        await conversation.settle(timeout=10)
+        await conversation.settle(timeout=100)
         mind = await conversation.mind()
     assert mind.failures[component]["error"] == "RefusalError"
-    assert len(asked(endpoint.calls, component)) == mind.failures[component]["count"]
+    assert len(prompts_of(endpoint.calls, component)) == mind.failures[component]["count"]
     assert "cannot help" not in repr(mind)

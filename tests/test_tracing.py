@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
+from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
-from tests.voices import Voices, voice_of
+from tests.replies import Replies, component_of
 
 pytestmark = pytest.mark.enable_socket
 
@@ -139,14 +139,14 @@ wait_for_all_tracers()
 """
 
 
-def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["memory"] = '{"thought": "They are allergic."}'
+def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["memory"] = '{"thought": "They are allergic."}'
 
     runs = trace(ONE_TURN, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
 
     calls = [run for run in runs if run.is_model_call]
     assert len(calls) == len(endpoint.calls)
-    assert sorted(run.name for run in calls) == sorted(voice_of(call) for call in endpoint.calls)
+    assert sorted(run.name for run in calls) == sorted(component_of(call) for call in endpoint.calls)
     assert all(run.name == run.metadata["component"] for run in calls)
     nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__", "choose")
     assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
@@ -185,15 +185,18 @@ wait_for_all_tracers()
 
 
 @pytest.mark.slow
-def test_a_turn_of_an_agent_is_one_trace_and_its_labels_hold_no_words(endpoint: Endpoint, voices: Voices) -> None:
-    voices.said["talker"] = [Answer(calls=[("order_food", {"dish": "seafood with quandongs"})]), "Something else?"]
-    voices.said["memory"] = '{"thought": "They are allergic."}'
+def test_a_turn_of_an_agent_is_one_trace_and_its_labels_hold_no_words(endpoint: Endpoint, replies: Replies) -> None:
+    replies.by_component["talker"] = [
+        Answer(calls=[("order_food", {"dish": "seafood with quandongs"})]),
+        "Something else?",
+    ]
+    replies.by_component["memory"] = '{"thought": "They are allergic."}'
 
     runs = trace(AN_AGENT, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
 
     assert len({run.trace for run in runs}) == 1
     calls = [run for run in runs if run.is_model_call]
-    assert sorted(run.name for run in calls) == sorted(voice_of(call) for call in endpoint.calls)
+    assert sorted(run.name for run in calls) == sorted(component_of(call) for call in endpoint.calls)
     assert all(run.name == run.metadata["component"] for run in calls)
     [held] = [run for run in runs if "mirror_action" in run.metadata]
     assert held.metadata["mirror_action"] == "refused"

@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 )
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
-from mirror_graph.benchmarks.endpoint import Answer, Endpoint
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.storage import leases
 from mirror_graph.storage import postgres as postgres_storage
 from mirror_graph.storage.records import LEASE_SECONDS
+from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.crashing import CONTEXT
-from tests.voices import Voices, asked
+from tests.replies import Replies, prompts_of
 
 SEED = 20261121
 
@@ -98,7 +98,7 @@ class TwoHosts(RuleBasedStateMachine):
     @rule(host=st.integers(0, 1))
     def think(self, host: int) -> None:
         """Start to think about what there is."""
-        self.start(host, self.conversation(host).settle(timeout=5))
+        self.start(host, self.conversation(host).settle(timeout=100))
 
     @rule(host=st.integers(0, 1), which=st.integers(0, 50))
     def cancel(self, host: int, which: int) -> None:
@@ -153,7 +153,7 @@ class TwoHosts(RuleBasedStateMachine):
         assert {f"message {number}" for number in self.answered} <= set(told)
         if messages:
             await conversation.say("message 9999")
-            assert await conversation.settle(timeout=20)
+            assert await conversation.settle(timeout=100)
             assert (await conversation.mind()).turn == len(replies) + 1
 
     async def say_it(self, conversation: Conversation, number: int) -> None:
@@ -209,22 +209,22 @@ def test_two_hosts_lose_nothing_in_10_000_steps(postgres: str) -> None:
 
 @pytest.mark.parametrize("begun_anew", [False, True])
 async def test_another_hosts_late_pass_brings_back_nothing_of_a_forgotten_thread(
-    endpoint: Endpoint, voices: Voices, postgres: str, begun_anew: bool
+    endpoint: Endpoint, replies: Replies, postgres: str, begun_anew: bool
 ) -> None:
-    voices.said["memory"] = [Answer("slow", delay=1), "quick"]
+    replies.by_component["memory"] = [Answer("slow", delay=1), "quick"]
     context = MirrorContext(talker_model="openai:test", think_after=0)
     async with open_mirror(postgres, context=context) as one, open_mirror(postgres, context=context) as other:
         thinking, forgetting = (host.conversation("t", user_id="ana") for host in (one, other))
         await thinking.say("I'm allergic to peanuts.")
-        while not asked(endpoint.calls, "memory"):  # noqa: ASYNC110  # the endpoint calls nobody back
+        while not prompts_of(endpoint.calls, "memory"):  # noqa: ASYNC110  # the endpoint calls nobody back
             await asyncio.sleep(0.01)
         await forgetting.forget()
         await other.user("ana").forget()
         if begun_anew:
             await forgetting.say("Hello!")
-            await forgetting.settle(timeout=5)
-        await thinking.settle(timeout=5)
-        assert asked(endpoint.calls, "synthesis")
+            await forgetting.settle(timeout=100)
+        await thinking.settle(timeout=100)
+        assert prompts_of(endpoint.calls, "synthesis")
         assert await other.user("ana").constraints() == []
         mind = await forgetting.mind()
     assert (mind.turn, mind.lag, mind.constraints) == (int(begun_anew), 0, ())

@@ -16,9 +16,9 @@ from mirror_graph.guard.reading import Finding, findings_before
 from mirror_graph.guard.request import read_request, without_known
 from mirror_graph.guard.touching import explained
 from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
 from mirror_graph.prompts import quoted, render
 from mirror_graph.relevance.exposure import can_touch
-from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.subject import is_for_another_only
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state import SafetyConstraint

@@ -14,8 +14,8 @@ from langgraph.store.base import BaseStore
 from mirror_graph.agents.record import AgentRecord, record_in
 from mirror_graph.guard.phrases import Phrases
 from mirror_graph.host.user import User
-from mirror_graph.ledger.repeats import distinguishing_words
-from mirror_graph.relevance.spelling import is_unspaced, split, stem
+from mirror_graph.ledger.identity import distinguishing_words
+from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
 

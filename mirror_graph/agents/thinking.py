@@ -13,7 +13,7 @@ from mirror_graph.agents.turn import next_pass
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling.item_store import ItemMindStore
 from mirror_graph.scheduling.local import LocalScheduler
@@ -105,7 +105,8 @@ class Thinking:
         user_id = thread.context.user_id if thread.context else None
         store = thread.home.usable_store
         if user_id is not None and store is not None:
-            ledger = apply_edits(ledger, *await load(store, user_id))
+            lists = await load_lists(store, user_id)
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},

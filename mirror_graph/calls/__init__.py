@@ -1,1 +1,1 @@
-"""How a model is asked: one private call, a typed answer, and what the talker is shown."""
+"""How a model is called: one bounded call, a typed answer, and the talker's prompt."""

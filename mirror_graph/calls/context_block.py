@@ -1,9 +1,22 @@
 """What the talker sees of the mind: one fenced block in front of the user's last words."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from mirror_graph.prompts import fenced, one_line, quoted, render
 from mirror_graph.state import MindState, SafetyConstraint
+
+SECTIONS = (
+    "inner_untouched",
+    "inner_in_domain",
+    "inner_introduced",
+    "inner_ledger",
+    "inner_told",
+    "inner_touched",
+)
+"""The templates of the sections, in the order of the block: the least relevant first."""
+
+DIRECTIVE_SECTIONS = ("inner_ledger", "inner_told", "inner_touched")
+"""The sections whose template says what to do about a constraint."""
 
 TOUCHED_WITH_NARRATIVE = False
 """Whether a prompt in which a constraint is touched holds the narrative as well.
@@ -19,16 +32,16 @@ def context_block(
     touched: Collection[str] | None,
     directive: str,
     mark: str,
-    told: Collection[str],
+    mentioned: Collection[str],
     introduced: Collection[str] = (),
     in_domain: Collection[str] = (),
     unknown: Collection[str] = (),
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; return `""` if it holds nothing.
 
-    `entries` are the ledger's active constraints, and the ids say how relevant each is (see `looking.Seen`). The more
-    relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as something to
-    leave unmentioned. If `touched` is None, the talker decides about all of them.
+    `entries` are the ledger's active constraints, and the ids say how relevant each is (`relevance.choose.Relevant`).
+    The more relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as
+    something to leave unmentioned. If `touched` is None, the talker decides about all of them.
     """
     sections: list[str] = []
     # Where a constraint is touched, the order about it stands alone.
@@ -38,7 +51,14 @@ def context_block(
         if entries:
             sections.append(render("inner_ledger", entries=_listed(entries), directive=directive))
     else:
-        sections += _sections(entries, touched, directive, told, introduced, in_domain, unknown)
+        ids_by_template = {
+            "inner_touched": touched,
+            "inner_introduced": introduced,
+            "inner_told": mentioned,
+            "inner_ledger": unknown,
+            "inner_in_domain": in_domain,
+        }
+        sections += _sections(entries, ids_by_template, directive)
     return fenced(mark, "\n\n".join(sections)) if sections else ""
 
 
@@ -53,46 +73,32 @@ def _account(mind: MindState) -> list[str]:
 
 
 def _sections(
-    entries: list[SafetyConstraint],
-    touched: Collection[str],
-    directive: str,
-    told: Collection[str],
-    introduced: Collection[str],
-    in_domain: Collection[str],
-    unknown: Collection[str],
+    constraints: list[SafetyConstraint], ids_by_template: Mapping[str, Collection[str]], directive: str
 ) -> list[str]:
-    """Render the constraints by how relevant they are, each in the most relevant place it belongs to."""
-    by_template: dict[str, list[SafetyConstraint]] = {
-        "inner_untouched": [],
-        "inner_in_domain": [],
-        "inner_introduced": [],
-        "inner_ledger": [],
-        "inner_told": [],
-        "inner_touched": [],
-    }
-    for entry in entries:
-        if entry["id"] in touched:
-            by_template["inner_touched"].append(entry)
-        elif entry["id"] in introduced:
-            by_template["inner_introduced"].append(entry)
-        elif entry["id"] in told:
-            by_template["inner_told"].append(entry)
-        elif entry["id"] in unknown:
-            by_template["inner_ledger"].append(entry)
-        elif entry["id"] in in_domain:
-            by_template["inner_in_domain"].append(entry)
-        elif entry["severity"] == "life-threatening":
-            by_template["inner_untouched"].append(entry)
+    """Render the constraints by how relevant they are, each in the most relevant section that it belongs to."""
+    listed: dict[str, list[SafetyConstraint]] = {template: [] for template in SECTIONS}
+    for constraint in constraints:
+        template = _template_of(constraint, ids_by_template)
+        if template is not None:
+            listed[template].append(constraint)
     sections: list[str] = []
-    for template, listed in by_template.items():
-        if not listed:
+    for template, members in listed.items():
+        if not members:
             continue
-        if template in ("inner_ledger", "inner_told", "inner_touched"):
-            section = render(template, entries=_listed(listed), directive=directive)
-            sections.append(_with_owners(section, listed))
+        if template in DIRECTIVE_SECTIONS:
+            section = render(template, entries=_listed(members), directive=directive)
+            sections.append(_with_owners(section, members))
         else:
-            sections.append(render(template, entries=_listed(listed)))
+            sections.append(render(template, entries=_listed(members)))
     return sections
+
+
+def _template_of(constraint: SafetyConstraint, ids_by_template: Mapping[str, Collection[str]]) -> str | None:
+    for template, ids in ids_by_template.items():  # the most relevant first
+        if constraint["id"] in ids:
+            return template
+    # Nothing relates it to the message. What can kill is listed all the same, as something to leave unmentioned.
+    return "inner_untouched" if constraint["severity"] == "life-threatening" else None
 
 
 def _with_owners(section: str, entries: list[SafetyConstraint]) -> str:
@@ -107,8 +113,8 @@ def _listed(entries: list[SafetyConstraint]) -> str:
 
 def _line(entry: SafetyConstraint) -> str:
     subject = "" if entry["subject"] == "user" else f" of {quoted(entry['subject'])}"
-    said = quoted(entry["source"]["quote"])
-    return f"- {entry['severity']} {entry['kind']}{subject}: {quoted(entry['about'])}. They said: {said}"
+    quote = quoted(entry["source"]["quote"])
+    return f"- {entry['severity']} {entry['kind']}{subject}: {quoted(entry['about'])}. They said: {quote}"
 
 
 def _listed_thoughts(mind: MindState) -> str:

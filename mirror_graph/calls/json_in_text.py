@@ -1,4 +1,4 @@
-"""Finds a JSON object that fits among prose, drafts and fences."""
+"""Finding a JSON object among prose, drafts and code fences."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One private model call: bounded in time, kept out of the user's stream, never half an answer."""
+"""One private model call: bounded in time, hidden from the user's stream, never half an answer."""
 
 import asyncio
 import logging
@@ -89,7 +89,7 @@ async def ask(component: str, prompt: list[BaseMessage], context: MirrorContext,
     cut = ending(message) == "length"
     if not text:
         # A second call would reason up to the same bound.
-        raise CallError(component, "an empty answer", transient=not cut)
+        raise CallError(component, "the model gave an empty answer", transient=not cut)
     return Answer(whole_sentences(text) if cut else text, usage_of(message))
 
 
@@ -99,7 +99,7 @@ def check_refusal(component: str, message: AIMessage) -> None:
     if end == "refusal":
         raise RefusalError(component, "the model refused to answer")
     if end == "content_filter":
-        raise RefusalError(component, "the provider's content filter held the answer back")
+        raise RefusalError(component, "the provider's content filter blocked the answer")
 
 
 async def with_timeout(component: str, call: Awaitable[_Result], context: MirrorContext) -> _Result:
@@ -124,8 +124,8 @@ def _model_name(component: str, context: MirrorContext) -> str:
 
 def _unusable(component: str, error: MirrorError) -> CallError:
     """Return the failure of a component whose model is set up wrongly: it is counted, and the log says what to do."""
-    log.warning("%s has no model to ask: %s", component, error)
-    return CallError(component, "its model is set up wrongly", cause=error)
+    log.warning("%s cannot call its model: %s", component, error)
+    return CallError(component, "its model cannot be called: the log says what to set", cause=error)
 
 
 def describe_error(error: BaseException) -> str:
@@ -138,5 +138,8 @@ def thread_of(runtime: Runtime[MirrorContext]) -> str:
     """Return the thread a run is on."""
     thread_id = runtime.execution_info.thread_id if runtime.execution_info else None
     if not thread_id:
-        raise ConfigurationError("no thread_id: the talker keeps its mind by thread, so compile it with a checkpointer")
+        raise ConfigurationError(
+            "no thread_id in the config: the talker stores a mind per thread, so compile it with a checkpointer "
+            "and pass a thread_id"
+        )
     return thread_id

@@ -48,7 +48,7 @@ async def stream_reply(
     if not whole.text.strip():
         raise _empty_reply(whole)
     if not is_complete(whole):
-        raise ReplyError("the stream ended before the reply did", partial=whole.text)
+        raise ReplyError("the stream ended before the reply was complete", partial=whole.text)
     return whole
 
 
@@ -66,7 +66,7 @@ def _empty_reply(whole: AIMessageChunk) -> ReplyError:
     """Say why there is no reply. Only a model that ended of itself may do better at once."""
     end = ending(whole)
     if end == "content_filter":
-        return ReplyError("the provider's content filter held the reply back")
+        return ReplyError("the provider's content filter blocked the reply")
     if end == "length":
         return ReplyError(f"the model used up its {REPLY_TOKENS:,} tokens before the reply began")
     return ReplyError("the model gave an empty reply", transient=True)

@@ -60,7 +60,7 @@ async def ask_structured(
     model = inner_model(component, context, max_tokens)
     config = private_config(component, turn)
     tokens = NO_TOKENS
-    problem = CallError(component, "no answer that can be read")
+    problem = CallError(component, "the answer could not be parsed")
     first_method = METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
     first_supported = first_method
     for place, method in enumerate(METHODS[first_method:], first_method):
@@ -84,7 +84,7 @@ async def ask_structured(
         if value is not None:
             return Typed(value, tokens)
         if ending(message) == "length":
-            raise CallError(component, "an answer that was cut at its bound")
+            raise CallError(component, "the answer was cut at its token limit")
     raise problem
 
 
@@ -135,7 +135,7 @@ async def _call(
 def _asking(structured: Runnable[Any, Any]) -> Runnable[Any, AIMessage]:
     """Return the model with its way of asking, without the parsers behind it: one call is one run, and `read` reads."""
     if not isinstance(structured, RunnableSequence):
-        raise NotImplementedError("a structured output that is no model with a parser behind it")
+        raise NotImplementedError("expected a structured output made of a model and a parser")
     return structured.first
 
 

@@ -10,7 +10,7 @@ NEEDED = ("typer", "rich", "platformdirs")
 
 
 def main() -> None:
-    """Run the command `mirror`. An error of ours is one line and exit code 1."""
+    """Run the command `mirror`. A `MirrorError` is printed as one line, with exit code 1."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         print(f"mirror needs {' and '.join(missing)}: pip install 'mirror-graph[cli]'", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""The commands. What is heavy is imported where it is used, so that `mirror --help` answers at once."""
+"""The commands of `mirror`. Heavy imports stand in the functions that use them, so that `mirror --help` is fast."""
 
 import json
 from dataclasses import asdict
@@ -6,22 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from mirror_graph.benchmarks.cli import app as bench
 from mirror_graph.cli.evaluate import app as evaluate
 from mirror_graph.cli.model import app as model
 from mirror_graph.cli.options import Database, Yes
 from mirror_graph.cli.user import app as user
+from mirror_graph.training.cli import app as train
 
 app = typer.Typer(
-    help="Talk to a chat model that thinks between turns, so that it keeps its user safe.",
+    help="Chat with a model that keeps thinking between turns, so that it can keep its user safe.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(user, name="user")
 app.add_typer(model, name="model")
-app.add_typer(bench, name="bench")
 app.add_typer(evaluate, name="eval")
+app.add_typer(train, name="train")
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
@@ -34,10 +34,15 @@ Model = Annotated[
         show_default="openai:gpt-4o-mini with OPENAI_API_KEY, else a downloaded local model, else scripted:demo",
     ),
 ]
-User = Annotated[str | None, typer.Option(metavar="ID", help="Whose conversation it is.")]
+User = Annotated[
+    str | None, typer.Option(metavar="ID", help="The user's id. Their constraints apply in all of their conversations.")
+]
 Mode = Annotated[
     Thinking,
-    typer.Option(metavar="MODE", help="Between turns: parallel, joint, synthesis_only, monologue_only or off."),
+    typer.Option(
+        metavar="MODE",
+        help="How to think between turns: parallel, joint, synthesis_only, monologue_only or off.",
+    ),
 ]
 
 
@@ -49,7 +54,7 @@ def chat(
     thinking: Mode = "parallel",
     user: User = None,
 ) -> None:
-    """Talk, in a new conversation or where an earlier one stopped. /help lists what else can be typed."""
+    """Start a conversation, or continue an earlier one. Type /help for the commands inside the chat."""
     from mirror_graph.cli.chat import chat
 
     chat(thread, database=database, model=model, thinking=thinking, user=user)
@@ -57,7 +62,7 @@ def chat(
 
 @app.command()
 def demo(model: Model = None, thinking: Mode = "parallel") -> None:
-    """Play six turns in which what was said first matters last. Compare with `--thinking off`."""
+    """Play a conversation whose first message decides the last reply. Compare with `--thinking off`."""
     from mirror_graph.cli.demo import demo
 
     demo(model, thinking)
@@ -69,10 +74,10 @@ def mind(
     database: Database = None,
     user: User = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    history: Annotated[bool, typer.Option("--history", help="Show the last narratives.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show how the narrative changed, word by word.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show the last 20 narratives.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show word by word how the narrative changed.")] = False,
 ) -> None:
-    """Show what is thought about a conversation, what failed, and what it took."""
+    """Show the mind of a conversation: narrative, thoughts, constraints, failures and token usage."""
     from mirror_graph.cli.database import read_history, read_mind
     from mirror_graph.cli.render import console, mind_panel, show_changes, show_failures, show_history, usage_table
 
@@ -81,7 +86,9 @@ def mind(
         if as_json:
             print(json.dumps({"thread": thread, "history": narratives}, ensure_ascii=False, indent=2))
         elif len(narratives) < 1 + diff:
-            console.print("The narrative has not changed yet." if narratives else "No narrative yet.", style="dim")
+            console.print(
+                "There is only one narrative so far." if narratives else "There is no narrative yet.", style="dim"
+            )
         else:
             (show_changes if diff else show_history)(narratives)
         return
@@ -93,7 +100,8 @@ def mind(
     show_failures(found)
     console.print(usage_table(found))
     if found.guarded:
-        console.print(f"The guard added to {found.guarded:,} repl{'ies' if found.guarded > 1 else 'y'}.", style="cyan")
+        replies = "1 reply" if found.guarded == 1 else f"{found.guarded:,} replies"
+        console.print(f"The guard added a note to {replies}.", style="cyan")
 
 
 @app.command()
@@ -103,21 +111,25 @@ def forget(
     user: User = None,
     yes: Yes = False,
 ) -> None:
-    """Erase a conversation and its mind from the database."""
+    """Delete a conversation and its mind from the database."""
     from mirror_graph.cli.database import forget_thread, read_mind
 
     found = read_mind(thread, database, user)
     if not yes:
         turns = found.turn + found.lag
-        typer.confirm(f"Erase {thread!r}, {turns} turn{'s' * (turns != 1)} and its mind, for good?", abort=True)
+        plural = "turn" if turns == 1 else "turns"
+        typer.confirm(f"Permanently delete {thread!r} ({turns} {plural}) and its mind?", abort=True)
     forget_thread(thread, database, user)
-    typer.echo(f"{thread!r} is forgotten.")
+    typer.echo(f"Deleted {thread!r}.")
 
 
 @app.command()
 def prune(database: Database = None) -> None:
-    """Delete what no reply will read. A host does so itself: this is for a database another program wrote to."""
+    """Delete checkpoints that no reply will read.
+
+    open_mirror does this after every turn; run it for databases that other programs write to.
+    """
     from mirror_graph.cli.database import prune
 
     threads = prune(database)
-    typer.echo(f"{threads:,} thread{'s' * (threads != 1)}, each as small as it can be.")
+    typer.echo(f"Pruned {threads:,} {'thread' if threads == 1 else 'threads'}.")

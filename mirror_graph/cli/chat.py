@@ -1,4 +1,4 @@
-"""`mirror chat`: the reply as it is spoken, then the mind when it has thought."""
+"""`mirror chat`: stream each reply, then show the mind when it has been updated."""
 
 import asyncio
 import sys
@@ -34,14 +34,13 @@ except ImportError:
     readline = None  # type: ignore[assignment]  # Windows has none: its console edits lines itself
 
 HELP = (
-    "/mind shows what is thought, /why ID what an entry of the ledger stands on, /quit or Ctrl-D leaves, "
-    "Ctrl-C stops a reply."
+    "/mind shows the mind, /why ID shows where a constraint comes from, /quit or Ctrl-D leaves, Ctrl-C stops a reply."
 )
 RECENT = 4
 
 
 def chat(thread: str, *, database: str | None, model: str | None, thinking: Thinking, user: str | None) -> None:
-    """Talk on a thread until the user leaves."""
+    """Chat on a thread until the user leaves."""
     context = MirrorContext(talker_model=chosen_model(model), thinking=thinking, user_id=user)
     with loop_beside() as beside, beside.opened(open_mirror(database or default_database(), context=context)) as mirror:
         sitting = ChatSession(beside, mirror.conversation(thread), context)
@@ -50,10 +49,10 @@ def chat(thread: str, *, database: str | None, model: str | None, thinking: Thin
 
 
 class ChatSession:
-    """One sitting at a conversation: the prompt waits in this thread, the graph runs in the loop beside it.
+    """One interactive session: the prompt blocks this thread, and the graph runs in an event loop on another one.
 
-    In a terminal the mind is shown above the prompt when it arrives. In a pipe nobody waits at a prompt, so
-    each message waits for the thinking about the one before, and a transcript is the same every time.
+    In a terminal, an updated mind is shown above the prompt as soon as it is ready. If the input is a pipe, each
+    message waits until the previous one has been thought about, so the transcript is the same on every run.
     """
 
     def __init__(self, beside: LoopThread, conversation: Conversation, context: MirrorContext) -> None:
@@ -64,13 +63,13 @@ class ChatSession:
         self._arriving: Future[None] | None = None
 
     def resume(self, thread: str) -> None:
-        """Say where the conversation stands."""
+        """Show whether the conversation is new, and if not, its last messages and its mind."""
         messages = self._beside.run(self._conversation.messages())
         if not messages:
-            console.print(f"A new conversation, {thread!r}. {HELP}", style="dim", markup=False)
+            console.print(f"New conversation {thread!r}. {HELP}", style="dim", markup=False)
             return
         mind = self._beside.run(self._conversation.mind())
-        console.print(f"resuming thread {thread!r} at turn {mind.turn + mind.lag}. {HELP}", style="dim", markup=False)
+        console.print(f"Resuming {thread!r} after turn {mind.turn + mind.lag}. {HELP}", style="dim", markup=False)
         for message in messages[-RECENT:]:
             show_said("you" if message.type == "human" else "mirror", message.text)
         console.print(mind_panel(mind))
@@ -81,9 +80,9 @@ class ChatSession:
             try:
                 self._heed(words)
             except KeyboardInterrupt:
-                console.print("stopped; your words are kept", style="dim")
+                console.print("Stopped. Your message was saved.", style="dim")
             except ReplyError as error:
-                print_error(f"{error} (your words are kept: say them again to try again)")
+                print_error(f"{error}. Your message was saved: send it again to retry.")
             except MirrorError as error:
                 print_error(error)
         self._finish()
@@ -106,19 +105,19 @@ class ChatSession:
             self._await_mind()
 
     def _explain(self, constraint_id: str) -> None:
-        """Show an entry of the ledger and the whole message it came from, while the window holds it."""
+        """Show a constraint, and the message it comes from if the window still holds that message."""
         ledger = self._beside.run(self._conversation.mind()).constraints
-        entry = next((it for it in ledger if it["id"] == constraint_id), None)
+        entry = next((known for known in ledger if known["id"] == constraint_id), None)
         if entry is None:
-            print_error(f"no entry {constraint_id!r} in the ledger: /mind shows the ids")
+            print_error(f"no constraint {constraint_id!r} in this conversation: /mind shows the ids")
             return
         console.print(constraint(entry))
         messages = self._beside.run(self._conversation.messages())
-        message = next((it for it in messages if it.id and it.id == entry["source"]["message"]), None)
+        message = next((known for known in messages if known.id and known.id == entry["source"]["message"]), None)
         if message:
             show_said("you", message.text)
         else:
-            console.print("The message itself is no longer in the window.", style="dim")
+            console.print("The message is no longer in the window.", style="dim")
 
     def _await_mind(self) -> None:
         if self._context.thinking == "off":
@@ -130,7 +129,7 @@ class ChatSession:
             self._heed("/mind")
 
     async def _show_mind_above_prompt(self) -> None:
-        # Settling leaves the pause out in which a burst of messages becomes one pass, so it is made here.
+        # settle() skips the pause that merges a burst of messages into one pass, so the pause is made here.
         await asyncio.sleep(self._context.think_after)
         try:
             await self._conversation.settle()
@@ -150,7 +149,7 @@ class ChatSession:
         print("\r" + "\x1b[A" * rows + "\x1b[J", end="", flush=True)
 
     def _lines(self) -> Iterator[str]:
-        """Read what the user says, until they leave; a blank line says nothing."""
+        """Read messages until the user leaves. Blank lines are skipped."""
         while (line := self._read() if self._live else sys.stdin.readline()) and line.strip() != "/quit":
             if words := sanitize(line).strip():
                 if not self._live:
@@ -158,7 +157,7 @@ class ChatSession:
                 yield words
 
     def _read(self) -> str:
-        """Read a line at the prompt, without end only where the input ends."""
+        """Read one line at the prompt. It has no line break only at the end of the input."""
         while True:
             try:
                 return input(prompt("you")) + "\n"
@@ -169,14 +168,14 @@ class ChatSession:
                 console.print(f"\n{HELP}", style="dim")
 
     def _finish(self) -> None:
-        """Let the thinking under way end, or what it is about would wait for the next sitting."""
+        """Let a running pass finish. Otherwise its exchange would wait for the next session."""
         if self._arriving is None:
             return
         self._arriving.cancel()
-        with suppress(KeyboardInterrupt), console.status("finishing the thought (Ctrl-C leaves at once)"):
+        with suppress(KeyboardInterrupt), console.status("finishing the thinking pass (Ctrl-C leaves at once)"):
             self._beside.run(self._conversation.settle())
 
 
 def _typed() -> str:
-    """Return what stands at the prompt, not yet sent."""
+    """Return what has been typed at the prompt but not sent."""
     return readline.get_line_buffer() if readline else ""

@@ -1,4 +1,4 @@
-"""What is in a database, read, changed and erased without a model."""
+"""Read, change and delete what a database holds, without a model."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,11 +14,11 @@ _Result = TypeVar("_Result")
 
 
 class UnknownThreadError(MirrorError):
-    """No thread of that name is in the database."""
+    """The database holds no thread of that name."""
 
 
 class NoDatabaseError(MirrorError):
-    """There is no database where one was to be read."""
+    """There is no database at the given path."""
 
 
 def read_mind(thread: str, database: str | None, user: str | None) -> Mind:
@@ -32,19 +32,19 @@ def read_history(thread: str, database: str | None, user: str | None) -> list[Na
 
 
 def forget_thread(thread: str, database: str | None, user: str | None) -> None:
-    """Erase a thread. Raises `UnknownThreadError`."""
+    """Delete a thread. Raises `UnknownThreadError`."""
     _with_thread(thread, database, user, Conversation.forget)
 
 
 def prune(database: str | None) -> int:
-    """Delete what no reply will read; return how many threads there are. Raises `NoDatabaseError`."""
+    """Delete checkpoints that no reply will read, and return the number of threads. Raises `NoDatabaseError`."""
     return _with_mirror(database, Mirror.prune)
 
 
 def with_user(
     user_id: str, database: str | None, use: Callable[[User], Awaitable[_Result]], *, creates: bool = False
 ) -> _Result:
-    """Do something with what is kept about a user. Raises `NoDatabaseError` unless it may be created."""
+    """Call `use` with a user. Raises `NoDatabaseError` if there is no database, unless `creates` is set."""
     return _with_mirror(database, lambda mirror: use(mirror.user(user_id)), creates=creates)
 
 
@@ -52,7 +52,9 @@ def _with_thread(
     thread: str, database: str | None, user: str | None, use: Callable[[Conversation], Awaitable[_Result]]
 ) -> _Result:
     place = _place(database)
-    unknown = UnknownThreadError(f"no thread {thread!r}{f' of user {user!r}' if user else ''} in {place}")
+    unknown = UnknownThreadError(
+        f"no thread {thread!r}{f' of user {user!r}' if user else ''} in {place}: check the name, --user and --database"
+    )
 
     async def found(mirror: Mirror) -> _Result:
         conversation = mirror.conversation(thread, user_id=user)
@@ -71,7 +73,8 @@ def _with_mirror(
 ) -> _Result:
     place = _place(database)
     if not creates and "://" not in place and not Path(place).expanduser().exists():
-        raise NoDatabaseError(f"no database at {place}")  # opening it would make the file
+        # Opening it would create the file.
+        raise NoDatabaseError(f"no database at {place}: pass the right --database, or start with `mirror chat`")
 
     async def used() -> _Result:
         async with open_mirror(place) as mirror:

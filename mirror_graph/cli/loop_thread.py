@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that the main one can wait at a prompt and hear Ctrl-C."""
+"""An event loop on its own thread, so that the main thread can wait at a prompt and receive Ctrl-C."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ _Result = TypeVar("_Result")
 
 
 class LoopThread:
-    """Runs coroutines in a loop beside the main thread."""
+    """Runs coroutines in an event loop on another thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -21,7 +21,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-        """Run a coroutine to its end; Ctrl-C cancels it, once, and is raised when it has stopped."""
+        """Run a coroutine to its end. Ctrl-C cancels it once, and is raised after it has stopped."""
         ended = threading.Event()
         tasks: list[asyncio.Task[_Result]] = []
 
@@ -41,7 +41,7 @@ class LoopThread:
 
     @contextmanager
     def opened(self, resource: AbstractAsyncContextManager[_Result]) -> Iterator[_Result]:
-        """Open a resource in the loop for the length of the block."""
+        """Open a resource in the loop for the duration of the block."""
         value = self.run(resource.__aenter__())
         try:
             yield value
@@ -51,7 +51,7 @@ class LoopThread:
 
 @contextmanager
 def loop_beside() -> Iterator[LoopThread]:
-    """Run a loop in a thread for the length of the block."""
+    """Run a loop on its own thread for the duration of the block."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         thread = threading.Thread(target=loop.run_forever, name="mirror-loop", daemon=True)

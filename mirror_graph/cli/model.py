@@ -1,4 +1,4 @@
-"""`mirror model`: the local models, and where their files are."""
+"""`mirror model`: download and list local models."""
 
 from importlib.util import find_spec
 from typing import Annotated
@@ -9,15 +9,15 @@ from rich.table import Table
 
 from mirror_graph.errors import ModelFileError
 
-app = typer.Typer(help="Fetch and list models that run on this machine.", no_args_is_help=True)
+app = typer.Typer(help="Download and list models that run on this machine.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `mirror model list` shows.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, as `mirror model list` shows it.")]
 DEFAULT = "qwen2.5-coder-1.5b"
 
 
 @app.command()
 def pull(name: Name = DEFAULT) -> None:
-    """Download a model's file; one that was stopped goes on where it was."""
+    """Download a model. An interrupted download is resumed."""
     from mirror_graph.cli.render import console
     from mirror_graph.models.weights import catalogued, pull
 
@@ -29,12 +29,12 @@ def pull(name: Name = DEFAULT) -> None:
         progress.update(task, completed=file.size)
     typer.echo(path)
     if find_spec("xllamacpp") is None:
-        typer.echo("Running it needs pip install 'mirror-graph[local]'.")
+        typer.echo("To run it: pip install 'mirror-graph[local]'")
 
 
 @app.command(name="list")
 def list_models() -> None:
-    """List the local models and which of them are downloaded."""
+    """List the local models, and which of them are downloaded."""
     from mirror_graph.cli.render import console
     from mirror_graph.models.weights import CATALOGUE, find
 
@@ -51,7 +51,7 @@ def list_models() -> None:
 
 @app.command()
 def path(name: Name = DEFAULT) -> None:
-    """Print the path of a downloaded model's file."""
+    """Print the path of a downloaded model."""
     from mirror_graph.models.weights import find
 
     typer.echo(find(name))

@@ -1,4 +1,4 @@
-"""The options that several commands take."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ Database = Annotated[
     typer.Option(
         envvar="MIRROR_DATABASE",
         metavar="PATH|URL",
-        help="A SQLite file or a postgresql:// URL.",
+        help="A SQLite file, or a postgresql:// URL.",
         show_default="a file in your data folder",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]

@@ -1,4 +1,4 @@
-"""How words, minds and errors look in a terminal."""
+"""Rendering of messages, minds and errors in a terminal."""
 
 import logging
 import re
@@ -32,40 +32,40 @@ SPACED_WORDS = re.compile(r"\S+\s*")
 PAUSED = {
     "off": "thinking is off",
     "thread budget": "paused: the thread's token budget is spent",
-    "daily budget": "paused: the host's tokens of today are spent",
+    "daily budget": "paused: the host's daily token budget is spent",
 }
 SEVERITY = {"life-threatening": "bold red", "serious": "yellow"}
 STATUS = {"active": "green", "provisional": "yellow"}
 
 
 def print_error(problem: object) -> None:
-    """Print what went wrong, an error or its words, as one red line."""
+    """Print an error or its text as one red line."""
     complaints.print(Text(f"✗ {' '.join(str(problem).split())}", style="red"), soft_wrap=True)
 
 
 class OneLine(logging.Handler):
-    """Prints what the library logs as it prints an error: a thread goes on after a pass that failed."""
+    """Prints log records of the library as one red line each. A conversation continues after a failed pass."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record, and its exception without the traceback."""
+        """Print a record, with its exception but without the traceback."""
         cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
         print_error(f"{record.getMessage()}{cause}")
 
 
 def label(name: str) -> Text:
-    """Return the name in front of what somebody says."""
+    """Return the speaker's name, padded to the width of the label column."""
     return Text(f"{name:<{LABEL}}", style="bold cyan" if name == "you" else "bold green")
 
 
 def prompt(name: str) -> str:
-    """Return the same for `input`: what only colours it is marked, or line editing would miscount the columns."""
+    """Return the label for `input`. Colour codes are marked, because line editing would count them as columns."""
     with console.capture() as drawn:
         console.print(label(name), end="")
     return re.sub(r"(\x1b\[[\d;]*m)", "\001\\1\002", drawn.get())
 
 
 class Speech:
-    """Words as they arrive, set beside the speaker's name and broken between words."""
+    """Prints words as they arrive, next to the speaker's name, and wraps lines between words."""
 
     def __init__(self, speaker: str) -> None:
         self._speaker = speaker
@@ -76,7 +76,7 @@ class Speech:
         self._held = ""
 
     def add(self, piece: str) -> None:
-        """Print the words that `piece` completes; one still open waits for its end, unless it is very long."""
+        """Print the words that `piece` completes. An incomplete word waits for its end, unless it is very long."""
         *words, self._held = WORDS.findall(self._held + piece) or [""]
         if cell_len(self._held) > LONGEST_WORD:
             words.append(self._held)
@@ -85,7 +85,7 @@ class Speech:
             self._print(word)
 
     def end(self) -> None:
-        """Print what is still held, and end the line; who said nothing is not named."""
+        """Print the remaining text and end the line. A speaker without text is not named."""
         if self._held.strip():
             self._print(self._held)
         if self._began:
@@ -115,14 +115,14 @@ class Speech:
 
 
 def show_said(speaker: str, text: str) -> None:
-    """Print what somebody said."""
+    """Print a message with its speaker's name."""
     speech = Speech(speaker)
     speech.add(text)
     speech.end()
 
 
 async def show_streamed(speaker: str, pieces: AsyncIterable[str]) -> str:
-    """Print the pieces of a reply as they arrive, and return the whole."""
+    """Print the pieces of a reply as they arrive, and return the whole reply."""
     from mirror_graph.state.text import sanitize
 
     speech = Speech(speaker)
@@ -141,7 +141,7 @@ async def show_streamed(speaker: str, pieces: AsyncIterable[str]) -> str:
 
 
 def mind_panel(mind: "Mind", *, seconds: float | None = None) -> Panel:
-    """Draw a mind: its narrative, the latest thoughts, and the ledger, the weightiest entry first."""
+    """Draw a mind: the narrative, the latest thoughts, and the constraints, most important first."""
     from mirror_graph.state.constraints import priority
 
     rows = Table.grid(padding=(0, 2))
@@ -153,7 +153,7 @@ def mind_panel(mind: "Mind", *, seconds: float | None = None) -> Panel:
     for entry in sorted(mind.constraints, key=priority):
         rows.add_row("ledger", constraint(entry))
     if not rows.row_count:
-        rows.add_row("", Text("Nothing has been thought yet.", style="dim"))
+        rows.add_row("", Text("There are no thoughts yet.", style="dim"))
     behind = f", {mind.lag} behind" if mind.lag else ""
     paused = f", {PAUSED[mind.paused]}" if mind.paused else ""
     took = "" if seconds is None else f", {seconds:.1f} s"
@@ -162,40 +162,40 @@ def mind_panel(mind: "Mind", *, seconds: float | None = None) -> Panel:
 
 
 def constraint(entry: "SafetyConstraint") -> Text:
-    """Draw an entry of the ledger: what it is, whose and whether it holds, its id, and the words it stands on."""
+    """Draw a constraint: severity, kind, subject, status, id and quote."""
     subject = "" if entry["subject"] == "user" else f" of {entry['subject']}"
     return Text.assemble(
         (entry["severity"], SEVERITY.get(entry["severity"], "")),
         f" {entry['kind']}{subject}: {entry['about']} (",
         (entry["status"], STATUS.get(entry["status"], "dim")),
         f", {entry['id']})\n",
-        (said(entry), "italic dim"),
+        (source_line(entry), "italic dim"),
     )
 
 
-def said(entry: "SafetyConstraint") -> str:
-    """Return the words that an entry stands on, and where they were said."""
+def source_line(entry: "SafetyConstraint") -> str:
+    """Return a constraint's quote, and the turn it comes from."""
     source = entry["source"]
     place = f"turn {source['turn']}" if source["turn"] else "added by hand"
     return f"{place}: “{source['quote']}”"
 
 
 def show_history(narratives: "Iterable[Narrative]") -> None:
-    """Print narratives, each under the turn it was written after."""
+    """Print narratives, each under its turn."""
     for narrative in narratives:
         console.print(Rule(f"narrative of turn {narrative['turn']}", align="left", style="magenta"))
         console.print(Text(narrative["text"]))
 
 
 def show_changes(narratives: "Iterable[Narrative]") -> None:
-    """Print what changed from each narrative to the next, word by word."""
+    """Print word by word what changed from each narrative to the next."""
     for before, after in pairwise(narratives):
         console.print(Rule(f"from turn {before['turn']} to turn {after['turn']}", align="left", style="magenta"))
         console.print(changes(before["text"], after["text"]))
 
 
 def changes(before: str, after: str) -> Text:
-    """Mark what left a text and what came, as `git diff --word-diff` does, so that it shows without colours too."""
+    """Mark removed and added words as `git diff --word-diff` does, so that they show without colours too."""
     old, new = SPACED_WORDS.findall(before), SPACED_WORDS.findall(after)
     drawn = Text()
     for kind, left, left_end, right, right_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -211,7 +211,7 @@ def changes(before: str, after: str) -> Text:
 
 
 def show_failures(mind: "Mind") -> None:
-    """Print one line for each component that has failed on the thread."""
+    """Print one line per component that has failed on the thread."""
     for component, failure in mind.failures.items():
         times = "once" if failure["count"] == 1 else f"{failure['count']} times"
         line = f"{component} failed {times}, last in turn {failure['turn']}: {failure['error']}"
@@ -219,15 +219,15 @@ def show_failures(mind: "Mind") -> None:
 
 
 def show_guarded(guarded: "Iterable[Guarded]") -> None:
-    """Print below a reply what in it the guard wrote, and because of what."""
+    """Print below a reply which parts the guard added, and for which constraint."""
     for added in guarded:
         words = " and ".join(f"“{words}”" for words in added["words"]) or "the request"
-        line = f"^ the {added['place']} was added by the guard: {words} touches entry {added['constraint']}"
+        line = f"^ the {added['place']} was added by the guard: {words} touches constraint {added['constraint']}"
         console.print(Padding(Text(line, style="cyan"), (0, 0, 0, LABEL)))
 
 
 def guard_table(figures: "Mapping[str, Any]") -> Table:
-    """Tabulate how often the guard speaks."""
+    """Return a table of how often the guard adds a note."""
     table = Table("replies that people", box=None, header_style="dim", padding=(0, 2))
     for column in ("n", "notes", "share"):
         table.add_column(column, justify="right")
@@ -240,7 +240,7 @@ def guard_table(figures: "Mapping[str, Any]") -> Table:
 
 
 def usage_table(mind: "Mind") -> Table:
-    """Tabulate what each component took over the thread."""
+    """Return a table of the calls and tokens of each component."""
     table = Table("component", box=None, header_style="dim", padding=(0, 2))
     for column in ("calls", "input", "output", "cached"):
         table.add_column(column, justify="right")

@@ -1,4 +1,4 @@
-"""`mirror user ID`: the safety facts that follow a user into every conversation, theirs to see and to change."""
+"""`mirror user`: list, change, export and erase the constraints that apply in every conversation of a user."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +10,7 @@ from mirror_graph.cli.options import Database, Yes
 if TYPE_CHECKING:
     from mirror_graph.state import SafetyConstraint
 
-app = typer.Typer(help="See and change what is kept about a user.", no_args_is_help=True)
+app = typer.Typer(help="List, change, export and erase a user's constraints.", no_args_is_help=True)
 
 Kind = Literal[
     "allergy",
@@ -28,51 +28,50 @@ Kind = Literal[
 Severity = Literal["life-threatening", "serious", "preference"]
 Status = Literal["active", "retracted"]
 
-Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="The id that `list` shows.")]
-Subject = Annotated[str | None, typer.Option(metavar="WHOM", help="`user`, or the person it concerns.")]
-
-
-@app.callback()
-def choose(context: typer.Context, user_id: Annotated[str, typer.Argument(metavar="ID", help="The user.")]) -> None:
-    """See and change what is kept about a user: it follows them into every conversation."""
-    context.obj = user_id
+UserId = Annotated[str, typer.Argument(metavar="USER", help="The user's id.")]
+Constraint = Annotated[str, typer.Argument(metavar="CONSTRAINT", help="The constraint's id, as `list` shows it.")]
+Subject = Annotated[
+    str | None, typer.Option(metavar="WHOM", help="Whom it applies to: `user`, or a person such as `my sister`.")
+]
 
 
 @app.command(name="list")
-def list_entries(context: typer.Context, database: Database = None) -> None:
-    """List what is kept, the retracted too, each with the words it stands on."""
+def list_constraints(user_id: UserId, database: Database = None) -> None:
+    """List a user's constraints, including retracted ones, each with its quote."""
     from mirror_graph.cli.database import with_user
     from mirror_graph.cli.render import console
     from mirror_graph.host import User
     from mirror_graph.state.constraints import priority
 
-    async def kept(user: User) -> tuple[list["SafetyConstraint"], int]:
+    async def load(user: User) -> tuple[list["SafetyConstraint"], int]:
         return await user.constraints(), await user.evicted()
 
-    entries, gone = with_user(context.obj, database, kept)
-    if not entries:
-        console.print(f"Nothing is kept about {context.obj!r}.", style="dim", markup=False)
-    for entry in sorted(entries, key=priority):
-        _show(entry)
-    if gone:
-        console.print(f"{gone} that weighed less had to leave the full list.", style="dim")
+    constraints, evicted = with_user(user_id, database, load)
+    if not constraints:
+        console.print(f"User {user_id!r} has no constraints.", style="dim", markup=False)
+    for constraint in sorted(constraints, key=priority):
+        _show(constraint)
+    if evicted == 1:
+        console.print("1 less important constraint was evicted because the list was full.", style="dim")
+    elif evicted:
+        console.print(f"{evicted} less important constraints were evicted because the list was full.", style="dim")
 
 
 @app.command()
 def add(
-    context: typer.Context,
-    about: Annotated[str, typer.Argument(metavar="WORDS", help="The danger, in the user's own words.")],
-    kind: Annotated[Kind, typer.Option(help="What it is.")] = "other",
-    severity: Annotated[Severity, typer.Option(help="How bad it is.")] = "serious",
+    user_id: UserId,
+    about: Annotated[str, typer.Argument(metavar="WORDS", help="What is dangerous, in the user's own words.")],
+    kind: Annotated[Kind, typer.Option(help="What kind of constraint it is.")] = "other",
+    severity: Annotated[Severity, typer.Option(help="How dangerous it is.")] = "serious",
     subject: Subject = None,
     database: Database = None,
 ) -> None:
-    """Add a danger."""
+    """Add a constraint."""
     from mirror_graph.cli.database import with_user
 
     _show(
         with_user(
-            context.obj,
+            user_id,
             database,
             lambda user: user.add(about, kind=kind, severity=severity, subject=subject or "user"),
             creates=True,
@@ -82,67 +81,76 @@ def add(
 
 @app.command()
 def edit(
-    context: typer.Context,
-    entry: Entry,
-    about: Annotated[str | None, typer.Option(metavar="WORDS", help="The danger.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="What it is.")] = None,
-    severity: Annotated[Severity | None, typer.Option(help="How bad it is.")] = None,
+    user_id: UserId,
+    constraint: Constraint,
+    about: Annotated[str | None, typer.Option(metavar="WORDS", help="What is dangerous.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="What kind of constraint it is.")] = None,
+    severity: Annotated[Severity | None, typer.Option(help="How dangerous it is.")] = None,
     subject: Subject = None,
-    status: Annotated[Status | None, typer.Option(help="Whether it holds.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Whether it still applies.")] = None,
     database: Database = None,
 ) -> None:
-    """Change an entry. What is changed here outranks whatever is thought later."""
+    """Change a constraint. Later conversations do not override the change."""
     from mirror_graph.cli.database import with_user
     from mirror_graph.host import ConstraintChanges
 
     given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
     changes: ConstraintChanges = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
     if not changes:
-        raise typer.BadParameter("say what changes: --about, --kind, --severity, --subject or --status")
-    _show(with_user(context.obj, database, lambda user: user.edit(entry, **changes)))
+        raise typer.BadParameter(
+            "nothing to change: expected one or more of --about, --kind, --severity, --subject and --status"
+        )
+    _show(with_user(user_id, database, lambda user: user.edit(constraint, **changes)))
 
 
 @app.command()
 def export(
-    context: typer.Context,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.", dir_okay=False)] = None,
+    user_id: UserId,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON to this file.", dir_okay=False)
+    ] = None,
     database: Database = None,
 ) -> None:
-    """Print all of it as JSON."""
+    """Export a user's constraints as JSON."""
     from mirror_graph.cli.database import with_user
     from mirror_graph.host import User
 
-    exported = with_user(context.obj, database, User.export)
+    exported = with_user(user_id, database, User.export)
     if output is None:
         typer.echo(exported)
         return
     output.write_text(f"{exported}\n", encoding="utf-8")
-    typer.echo(f"{output} is written.")
+    typer.echo(f"Wrote {output}.")
 
 
 @app.command()
 def forget(
-    context: typer.Context,
-    entry: Annotated[str | None, typer.Argument(metavar="[ENTRY]", help="One entry's id.", show_default="all")] = None,
+    user_id: UserId,
+    constraint: Annotated[
+        str | None, typer.Argument(metavar="[CONSTRAINT]", help="One constraint's id.", show_default="all of them")
+    ] = None,
     database: Database = None,
     yes: Yes = False,
 ) -> None:
-    """Erase an entry, in every conversation, or everything that is kept about the user."""
+    """Erase one constraint in every conversation, or all of a user's constraints."""
     from mirror_graph.cli.database import with_user
     from mirror_graph.errors import UnknownConstraintError
     from mirror_graph.host import User
 
-    kept = {it["id"]: it for it in with_user(context.obj, database, User.constraints)}
-    if entry is not None and entry not in kept:
-        raise UnknownConstraintError(entry)
-    what = f"all that is kept about {context.obj!r} ({len(kept)})" if entry is None else repr(kept[entry]["about"])
+    stored = {known["id"]: known for known in with_user(user_id, database, User.constraints)}
+    if constraint is None:
+        what = f"all constraints of {user_id!r} ({len(stored)})"
+    elif constraint in stored:
+        what = repr(stored[constraint]["about"])
+    else:
+        raise UnknownConstraintError(constraint)
     if not yes:
-        typer.confirm(f"Erase {what}, for good?", abort=True)
-    with_user(context.obj, database, lambda user: user.forget(entry))
+        typer.confirm(f"Permanently erase {what}?", abort=True)
+    with_user(user_id, database, lambda user: user.forget(constraint))
     typer.echo(f"Erased {what}.")
 
 
-def _show(entry: "SafetyConstraint") -> None:
-    from mirror_graph.cli.render import console, constraint
+def _show(constraint: "SafetyConstraint") -> None:
+    from mirror_graph.cli import render
 
-    console.print(constraint(entry))
+    render.console.print(render.constraint(constraint))

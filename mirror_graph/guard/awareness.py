@@ -15,10 +15,10 @@ from typing import NamedTuple
 from mirror_graph.guard.request import Request
 from mirror_graph.guard.touching import Touch, is_by_name, touch_of
 from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.match import NAMED_BY_STATE
 from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state.values import SafetyConstraint
 

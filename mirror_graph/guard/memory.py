@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from mirror_graph.relevance.spelling import count_words
+from mirror_graph.ledger.words import count_words
 
 SHORT = 8
 """Words under which a request is read together with the one before it: "shall I book it?"."""

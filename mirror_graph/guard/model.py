@@ -105,7 +105,9 @@ class GuardedModel(BaseChatModel):
         are known to touch as `touched`, and the conversation in which earlier notes are looked for as `history`.
         """
         if not isinstance(model, BaseChatModel):
-            raise ConfigurationError(f"expected a chat model to guard, got {type(model).__name__}: bind tools later")
+            raise ConfigurationError(
+                f"expected a chat model to guard, got {type(model).__name__}: guard it first, then bind its tools"
+            )
         if guard not in get_args(GuardMode):
             raise ConfigurationError(f"unknown guard {guard!r}: expected one of {', '.join(get_args(GuardMode))}")
         return cls(
@@ -214,7 +216,7 @@ class GuardedModel(BaseChatModel):
                 yield from watch.take(chunk)
         yield from watch.end()
 
-    async def _awatched(
+    async def _awatched(  # noqa: C901  # the twin of `_watched`: an async generator has no `yield from`
         self, messages: list[BaseMessage], ask: Any, kwargs: Mapping[str, Any]
     ) -> AsyncIterator[ChatGenerationChunk]:
         watch = self._watch(messages, kwargs)

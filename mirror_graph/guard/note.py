@@ -38,7 +38,7 @@ def write_order(findings: Sequence[Finding], wording: Wording) -> str:
 
 
 def write_advice(findings: Sequence[Finding], wording: Wording) -> str:
-    """Write what to do about the gravest finding."""
+    """Write what to do about the most severe finding."""
     constraint = findings[0].constraint
     if constraint["kind"] in wording.advice:
         return wording.advice[constraint["kind"]]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from mirror_graph.relevance.spelling import is_unspaced, split
+from mirror_graph.ledger.words import is_unspaced, split
 
 _SHORTEST = 3
 """The fewest letters of a beginning that stands for a word."""

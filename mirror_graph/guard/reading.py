@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 def findings_before(request: Request, noted: Mapping[str, frozenset[str]]) -> list[Finding]:
-    """Return what a request touches for certain, the gravest first, without what the user was reminded of lately."""
+    """Return what a request certainly touches, most severe first, without what the user was reminded of lately."""
     found = [
         Finding(constraint, request.touched[constraint["id"]], "request")
         for constraint in request.constraints
@@ -93,7 +93,7 @@ class ReplyReader:
         self._unread = self._unread[place:]
 
     def end(self, *, is_final: bool = True) -> list[Finding]:
-        """Read what is left, and return what the reply has to be complemented by, the gravest first.
+        """Read the rest, and return what must be added to the reply, most severe first.
 
         A reply that goes on with tool calls is not final: what the request touches may be named after them.
         """

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from mirror_graph.guard.touching import Touch, touch_by
 from mirror_graph.guard.words import words
+from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.levels import Level, levels
 from mirror_graph.relevance.match import ENOUGH, evidence, weigh
 from mirror_graph.relevance.reading import read
-from mirror_graph.relevance.spelling import split, stem
 from mirror_graph.relevance.subject import concern_of_person, is_for_another_only
 from mirror_graph.state.values import SafetyConstraint
 

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
+from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, weigh
 from mirror_graph.relevance.reading import Reading, wanted_part
 from mirror_graph.relevance.relations import relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
 

@@ -116,7 +116,7 @@ class Watch:
             return action()
         except Exception as error:
             self._failure = type(error).__name__
-            _log.warning("the guard failed with %s, and the reply is left as it is", self._failure)
+            _log.warning("the guard failed with %s; the reply is unchanged", self._failure)
             return otherwise
 
     def _paragraph(self, text: str) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from mirror_graph.guard.phrases import Phrases
-from mirror_graph.relevance.spelling import split
+from mirror_graph.ledger.words import split
 from mirror_graph.state.values import Kind
 
 FALLBACK = "en"

@@ -1,4 +1,4 @@
-"""The host: conversations on a database, talking and thinking side by side in one process."""
+"""The host: conversations on a database, with talking and thinking in one process."""
 
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.mind import Mind, Paused

@@ -1,4 +1,4 @@
-"""A conversation: one thread to talk on, and the mind behind it."""
+"""A conversation: one thread and its mind."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageErr
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
@@ -33,7 +33,7 @@ LOOK_SECONDS = 5.0
 
 
 class Conversation:
-    """One thread. Any number of tasks may use it: its turns come one after the other, in the order asked for."""
+    """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
     def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
         self._engine = engine
@@ -42,10 +42,10 @@ class Conversation:
         """The thread's id in the database and in traces."""
 
     async def say(self, text: str) -> Reply:
-        """Say something and return the whole reply.
+        """Send a message and return the whole reply.
 
-        Raises `MessageRefusedError` for what is no text, is empty or does not fit the window, `ReplyError` if the
-        model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was left.
+        Raises `MessageRefusedError` if the message is not text, is empty or does not fit the window, `ReplyError` if
+        the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
         stream = self.stream(text)
@@ -54,26 +54,26 @@ class Conversation:
         return stream.reply
 
     def stream(self, text: str) -> ReplyStream:
-        """Say something and iterate over the pieces of the reply as the model emits them.
+        """Send a message and iterate over the pieces of the reply as the model emits them.
 
-        Raises as `say` does, before the first piece or, for a reply that breaks off, after some. A reader who
-        leaves the loop ends the turn; for one who stops reading without leaving, the turn goes on to its end.
+        Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
+        loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
         return ReplyStream(self._pieces(text))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
-        """Wait until thinking has caught up with the conversation, `timeout` seconds at most.
+        """Wait at most `timeout` seconds until thinking has caught up with the conversation.
 
-        False where it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Raises
-        what else kept a pass from being made or stored, such as `StorageError`.
+        Return False if it has not: the time was up, thinking is paused, or a model call failed (see `mind`). Any other
+        error that prevented a pass, such as `StorageError`, is raised.
         """
-        lane = self._engine.lane
+        scheduler = self._engine.scheduler
         try:
             async with asyncio.timeout(timeout):
-                await lane.settle(self.thread_id)
+                await scheduler.settle(self.thread_id)
                 if work := await self._left_over():
-                    await lane.schedule(work)
-                    if error := await lane.settle(self.thread_id):
+                    await scheduler.schedule(work)
+                    if error := await scheduler.settle(self.thread_id):
                         raise error
         except TimeoutError:
             return False
@@ -110,7 +110,7 @@ class Conversation:
         """Erase the thread and its mind from the database."""
         storage = self._engine.storage
         async with storage.lock(self.thread_id):
-            await self._engine.lane.stop(self.thread_id)  # behind the turn that is under way, and its pass
+            await self._engine.scheduler.stop(self.thread_id)  # behind the turn that is under way, and its pass
             async with storage.lock(mind_thread(self.thread_id)):
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
@@ -152,7 +152,7 @@ class Conversation:
                 self._engine.unconfirmed[self.thread_id] = message
             if not await self._has_stored_reply(message):
                 raise
-            log.warning("thread %s: its reply is stored, although its turn ended with %r", self.thread_id, error)
+            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
@@ -204,7 +204,7 @@ class Conversation:
                 elif mode == "updates" and "talker" in event:
                     if rest := opening.rest():
                         send(rest)
-                    reply = next(it for it in event["talker"]["messages"] if isinstance(it, AIMessage))
+                    reply = next(message for message in event["talker"]["messages"] if isinstance(message, AIMessage))
                     send(Reply.of(reply))
 
     async def _left_over(self) -> ThinkingPass | None:
@@ -229,7 +229,8 @@ class Conversation:
         """Return the ledger as the user left it, with what was written down as words left the window unthought."""
         ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
         if self._context.user_id is not None:
-            ledger = apply_edits(ledger, *await load(self._engine.storage.store, self._context.user_id))
+            lists = await load_lists(self._engine.storage.store, self._context.user_id)
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:
@@ -237,7 +238,7 @@ class Conversation:
             return "off"
         if is_exhausted(mind, self._context):
             return "thread budget"
-        return "daily budget" if self._engine.lane.budget.is_spent else ""
+        return "daily budget" if self._engine.scheduler.budget.is_spent else ""
 
 
 def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
@@ -258,21 +259,21 @@ def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessag
 def _accepted(text: object, window: int) -> str:
     """Return the cleaned text of a message that fits the window with room for the reply."""
     if not isinstance(text, str):
-        raise MessageRefusedError(f"the message is a {type(text).__name__}: expected a text", tokens=0, limit=0)
+        raise MessageRefusedError(f"the message is of type {type(text).__name__}: expected a string", tokens=0, limit=0)
     if not is_unicode(text):
         raise MessageRefusedError(
-            "the message holds half a character (a lone surrogate): decode it again from the bytes it came in",
+            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
             tokens=0,
             limit=0,
         )
     words = sanitize(text)
     if not words.strip():
-        raise MessageRefusedError("the message is empty: nothing to answer", tokens=0, limit=window // 2)
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=window // 2)
     tokens = count_tokens(words)
     if tokens > window // 2:
         raise MessageRefusedError(
-            f"the message has {tokens:,} tokens, at most {window // 2:,} fit half of the window: "
-            "shorten it or raise window_tokens",
+            f"the message has {tokens:,} tokens: expected at most {window // 2:,}, half of the window. "
+            "Shorten it or raise window_tokens",
             tokens=tokens,
             limit=window // 2,
         )

@@ -1,4 +1,4 @@
-"""What a host shows of a mind."""
+"""The mind of a conversation, as a host returns it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Paused = Literal["", "off", "thread budget", "daily budget"]
 
 @dataclass(frozen=True)
 class Mind:
-    """What is thought about a conversation up to `turn`, `lag` turns behind it.
+    """The mind of a conversation after `turn`, `lag` turns behind the conversation.
 
     `thoughts` and `failures` are by thinker and component; `usage` is the whole thread's, the talker's
     included. `guarded` is to how many replies the guard added something. `paused` says why nothing more is thought

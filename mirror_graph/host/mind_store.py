@@ -1,4 +1,4 @@
-"""The minds of a database: loaded, thought further, and committed."""
+"""Minds in a database: loaded, updated and committed."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -54,7 +54,7 @@ class CheckpointMindStore:
             values = cast("dict[str, Any]", mind)
             if _is_current(work, conversation):
                 await self._stored.aupdate_state(_config(thread_id), values, as_node="commit")
-                await self._storage.keep(thread_id, mind["narrative"])
+                await self._storage.save_version(thread_id, mind["narrative"])
                 await self._storage.prune(thread_id)
             elif {message.id for message in work.messages} & {
                 message.id for message in conversation.get("messages", [])

@@ -1,4 +1,4 @@
-"""`open_mirror`: a database, the two lanes, and conversations on them."""
+"""`open_mirror`: conversations and users on one database."""
 
 import asyncio
 import json
@@ -39,13 +39,13 @@ async def open_mirror(
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
-    `context` is what its conversations start from. At most `max_thinking` passes think at once, and once they
-    have taken `daily_tokens` in a day (UTC), no more until the next. On leaving, as on SIGTERM, turns and passes may
-    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and what a pass was about is
-    thought about later. `guard` writes what is added to a reply that leaves a danger unnamed, or returns `""` to let it
-    pass, instead of the package's own rule: `MirrorContext.guard` says whether and how replies are guarded at all.
+    `context` applies to all of its conversations. At most `max_thinking` passes run at once. After they have used
+    `daily_tokens` in a day (UTC), no more run until the next day. On leaving, and on SIGTERM, turns and passes may
+    finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and the exchanges of a cancelled
+    pass are thought about later. `guard` replaces the built-in rule: it writes what is added to a reply that leaves a
+    danger unnamed, or returns `""` to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
 
-    Raises `ConfigurationError` for a wrong setting, and where the database cannot be opened.
+    Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(_warm_up)
@@ -66,30 +66,30 @@ class Mirror:
         self._context = context
 
     def conversation(self, thread: str, *, user_id: str | None = None) -> Conversation:
-        """Return the conversation named `thread`, of `user_id` where one is given.
+        """Return the conversation named `thread`, of `user_id` if one is given.
 
-        A name is any text; the same name of two users is two conversations. Raises `ConfigurationError` for
+        A name is any string. The same name of two users is two conversations. Raises `ConfigurationError` for
         anything else.
         """
         if not isinstance(thread, str):
-            raise ConfigurationError(f"a conversation is named {thread!r}: expected a text")
+            raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")
         owner = user_id if user_id is not None else self._context.user_id
         context = replace(self._context, user_id=owner)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
         return Conversation(self._engine, thread_id, context)
 
     def user(self, user_id: str) -> User:
-        """Return what follows a user into every conversation, to list, edit, export or erase.
+        """Return a user, whose constraints can be listed, edited, exported and erased.
 
-        Raises `ConfigurationError` for an empty id, and for one that is no text.
+        Raises `ConfigurationError` for an empty id, and for one that is not a string.
         """
         check_user_id(user_id)
         return User(self._engine.storage.store, user_id)
 
     async def prune(self) -> int:
-        """Delete every checkpoint of the database that no reply will read; return how many threads there are.
+        """Delete every checkpoint that no reply will read, and return the number of threads.
 
-        The host does so after each turn: this is for a database that another program has written to.
+        The host does this after each turn. Call it for a database that another program has written to.
         """
         threads = await self._engine.storage.threads()
         for thread_id in threads:
@@ -98,7 +98,7 @@ class Mirror:
 
 
 def _warm_up() -> None:
-    """Read and compile what the first message would otherwise wait for, and every other conversation with it."""
+    """Read and compile the data that the first message, and every other conversation with it, would wait for."""
     relevance.warm_up()
     words()
     warm_up()
@@ -106,7 +106,7 @@ def _warm_up() -> None:
 
 @contextmanager
 def _leaving_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM cancel the task that runs the block, as asyncio lets SIGINT, where nobody else answers it."""
+    """Let SIGTERM cancel the task that runs the block, as asyncio does with SIGINT, unless there is another handler."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return

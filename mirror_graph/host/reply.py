@@ -1,4 +1,4 @@
-"""What a turn gives back: a reply, whole or piece by piece."""
+"""A reply, whole or piece by piece."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -47,7 +47,7 @@ class Reply:
 
 
 class LeadingTagFilter:
-    """Holds back the beginning of a reply for as long as it may be a tag of ours, which nobody is to see."""
+    """Holds back the beginning of a reply while it may be one of MIRROR's own tags, which users must not see."""
 
     def __init__(self) -> None:
         self._held: str | None = ""
@@ -80,7 +80,7 @@ class ReplyStream:
     def reply(self) -> Reply:
         """The whole reply. Raises `RuntimeError` before the last piece."""
         if self._reply is None:
-            raise RuntimeError("the reply is not through yet: iterate over its pieces first")
+            raise RuntimeError("the reply is not complete: iterate over all of its pieces first")
         return self._reply
 
     async def _texts(self) -> AsyncIterator[str]:

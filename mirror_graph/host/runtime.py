@@ -1,4 +1,4 @@
-"""What the conversations of a host share: a database, the thinking lane, and the talker's graph."""
+"""What the conversations of a host share: the database, the scheduler and the talker's graph."""
 
 import asyncio
 import logging
@@ -29,16 +29,16 @@ seconds per reply, and bound what an overloaded host holds in memory.
 
 
 class HostRuntime:
-    """The two lanes over one database."""
+    """The talker and the scheduler over one database."""
 
     def __init__(
         self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, guard: Rule | None = None
     ) -> None:
         self.storage = storage
         self.minds = CheckpointMindStore(storage)
-        self.lane = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
+        self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
-            self.lane, guard=guard
+            self.scheduler, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
@@ -63,7 +63,7 @@ class HostRuntime:
         _start(self._prune(thread_id), self._chores)
 
     async def close(self, drain: float = 0.0) -> None:
-        """End the turns, then the passes, after `drain` seconds together at most, and finish the chores."""
+        """End the turns, then the passes, after `drain` seconds together at most, and finish the background tasks."""
         self._is_closed = True
         loop = asyncio.get_running_loop()
         left = loop.time() + drain
@@ -73,14 +73,14 @@ class HostRuntime:
                 turn.cancel()
             if late:
                 await asyncio.wait(late)
-        await self.lane.close(max(0.0, left - loop.time()))
+        await self.scheduler.close(max(0.0, left - loop.time()))
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _prune(self, thread_id: str) -> None:
         try:
             await self.storage.prune(thread_id)
         except Exception:
-            log.exception("thread %s could not be pruned; its next turn tries again", thread_id)
+            log.exception("could not prune thread %s; its next turn tries again", thread_id)
 
 
 def _start(work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> "asyncio.Task[None]":

@@ -1,4 +1,4 @@
-"""What a host can be set to."""
+"""Validation of a host's settings."""
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.state import MirrorContext

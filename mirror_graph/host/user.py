@@ -1,4 +1,4 @@
-"""What a host knows of a user across their conversations, and lets them change."""
+"""A user's constraints across conversations: list, add, edit, export and erase."""
 
 import json
 import time
@@ -9,16 +9,16 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import ConfigurationError, NoRoomError, UnknownConstraintError
-from mirror_graph.ledger.assertion import LONGEST_ABOUT, LONGEST_WHOSE, is_in
+from mirror_graph.ledger.assertion import ABOUT_LIMIT, SUBJECT_LIMIT, is_in
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import (
     EDITED,
     EVICTED,
-    TOLD,
+    STATED,
     apply_edits,
     evicted,
     is_erased,
-    load,
+    load_lists,
     namespace,
     save,
     tombstone,
@@ -33,7 +33,7 @@ EXPORT_VERSION = 1
 
 
 class ConstraintChanges(TypedDict, total=False):
-    """What a user may change of an entry."""
+    """What a user may change of a constraint."""
 
     kind: Kind
     about: str
@@ -43,33 +43,37 @@ class ConstraintChanges(TypedDict, total=False):
 
 
 class User:
-    """The safety facts that follow a user into every conversation. What they change here outranks any thought."""
+    """A user's constraints, which apply in all of their conversations. Changes made here override every thought."""
 
     def __init__(self, store: BaseStore, user_id: str) -> None:
         self._store = store
         self._user_id = user_id
 
     async def constraints(self) -> list[SafetyConstraint]:
-        """Return all that is kept about the user, the retracted too: 64 entries at most, the weightiest."""
-        told, edited = await load(self._store, self._user_id)
-        return [entry for entry in apply_edits([], told, edited) if not is_erased(entry)]
+        """Return all constraints of the user, including retracted ones: at most 64, the most important."""
+        lists = await load_lists(self._store, self._user_id)
+        return [entry for entry in apply_edits([], lists.stated, lists.edited) if not is_erased(entry)]
 
     async def evicted(self) -> int:
-        """Return how many entries had to leave a full list; what can kill and is active never does."""
+        """Return how many constraints were evicted from a full list, least important first."""
         return await evicted(self._store, self._user_id)
 
     async def export(self) -> str:
-        """Return all of it as JSON, for the user to take away."""
-        kept = {"version": EXPORT_VERSION, "user": self._user_id, "constraints": await self.constraints()}
-        return json.dumps(kept, ensure_ascii=False, indent=2)
+        """Return all constraints as JSON, for the user to take away."""
+        exported = {
+            "version": EXPORT_VERSION,
+            "user": self._user_id,
+            "constraints": await self.constraints(),
+        }
+        return json.dumps(exported, ensure_ascii=False, indent=2)
 
     async def add(
         self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
     ) -> SafetyConstraint:
         """Add a constraint in the user's own words, one short line.
 
-        Raises `NoRoomError` where the list is full of what weighs more, and `ConfigurationError` for words or a
-        kind that cannot be kept.
+        Raises `NoRoomError` if the list is full of more important ones, and `ConfigurationError` for words or a kind
+        that are not valid.
         """
         about = sanitize(about).strip()
         _check({"about": about, "kind": kind, "severity": severity, "subject": subject})
@@ -86,9 +90,9 @@ class User:
         return await self._edited(entry)
 
     async def edit(self, constraint_id: str, **changes: Unpack[ConstraintChanges]) -> SafetyConstraint:
-        """Change a constraint. Of one that is about something else now, the words it was told in go with the old.
+        """Change a constraint. If it is about something else afterwards, its old quote is dropped.
 
-        Raises `UnknownConstraintError`, and `ConfigurationError` for what cannot be kept.
+        Raises `UnknownConstraintError`, and `ConfigurationError` for invalid values.
         """
         _check(changes)
         for entry in await self.constraints():
@@ -103,13 +107,13 @@ class User:
         raise UnknownConstraintError(constraint_id)
 
     async def forget(self, constraint_id: str | None = None) -> None:
-        """Erase a constraint, in every conversation from its next turn on, or everything that is kept of the user.
+        """Erase one constraint, in every conversation from its next turn on, or all of the user's constraints.
 
-        Of one that is erased its id stays, so that no conversation brings it back. Everything is erased without
-        a trace: what an old conversation still knows is shared again once that conversation goes on.
+        The id of a single erased constraint is stored, so that no conversation brings it back. If all are erased,
+        nothing is stored: an old conversation shares what it knows again when it continues.
         """
         if constraint_id is None:
-            for kind in (TOLD, EDITED, EVICTED):
+            for kind in (STATED, EDITED, EVICTED):
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
             return
@@ -117,23 +121,26 @@ class User:
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
         async with user_lock(self._user_id):
-            told, edited = await load(self._store, self._user_id)
-            others = [it for it in edited if it["id"] != entry["id"]]
-            after = {TOLD: told, EDITED: [*others, entry]}
-            if entry["id"] not in await save(self._store, self._user_id, {TOLD: told, EDITED: edited}, after):
+            lists = await load_lists(self._store, self._user_id)
+            before = {STATED: lists.stated, EDITED: lists.edited}
+            others = [known for known in lists.edited if known["id"] != entry["id"]]
+            saved = await save(self._store, self._user_id, before, {**before, EDITED: [*others, entry]})
+            # An edit that the full list has no room for must not look as if it had been taken.
+            if entry["id"] not in saved:
                 raise NoRoomError(CONSTRAINT_LIMIT)
             return entry
 
 
 def _check(changes: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` for the first of `changes` that cannot be kept."""
+    """Raise `ConfigurationError` for the first invalid value of `changes`."""
     for name, value in changes.items():
-        if (closed := _CLOSED.get(name)) and value not in closed:
+        closed = _CLOSED.get(name)
+        if closed and value not in closed:
             raise ConfigurationError(f"unknown {name} {value!r}: expected one of {', '.join(closed)}")
         longest = _LONGEST.get(name)
         if longest and not (isinstance(value, str) and is_in(value, value, longest)):
-            raise ConfigurationError(f"{name} is to be one line of 1 to {longest} characters, and is {value!r:.80}")
+            raise ConfigurationError(f"{name} is {value!r:.80}: expected one line of 1 to {longest} characters")
 
 
 _CLOSED = {"kind": get_args(Kind), "severity": get_args(Severity), "status": ("active", "retracted")}
-_LONGEST = {"about": LONGEST_ABOUT, "subject": LONGEST_WHOSE}
+_LONGEST = {"about": ABOUT_LIMIT, "subject": SUBJECT_LIMIT}

@@ -1,6 +1,6 @@
-"""The ledger as it holds in this run: the thread's own, and what the user's store adds to it."""
+"""The ledger in this run: the thread's own, and what the user's store adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
@@ -20,37 +20,40 @@ from mirror_graph.state.window import messages_after, pending_messages
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
     """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
-    return await _with_user_constraints(migrate_constraints(state["constraints"]), runtime)
+    ledger = migrate_constraints(state["constraints"])
+    lists = await _users_lists(runtime)
+    return ledger if lists is None else apply_edits(ledger, lists.stated, lists.edited)
 
 
 async def ledger_for_reply(
     state: MirrorState, messages: Sequence[AnyMessage], turn: int, runtime: Runtime[MirrorContext]
 ) -> tuple[list[SafetyConstraint], str]:
-    """Return the dangers a reply in `turn` is to heed, the gravest first: the ledger, and what was told since the pass.
+    """Return the constraints that hold for a reply in `turn`, the most severe first, and a failure's class or `""`.
 
-    The user's own edits outrank what they said before, and not what they say now. What the user plainly denied since
-    the last pass is left out, until a pass has thought about it. Where the user's store is away, it is the thread's
-    own ledger, and the error's class; where only items of it cannot be read, it is the rest, and `"UnreadableItem"`.
+    They are the ledger and what was stated since the last pass. What the user plainly denied since then is left out
+    until a pass has read it. If the user's store fails, only the thread's own ledger is returned, with the error's
+    class. If single items of the store cannot be read, the rest is returned, with `"UnreadableItem"`.
     """
     branch, user_id = state["branch"], user_of(runtime)
-    heard = user_messages(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
-    await scan_ahead(heard)
-    waiting = pending_messages(messages, branch)
-    new = {message.id for message in waiting}
-    earlier = [message for message in heard if message.message not in new]
-    latest = [message for message in heard if message.message in new]
-    ledger, away = with_provisional(migrate_constraints(state["constraints"]), scan_messages(earlier)), ""
+    unread = user_messages(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
+    await scan_ahead(unread)
+    waiting = {message.id for message in pending_messages(messages, branch)}
+    earlier = [message for message in unread if message.message not in waiting]
+    latest = [message for message in unread if message.message in waiting]
+    ledger = with_provisional(migrate_constraints(state["constraints"]), scan_messages(earlier))
+    failure = ""
     try:
+        # The user's own edits outrank what they said before, and not what they say now.
         lists = await _users_lists(runtime)
         if lists is not None:
-            ledger = apply_edits(ledger, lists.told, lists.edited)
-            away = "UnreadableItem" if lists.unreadable else ""
+            ledger = apply_edits(ledger, lists.stated, lists.edited)
+            failure = "UnreadableItem" if lists.unreadable else ""
     except Exception as error:
-        away = type(error).__name__
+        failure = type(error).__name__
     constraints = active(with_provisional(ledger, scan_messages(latest)))
-    over = _denied_since(constraints, heard)
-    holding = [constraint for constraint in constraints if constraint["id"] not in over]
-    return for_speaker(holding, latest[-1].speaker if latest else "", user_id), away
+    denied_ids = _denied_since(constraints, unread)
+    holding = [constraint for constraint in constraints if constraint["id"] not in denied_ids]
+    return for_speaker(holding, latest[-1].speaker if latest else "", user_id), failure
 
 
 def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
@@ -65,32 +68,45 @@ def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str 
     ]
 
 
-def _denied_since(constraints: Sequence[SafetyConstraint], heard: Sequence[UserMessage]) -> set[str]:
+def _denied_since(constraints: Sequence[SafetyConstraint], messages: Sequence[UserMessage]) -> set[str]:
     """Return the ids of the constraints that these messages plainly deny and do not state again later."""
-    over: set[str] = set()
-    for message in heard:
-        over -= {constraint["id"] for constraint in scan_messages([message])}
-        subject = message.speaker or "user"  # in a group nobody denies what is somebody else's
-        over |= set(
-            denied([constraint for constraint in constraints if constraint["subject"] == subject], message.text)
-        )
-    return over
+    ids: set[str] = set()
+    for message in messages:
+        # What is stated again after it was denied holds.
+        ids -= {constraint["id"] for constraint in scan_messages([message])}
+        # In a group, a member can deny only what is their own.
+        subject = message.speaker or "user"
+        own = [constraint for constraint in constraints if constraint["subject"] == subject]
+        ids.update(denied(own, message.text))
+    return ids
 
 
-async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Let the user's other conversations know of `ledger`, and return it with the user's own edits kept."""
-    ledger = await _with_user_constraints(ledger, runtime)
+async def commit_ledger(
+    state: MindState,
+    runtime: Runtime[MirrorContext],
+    update: Callable[[list[SafetyConstraint]], list[SafetyConstraint]],
+) -> list[SafetyConstraint]:
+    """Return what `update` makes of the ledger, and let the user's other conversations know of it.
+
+    With a user and a store, `update` receives the ledger as a fresh read of the store shows it.
+    """
+    own = migrate_constraints(state["constraints"])
+    user_id = user_of(runtime)
+    if user_id is None or runtime.store is None:
+        return update(own)
+
+    def with_edits(lists: UserLists) -> list[SafetyConstraint]:
+        updated = update(apply_edits(own, lists.stated, lists.edited))
+        return apply_edits(updated, lists.stated, lists.edited)  # no thought outranks the user's own edit
+
+    return await publish(runtime.store, user_id, with_edits)
+
+
+async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of `ledger`."""
     user_id = user_of(runtime)
     if user_id is not None and runtime.store is not None:
-        await publish(runtime.store, user_id, ledger)  # what was erased is superseded by now, and not shared
-    return ledger
-
-
-async def _with_user_constraints(
-    ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]
-) -> list[SafetyConstraint]:
-    lists = await _users_lists(runtime)
-    return ledger if lists is None else apply_edits(ledger, lists.told, lists.edited)
+        await publish(runtime.store, user_id, lambda lists: apply_edits(ledger, lists.stated, lists.edited))
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
@@ -100,7 +116,7 @@ async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
 
 
 def user_of(runtime: Runtime[MirrorContext]) -> str | None:
-    """Return whose run it is: the signed-in user on a server, whatever the context says; else the context's."""
+    """Return the id of the run's user: on a server the signed-in one, whatever the context says; else the context's."""
     server = runtime.server_info
     if server is not None and server.user is not None:
         check_user_id(server.user.identity)

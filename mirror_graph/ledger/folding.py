@@ -1,4 +1,4 @@
-"""One spelling for matching, with the way back to the user's own: no case, no accents, no pictures, single spaces."""
+"""Folding text for matching (no case, accents, pictures or repeated spaces), with a way back to the original."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""What a narrative must not leave out: checked in code before it is committed."""
+"""What a narrative must contain, checked in code before it is committed."""
 
 import re
 from collections.abc import Sequence
@@ -8,44 +8,41 @@ from mirror_graph.ledger.identity import normalised
 from mirror_graph.prompts import one_line, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
-from mirror_graph.state.tokens import count_tokens, truncate_at_sentence
+from mirror_graph.state.tokens import count_tokens, split_sentences, truncate_at_sentence
 
-REFUSAL = re.compile(
+_REFUSAL = re.compile(
     r"(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b.{0,40}\b(?:can'?t|cannot|can not|unable|as an ai)\b"
     r"|as an ai\b|i (?:can'?t|cannot) (?:assist|help)"
 )
-"""How models decline. Such words are no account of anything."""
-
-BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\u3002])\s+")
+"""How models decline. Such words are no account of a conversation."""
 
 
 def restore_dangers(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str | None:
     """Return `text` with every severe active constraint in it, within `tokens`, or None where it is no account.
 
-    What it says twice is said once. What it leaves out is restored at its end, and the text in front of it is cut
-    to make room. None for an empty text, a refusal, and where the restored part alone would take more than half of
-    the budget.
+    A repeated sentence is left out. Missing dangers are restored at the end, and the text before them is cut to make
+    room. None for an empty text, for a refusal, and if the restored part would take more than half of the budget.
     """
-    if not text.strip() or REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
+    if not text.strip() or _REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
         return None
     text = truncate_at_sentence(_without_repeats(text), tokens)
-    said = f" {normalised(text)} "
-    severe = [entry for entry in active(list(ledger)) if entry["severity"] != "preference"]
-    missing = [entry for entry in severe if f" {normalised(entry['about'])} " not in said]
+    named = f" {normalised(text)} "
+    severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
+    missing = [constraint for constraint in severe if f" {normalised(constraint['about'])} " not in named]
     if not missing:
         return text
-    restored = render("restored", dangers="; ".join(_named(entry) for entry in missing))
+    restored = render("restored", dangers="; ".join(map(_named, missing)))
     room = tokens - count_tokens(restored) - 1
     return f"{truncate_at_sentence(text, room)}\n{restored}" if room >= tokens // 2 else None
 
 
 def _without_repeats(text: str) -> str:
     """Return `text` with each sentence once: a small model says the same until it is cut off."""
-    sentences = BETWEEN_SENTENCES.split(text)
+    sentences = split_sentences(text)
     once = dict.fromkeys(sentences)
     return text if len(once) == len(sentences) else " ".join(once)
 
 
-def _named(entry: SafetyConstraint) -> str:
-    subject = "" if entry["subject"] == "user" else f" ({entry['subject']})"
-    return one_line(f"{entry['kind']}: {entry['about']}{subject}")
+def _named(constraint: SafetyConstraint) -> str:
+    subject = "" if constraint["subject"] == "user" else f" ({constraint['subject']})"
+    return one_line(f"{constraint['kind']}: {constraint['about']}{subject}")

@@ -1,12 +1,12 @@
-"""What a thinker answers for the ledger, and what of it the user's own words bear out."""
+"""What a thinker answers for the ledger, and what of it the user's own words confirm."""
 
 from typing import Any, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mirror_graph.ledger.assertion import (
-    LONGEST_ABOUT,
-    LONGEST_WHOSE,
+    ABOUT_LIMIT,
+    SUBJECT_LIMIT,
     believed_severity,
     is_asserted,
     is_in,
@@ -19,10 +19,10 @@ from mirror_graph.ledger.user_messages import UserMessage, find_source
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import active
-from mirror_graph.state.values import Kind, Notes, Severity
+from mirror_graph.state.values import Kind, Notes, Severity, Source
 
 NOTES_TOKENS = 800
-"""What the ledger's part of an answer may take beside the thoughts: a dozen dangers with their sentences."""
+"""Tokens of the ledger's part of an answer, besides the thoughts: a dozen dangers with their sentences."""
 
 
 def _at_most(count: int) -> Any:
@@ -34,7 +34,7 @@ def _at_most(count: int) -> Any:
 
 
 class Claim(BaseModel):
-    """A danger that a model believes it was told of."""
+    """A danger that a model believes the user stated. The names of the fields are those of the prompt."""
 
     quote: str
     about: str
@@ -54,9 +54,9 @@ class Claim(BaseModel):
 
 
 class LedgerNotes(BaseModel):
-    """What a model answers for the ledger. Whatever it leaves out, it has nothing to say about.
+    """What a model answers for the ledger, under the names of the prompt. A part that it leaves out is empty.
 
-    `no_danger` are numbers of what the scanner caught, from 1 on, in the order it was shown in.
+    `no_danger` are numbers of what the scanner caught, from 1, in the order of the prompt.
     """
 
     told: list[Claim] = _at_most(12)
@@ -71,14 +71,14 @@ class LedgerNotes(BaseModel):
     @field_validator("no_danger", mode="before")
     @classmethod
     def _numbers(cls, given: Any) -> Any:
-        return [it for it in given if str(it).isdecimal()] if isinstance(given, list) else given
+        return [number for number in given if str(number).isdecimal()] if isinstance(given, list) else given
 
 
 def ledger_task(ledger: list[SafetyConstraint], caught: list[SafetyConstraint]) -> str:
-    """Tell what the ledger holds, and what the scanner believes to have caught, numbered."""
-    known = "\n".join(f"- {it['kind']}: {quoted(it['about'])}" for it in active(ledger)) or "- nothing yet"
-    numbered = (f"{number}. {quoted(it['source']['quote'])}" for number, it in enumerate(caught, 1))
-    return render("ledger", known=known, caught="\n".join(numbered) or "- nothing")
+    """Tell what the ledger holds, and what the scanner may have caught, numbered from 1."""
+    known = [f"- {constraint['kind']}: {quoted(constraint['about'])}" for constraint in active(ledger)]
+    numbered = [f"{number}. {quoted(constraint['source']['quote'])}" for number, constraint in enumerate(caught, 1)]
+    return render("ledger", known="\n".join(known) or "- nothing yet", caught="\n".join(numbered) or "- nothing")
 
 
 def notes_task() -> str:
@@ -87,43 +87,71 @@ def notes_task() -> str:
 
 
 def verify_notes(
-    answer: LedgerNotes, heard: list[UserMessage], caught: list[SafetyConstraint], turn: int, at: float
+    answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint], turn: int, at: float
 ) -> Notes:
-    """Keep of an answer only what the user's own words bear out, read with the whole sentence they stand in.
+    """Return what of an answer the user's own words confirm, read with the whole sentence they stand in.
 
-    `caught` is what `ledger_task` numbered. A sentence in which the answer also tells of a danger, be it in words that
-    are not the user's, is none that it can call harmless: one that contradicts itself loses nothing.
+    `caught` is what `ledger_task` numbered, and `at` is the time of the notes, in seconds since 1970.
     """
-    told = [entry for it in answer.told if (entry := _verified(it, heard, at))]
-    plain = {sentence for message in heard for sentence in plain_denials(message.text)}
-    sources = [find_source(quote, heard, at) for quote in answer.taken_back]
-    taken_back = [source for source in sources if source and source["quote"] in plain]
-    doubted = [it for number, it in enumerate(caught, 1) if number in answer.no_danger]
-    heard_too = [source["quote"] for it in answer.told if (source := find_source(it.quote, heard, at))]
-    no_danger = [it["id"] for it in doubted if not any(overlap(it["source"]["quote"], quote) for quote in heard_too)]
-    return {"turn": turn, "claims": told, "retractions": taken_back, "false_alarms": no_danger}
-
-
-def _verified(told: Claim, heard: list[UserMessage], at: float) -> SafetyConstraint | None:
-    """Return the entry for `told` where its sentence is the user's, states it, and names what it is about."""
-    source = find_source(told.quote, heard, at)
-    if (
-        source is None
-        or not is_asserted(told.quote, source["quote"])
-        or not is_in(told.about, told.quote, LONGEST_ABOUT)
-    ):
-        return None
-    of_the_user = told.whose.strip().casefold() in ("user", "i", "me", "self", "")
-    if not (is_of_the_user(source["quote"]) if of_the_user else is_in(told.whose, source["quote"], LONGEST_WHOSE)):
-        return None
-    whose, about = "user" if of_the_user else told.whose.strip(), told.about.strip()
+    claims = [_verified(claim, messages, at) for claim in answer.told]
     return {
-        "id": constraint_id(told.kind, about, whose),
-        "kind": told.kind,
+        "turn": turn,
+        "claims": [claim for claim in claims if claim is not None],
+        "retractions": _retractions(answer, messages, at),
+        "false_alarms": _false_alarms(answer, messages, caught),
+    }
+
+
+def _retractions(answer: LedgerNotes, messages: list[UserMessage], at: float) -> list[Source]:
+    """Return the sentences of the user's own that plainly say that something is over."""
+    plain: set[str] = set()
+    for message in messages:
+        plain.update(plain_denials(message.text))
+    sources = [find_source(quote, messages, at) for quote in answer.taken_back]
+    return [source for source in sources if source is not None and source["quote"] in plain]
+
+
+def _false_alarms(answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint]) -> list[str]:
+    """Return the ids of what the answer calls harmless, if it does not contradict itself.
+
+    A sentence that the answer also quotes for a danger cannot be harmless, even if the danger itself is not confirmed
+    by the user's words: an answer that contradicts itself loses nothing.
+    """
+    sources = [find_source(claim.quote, messages, 0.0) for claim in answer.told]
+    quotes = [source["quote"] for source in sources if source is not None]
+    ids: list[str] = []
+    for number, constraint in enumerate(caught, 1):
+        is_contradicted = any(overlap(constraint["source"]["quote"], quote) for quote in quotes)
+        if number in answer.no_danger and not is_contradicted:
+            ids.append(constraint["id"])
+    return ids
+
+
+def _verified(claim: Claim, messages: list[UserMessage], at: float) -> SafetyConstraint | None:
+    """Return the constraint of a claim if its sentence is the user's, states the danger, and names what it is about."""
+    source = find_source(claim.quote, messages, at)
+    if source is None or not is_asserted(claim.quote, source["quote"]):
+        return None
+    if not is_in(claim.about, claim.quote, ABOUT_LIMIT):
+        return None
+    subject = _subject(claim.whose, source["quote"])
+    if subject is None:
+        return None
+    about = claim.about.strip()
+    return {
+        "id": constraint_id(claim.kind, about, subject),
+        "kind": claim.kind,
         "about": about,
-        "severity": believed_severity(told.severity, told.kind, about, source["quote"]),
-        "subject": whose,
+        "severity": believed_severity(claim.severity, claim.kind, about, source["quote"]),
+        "subject": subject,
         "status": "active",
         "source": source,
         "first_turn": source["turn"],
     }
+
+
+def _subject(claimed: str, sentence: str) -> str | None:
+    """Return whom a sentence is about, or None if it does not say what is claimed."""
+    if claimed.strip().casefold() in ("user", "i", "me", "self", ""):
+        return "user" if is_of_the_user(sentence) else None
+    return claimed.strip() if is_in(claimed, sentence, SUBJECT_LIMIT) else None

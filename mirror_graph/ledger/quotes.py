@@ -1,4 +1,4 @@
-"""Whether something really is in the user's own words."""
+"""Finding a quote in the user's own words."""
 
 import re
 
@@ -11,24 +11,27 @@ SHORTEST = 4
 """Letters a quote must have: less than that stands in any message."""
 
 
-def find_quote(quote: str, said: str) -> str | None:
-    """Return the passage of `said` that `quote` repeats, to the letter of `said`, or None where there is none.
+def find_quote(quote: str, message: str) -> str | None:
+    """Return the passage of `message` that `quote` repeats, to the letter of `message`, or None where there is none.
 
-    Case, accents, typographic quotation marks and white space do not matter. What `said` itself quotes or
-    pastes is not the user's own word and is not found.
+    Case, accents, typographic quotation marks and white space do not matter. What the message itself quotes or
+    pastes is not in the user's own words and is not found.
     """
-    spoken = fold(own_words(said), said)
+    spoken = fold(own_words(message), message)
     place = _place_of(quote, spoken.text)
     return spoken.verbatim(*place) if place else None
 
 
-def sentence_around(quote: str, said: str) -> str | None:
+def sentence_around(quote: str, message: str) -> str | None:
     """Return the whole sentence of the user's own in which `quote` stands, or None where it stands in none."""
-    spoken = fold(own_words(said), said)
+    spoken = fold(own_words(message), message)
     place = _place_of(quote, spoken.text)
     if place is None:
         return None
-    sentences = [it.span() for it in SENTENCE.finditer(spoken.text) if it.start() < place[1] and it.end() > place[0]]
+    start, end = place
+    sentences = [
+        found.span() for found in SENTENCE.finditer(spoken.text) if found.start() < end and found.end() > start
+    ]
     return spoken.verbatim(sentences[0][0], sentences[-1][1]) if sentences else None
 
 
@@ -48,6 +51,11 @@ def _place_of(quote: str, text: str) -> tuple[int, int] | None:
 
 
 def _whole_words(text: str, start: int, end: int) -> bool:
-    opens = start == 0 or not (text[start - 1].isalnum() and text[start].isalnum() and text[start].isascii())
-    closes = end == len(text) or not (text[end - 1].isalnum() and text[end].isalnum() and text[end].isascii())
-    return opens and closes
+    return not _is_inside_word(text, start) and not _is_inside_word(text, end)
+
+
+def _is_inside_word(text: str, place: int) -> bool:
+    """Say whether a place parts a word. Scripts without spaces have no such places."""
+    if not 0 < place < len(text):
+        return False
+    return text[place - 1].isalnum() and text[place].isalnum() and text[place].isascii()

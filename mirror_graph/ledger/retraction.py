@@ -1,4 +1,4 @@
-"""Whether the user's own words take a constraint back. Enthusiasm, silence and other people's wishes do not."""
+"""Whether the user's own words retract a constraint. Enthusiasm, silence and other people's wishes do not."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
-from mirror_graph.ledger.lexicon import lexicon
+from mirror_graph.ledger.lexicon import Pattern, lexicon
 from mirror_graph.ledger.own_words import own_words
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.scan import scan
@@ -24,7 +24,7 @@ class _Language(NamedTuple):
     """One language's plain ways of saying that something is over; no sentence without its `hint` says so."""
 
     hint: re.Pattern[str]
-    over: list[re.Pattern[str]]
+    over: list[Pattern]
 
 
 class _Grammar(NamedTuple):
@@ -46,7 +46,7 @@ def denied(constraints: Sequence[SafetyConstraint], message: str) -> list[str]:
     ids: list[str] = []
     own = [constraint for constraint in active(list(constraints)) if constraint["subject"] == "user"]
     for sentence in plain_denials(message):
-        ids += [constraint["id"] for constraint in _taken_back(sentence, own) if constraint["id"] not in ids]
+        ids += [constraint["id"] for constraint in _retracted_by(sentence, own) if constraint["id"] not in ids]
     if not ids:
         return []
     stated = {constraint["id"] for constraint in scan(message)}
@@ -81,38 +81,42 @@ def is_retraction(sentence: str) -> bool:
     """
     if not any(True for _ in _statements(sentence)):
         return False
-    said = _folded(sentence)
-    return not any(language.deadly.search(said) for language in lexicon().languages)
+    folded = _folded(sentence)
+    return not any(language.deadly.search(folded) for language in lexicon().languages)
 
 
-def find_retracted(sentence: str, entries: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
-    """Return the one active entry of the user's own that `sentence` takes back, or None where it names none or several.
+def find_retracted(sentence: str, constraints: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
+    """Return the one active constraint of the user's own that `sentence` takes back, or None for none or several.
 
-    The sentence must speak of what the entry is, an allergy or a fear: who is "no longer afraid of dogs" may
+    The sentence must speak of what the constraint is, an allergy or a fear: who is "no longer afraid of dogs" may
     still be allergic to them, and who has "no peanuts at home any more" is allergic to them. What is over must be
-    the entry and nothing else, or its kind alone where no other entry is of that kind.
+    the constraint and nothing else, or its kind alone where no other constraint is of that kind.
     """
     if not is_retraction(sentence):
         return None
-    own = [entry for entry in active(list(entries)) if entry["subject"] == "user" and entry["status"] == "active"]
-    found = _taken_back(sentence, own)
+    own = [
+        constraint
+        for constraint in active(list(constraints))
+        if constraint["subject"] == "user" and constraint["status"] == "active"
+    ]
+    found = _retracted_by(sentence, own)
     return found[0] if len(found) == 1 else None
 
 
-def _taken_back(sentence: str, entries: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return those of `entries` that one reading of `sentence` says are over, or the only one of the kind it names."""
-    said = _folded(sentence)
+def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return those that one reading of `sentence` says are over, or the only one of the kind that it names."""
+    folded = _folded(sentence)
     for object_, bare in _statements(sentence):
         # "Not afraid of my allergy" speaks of a fear: what the name itself holds counts only where nothing else does.
-        outside = said.replace(object_, " ") if object_ else said
-        conditions = _conditions(outside, said)
-        spoken_of = [entry for entry in entries if _condition(entry["kind"]) in conditions]
+        outside = folded.replace(object_, " ") if object_ else folded
+        conditions = _conditions(outside, folded)
+        spoken_of = [constraint for constraint in constraints if _condition(constraint["kind"]) in conditions]
         if object_ is not None:
             named = _named(object_, spoken_of)
             if named:
                 return named
         if bare:
-            of_kind = [entry for entry in spoken_of if _condition(entry["kind"])]
+            of_kind = [constraint for constraint in spoken_of if _condition(constraint["kind"])]
             return of_kind if len(of_kind) == 1 else []
     return []
 
@@ -122,14 +126,14 @@ def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
 
     "My allergy is gone" is one. "I have no severe allergy" is none: it may speak of any.
     """
-    said = _folded(sentence)
-    if "?" in said or "\uff1f" in said or len(said) > LONGEST:
+    folded = _folded(sentence)
+    if "?" in folded or "\uff1f" in folded or len(folded) > LONGEST:
         return
     for language in _grammar().languages:
-        if not language.hint.search(said):
+        if not language.hint.search(folded):
             continue
         for pattern in language.over:
-            match = pattern.match(said)
+            match = pattern.match(folded)
             if match:
                 groups = match.groupdict()
                 about = groups.get("about") or groups.get("itself")
@@ -140,31 +144,31 @@ def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
 _LIKE: dict[str, str] = {"intolerance": "allergy"}
 
 
-def _named(object_: str, entries: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
-    """Return those of `entries` that `object_` names, as a whole or as the parts of a list.
+def _named(object_: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return those of `constraints` that `object_` names, as a whole or as the parts of a list.
 
     A part that names none of them may only be one word, another name: "peanuts or cashews". More words may say
     anything: "peanuts or so they claim".
     """
-    whole = [entry for entry in entries if _is_all_of(object_, entry)]
+    whole = [constraint for constraint in constraints if _is_all_of(object_, constraint)]
     if whole:
         return whole
     named: list[SafetyConstraint] = []
     for part in _LIST.split(object_):
-        found = [entry for entry in entries if _is_all_of(part, entry)]
+        found = [constraint for constraint in constraints if _is_all_of(part, constraint)]
         if not found and len(part.split()) > 1:
             return []
         named += found
     return named
 
 
-def _is_all_of(object_: str, entry: SafetyConstraint) -> bool:
-    """Say whether `object_` names `entry` and nothing else: "peanut allergy", not "peanut allergy pen"."""
+def _is_all_of(object_: str, constraint: SafetyConstraint) -> bool:
+    """Say whether `object_` names `constraint` and nothing else: "peanut allergy", not "peanut allergy pen"."""
     words = set(normalised(object_).split()) - _grammar().generic
-    names = set(normalised(entry["about"]).split()) - _grammar().generic
+    names = set(normalised(constraint["about"]).split()) - _grammar().generic
     if words and words <= names:
         return True
-    about = _grammar().unspaced.sub("", normalised(entry["about"]))
+    about = _grammar().unspaced.sub("", normalised(constraint["about"]))
     if object_.isascii():
         # A compound holds both: "Nussallergie" names the allergy to "Nuss".
         return len(words) == 1 and bool(about) and any(word in _compounds(about) for word in words)
@@ -188,15 +192,15 @@ def _condition(kind: str) -> str:
     return name if name in _grammar().conditions else ""
 
 
-def _conditions(outside: str, said: str) -> set[str]:
+def _conditions(outside: str, folded: str) -> set[str]:
     """Return the conditions a sentence may take back: those it names, or all where it only says one is overcome.
 
     `outside` is what it says without the name of what is over.
     """
     named: set[str] = set()
-    for text in (outside, said):
+    for text in (outside, folded):
         named = named or {name for name, words in _grammar().conditions.items() if words.search(text)}
-    if not named and _grammar().overcome.search(said):
+    if not named and _grammar().overcome.search(folded):
         named = set(_grammar().conditions)
     return named | {""}
 
@@ -216,11 +220,11 @@ _BETWEEN = r"[\s,:;!.\u3001\uff0c\u3002()-]"
 def _grammar() -> _Grammar:
     read = tomllib.loads(files("mirror_graph.ledger").joinpath("retractions.toml").read_text(encoding="utf-8"))
     conditions, generic, unmeant = read.pop("conditions"), read.pop("generic"), read.pop("unmeant")
-    overcome = _spoken(conditions.pop("any"))
+    overcome = _either(conditions.pop("any"))
     return _Grammar(
         languages=[_language(table) for table in read.values()],
         overcome=overcome,
-        conditions={name: _spoken(words) for name, words in conditions.items()},
+        conditions={name: _either(words) for name, words in conditions.items()},
         generic=frozenset(normalised(word) for word in generic["words"].split()),
         unspaced=re.compile(generic["unspaced"]),
         before=re.compile(unmeant["before"]),
@@ -233,12 +237,12 @@ def _language(table: dict[str, Any]) -> _Language:
     words |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
     lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"
     tail = f"(?:{_BETWEEN}{{0,3}}(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])})){{0,4}}"
-    over: list[re.Pattern[str]] = []
+    over: list[Pattern] = []
     for source in table["over"]:
         filled = re.sub(r"\{([a-z_]+)\}", lambda name: words[name[1]], source)
-        over.append(re.compile(rf"{lead}(?:{filled}){tail}{_BETWEEN}*\Z"))
+        over.append(Pattern(rf"{lead}(?:{filled}){tail}{_BETWEEN}*\Z"))
     return _Language(re.compile(table["hint"]), over)
 
 
-def _spoken(words: str) -> re.Pattern[str]:
+def _either(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{words})")

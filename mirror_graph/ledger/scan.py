@@ -15,6 +15,8 @@ from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, lexicon
 from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
+from mirror_graph.ledger.refusals import refusals_in
+from mirror_graph.ledger.refusals import warm_up as warm_up_refusals
 from mirror_graph.ledger.spelling import corrected
 from mirror_graph.state.values import SafetyConstraint, Severity
 
@@ -32,7 +34,7 @@ OPENINGS = 32
 """How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
 
 _SHORT_QUESTION = 40
-_BESIDE = 12
+_NEXT_TO = 12
 _NEAR = 120
 _FAR = 400
 CAN_KILL = frozenset({"allergy", "intolerance", "medical", "medication", "dietary"})
@@ -51,7 +53,7 @@ class _Sentence(NamedTuple):
         return self.spoken.verbatim(self.start + start, self.start + end)
 
 
-class _Said(NamedTuple):
+class _Match(NamedTuple):
     """A rule that fits, the dangers it found, and where it ends."""
 
     rule: Rule
@@ -60,11 +62,11 @@ class _Said(NamedTuple):
 
 
 class _Claim(NamedTuple):
-    """What is said, of whom, in which language, and from where to where."""
+    """What is stated, of whom, in which language, and from where to where."""
 
     language: Language
     rule: Rule
-    whose: str
+    subject: str
     things: list[Span]
     span: Span
 
@@ -113,6 +115,7 @@ def warm_up() -> None:
 
     denied([], "I'm not allergic.")
     corrected(fold("allergic", "allergic"))
+    warm_up_refusals()
     for language in lexicon().languages:
         for pattern in language.patterns():
             pattern.search("")
@@ -207,11 +210,11 @@ def _cut(text: str, longest: int) -> Iterator[Span]:
 def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstraint:
     about = sentence.verbatim(*thing)
     return {
-        "id": constraint_id(claim.rule.kind, about, claim.whose),
+        "id": constraint_id(claim.rule.kind, about, claim.subject),
         "kind": claim.rule.kind,
         "about": about,
         "severity": _severity(sentence, claim),
-        "subject": claim.whose,
+        "subject": claim.subject,
         "status": "provisional",
         "source": {
             "message": "",
@@ -230,7 +233,7 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
     if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
         return "life-threatening"
-    intense = claim.language.intense.search(sentence.words, start, end + _BESIDE)
+    intense = claim.language.intense.search(sentence.words, start, end + _NEXT_TO)
     return claim.rule.intense if intense else claim.rule.severity
 
 
@@ -244,12 +247,23 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; where two readings overlap, the first one stands."""
     taken = bytearray(len(sentence.words))
+    things: list[str] = []
     for language in _spoken(sentence.words):
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             start, end = claim.span
             if not any(taken[start:end]):
                 taken[start:end] = bytes([1]) * (end - start)
+                things += [sentence.verbatim(*thing) for thing in claim.things]
                 yield claim
+    yield from _refused(sentence, ", ".join(things))
+
+
+def _refused(sentence: _Sentence, known: str) -> Iterator[_Claim]:
+    """Yield what a sentence refuses to be shown, unless a claim of the sentence names it already."""
+    language = lexicon().languages[0]
+    for refusal in refusals_in(sentence.words, known):
+        if _is_meant(language, sentence.words, *refusal.span):
+            yield _Claim(language, refusal.rule, "user", refusal.things, refusal.span)
 
 
 def _spoken(words: str) -> list[Language]:
@@ -273,21 +287,21 @@ def _spoken_with(word: str) -> tuple[int, ...]:
 
 
 def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
-    """Yield what is said of somebody, and what is joined to it: "I'm blind | and allergic to nuts"."""
+    """Yield what is stated of a person, and what is joined to it: "I'm blind | and allergic to nuts"."""
     for frame in language.frames:
         for opening in islice(frame.pattern.finditer(sentence.words), OPENINGS):
             start, place = opening.span()
             for _ in range(LIMIT):
-                said = _predicate(language, frame.predicates, sentence.words, place)
-                if said is None:
+                found = _predicate(language, frame.predicates, sentence.words, place)
+                if found is None:
                     break
-                whose = _whose(language, sentence, opening)
-                if whose and _is_meant(language, sentence.words, opening.start(), said.end):
-                    yield _Claim(language, said.rule, whose, said.things, (start, said.end))
-                joined = language.joins.match(sentence.words, said.end)
+                subject = _subject(language, sentence, opening)
+                if subject and _is_meant(language, sentence.words, opening.start(), found.end):
+                    yield _Claim(language, found.rule, subject, found.things, (start, found.end))
+                joined = language.joins.match(sentence.words, found.end)
                 if joined is None:
                     break
-                start, place = said.end, joined.end()
+                start, place = found.end, joined.end()
 
 
 def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
@@ -307,35 +321,35 @@ def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
 
 
 def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match[str]) -> Iterator[_Claim]:
-    said = _said(language, rule, match)
-    if said and _is_meant(language, sentence.words, match.start(), said.end):
-        whose = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
-        yield _Claim(language, rule, whose, said.things, (match.start(), said.end))
+    found = _read_rule(language, rule, match)
+    if found and _is_meant(language, sentence.words, match.start(), found.end):
+        subject = _named(sentence.verbatim(*match.span("whose"))) if match.groupdict().get("whose") else "user"
+        yield _Claim(language, rule, subject, found.things, (match.start(), found.end))
 
 
-def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Said | None:
+def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Match | None:
     """Return the first rule that fits at `place`; its list ends where another rule would fit."""
     for rule in rules:
         match = rule.pattern.match(words, place)
-        said = match and _said(language, rule, match)
-        if said:
-            for known, (start, _) in enumerate(said.things[1:], start=1):
+        found = match and _read_rule(language, rule, match)
+        if found:
+            for known, (start, _) in enumerate(found.things[1:], start=1):
                 if any(other.pattern.match(words, start) for other in rules):
-                    return _Said(rule, said.things[:known], said.things[known - 1][1])
-            return said
+                    return _Match(rule, found.things[:known], found.things[known - 1][1])
+            return found
     return None
 
 
-def _said(language: Language, rule: Rule, match: re.Match[str]) -> _Said | None:
+def _read_rule(language: Language, rule: Rule, match: re.Match[str]) -> _Match | None:
     """Read the dangers off: behind the match, or in a group of it."""
     if rule.danger:
         danger = rule.danger.match(match.string, match.end())
         things = _listed(language, danger, *danger.span()) if danger else []
-        return _Said(rule, things, things[-1][1]) if things else None
+        return _Match(rule, things, things[-1][1]) if things else None
     groups = match.groupdict()
     if groups.get("things"):
-        return _Said(rule, _listed(language, match, *match.span("things")), match.end())
-    return _Said(rule, [match.span("about")], match.end())
+        return _Match(rule, _listed(language, match, *match.span("things")), match.end())
+    return _Match(rule, [match.span("about")], match.end())
 
 
 def _listed(language: Language, match: re.Match[str], start: int, end: int) -> list[Span]:
@@ -348,7 +362,7 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
     return [*things, (start, end)]
 
 
-def _whose(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
+def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
     """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
     groups = opening.groupdict()
     if groups["whose"]:

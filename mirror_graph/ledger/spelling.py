@@ -1,4 +1,4 @@
-"""Misspelt words of a condition, read as they were meant: "im alergic to penuts" keeps the peanuts as typed."""
+"""Correcting misspelt conditions for matching: "im alergic to penuts" is found, and quoted as typed."""
 
 import re
 from functools import cache, lru_cache

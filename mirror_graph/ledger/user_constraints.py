@@ -1,7 +1,7 @@
-"""What a user's conversations share: what was told in any of them, and what the user has edited themselves."""
+"""What a user's conversations share: what was stated in any of them, and what the user has edited."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
@@ -14,69 +14,66 @@ from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import is_constraint
 
 ROOT = "mirror"
-TOLD, EDITED = "told", "edited"
-"""Two namespaces, so that a thought can never overwrite the user's own edit."""
+STATED, EDITED = "told", "edited"
+"""Two namespaces, so that a thinking pass can never overwrite the user's own edit. Stored names do not change."""
 
 Lists = Mapping[str, Sequence[SafetyConstraint]]
 """Both lists of a user, by namespace."""
 
 EVICTED = "evicted"
-"""Where it is counted what a full list had no room for."""
+"""The namespace that counts what a full list had no room for."""
 
 ERASED_LIMIT = 1_000
-"""How many erased entries are remembered, the latest."""
+"""How many erased constraints are remembered, the latest first."""
 
 
 def namespace(user_id: str, kind: str) -> tuple[str, ...]:
-    """Return where a user's constraints are kept: from their identity alone, which is not readable in it."""
+    """Return where a user's constraints are stored. It depends on the user's id alone, which cannot be read from it."""
     return ROOT, sha256(user_id.encode()).hexdigest(), kind
 
 
 class UserLists(NamedTuple):
-    """What a user's store holds: what their conversations told, their own edits, and how many items are neither."""
+    """What a user's store holds: what their conversations stated, their own edits, and how many items are neither."""
 
-    told: list[SafetyConstraint]
+    stated: list[SafetyConstraint]
     edited: list[SafetyConstraint]
     unreadable: int
-
-
-async def load(store: BaseStore, user_id: str) -> tuple[list[SafetyConstraint], list[SafetyConstraint]]:
-    """Return what the user's conversations told, and what the user has edited or erased themselves."""
-    lists = await load_lists(store, user_id)
-    return lists.told, lists.edited
 
 
 async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
     readable: dict[str, list[SafetyConstraint]] = {}
     unreadable = 0
-    for kind in (TOLD, EDITED):
+    for kind in (STATED, EDITED):
         items = await store.asearch(namespace(user_id, kind), limit=2 * ERASED_LIMIT)
-        stored = zip(items, migrate_constraints([item.value for item in items]), strict=True)
-        readable[kind] = [value for item, value in stored if is_constraint(value) and value["id"] == item.key]
-        unreadable += len(items) - len(readable[kind])
-    return UserLists(readable[TOLD], readable[EDITED], unreadable)
+        values = migrate_constraints([item.value for item in items])
+        readable[kind] = []
+        for item, value in zip(items, values, strict=True):
+            if is_constraint(value) and value["id"] == item.key:
+                readable[kind].append(value)
+            else:
+                unreadable += 1
+    return UserLists(readable[STATED], readable[EDITED], unreadable)
 
 
 def apply_edits(
-    ledger: Sequence[SafetyConstraint], told: Sequence[SafetyConstraint], edited: Sequence[SafetyConstraint]
+    ledger: Sequence[SafetyConstraint], stated: Sequence[SafetyConstraint], edited: Sequence[SafetyConstraint]
 ) -> list[SafetyConstraint]:
-    """Return a conversation's ledger with what other conversations told, and with the user's own edits above all.
+    """Return a conversation's ledger with what other conversations stated, and with the user's own edits above all.
 
-    An edit takes the place of every version of its entry, and is dated after it, so that it stays in its place
-    wherever the two are merged again.
+    An edit replaces every version of its constraint, and is dated after it, so that it also wins whenever the two are
+    merged again.
     """
-    merged = merge_constraints(list(ledger), list(told))
-    edits = {entry["id"]: entry for entry in edited}
-    known = {entry["id"] for entry in merged}
-    return merge_constraints(
-        [_in_place_of(entry, edits.get(entry["id"].partition("@")[0])) for entry in merged],
-        [entry for entry in edited if entry["id"] not in known and not is_erased(entry)],
-    )
+    merged = merge_constraints(list(ledger), list(stated))
+    edits = {edit["id"]: edit for edit in edited}
+    known = {constraint["id"] for constraint in merged}
+    replaced = [_in_place_of(constraint, edits.get(constraint["id"].partition("@")[0])) for constraint in merged]
+    new = [edit for edit in edited if edit["id"] not in known and not is_erased(edit)]
+    return merge_constraints(replaced, new)
 
 
 def tombstone(constraint_id: str, at: float) -> SafetyConstraint:
-    """Return what is left of an entry that its user erased: that there was one, and not a word of it."""
+    """Return what is left of a constraint that its user erased: its id, and none of its words."""
     return {
         "id": constraint_id,
         "kind": "other",
@@ -89,26 +86,37 @@ def tombstone(constraint_id: str, at: float) -> SafetyConstraint:
     }
 
 
-def is_erased(entry: SafetyConstraint) -> bool:
-    """Say whether an entry's words are gone."""
-    return not entry["about"]
+def is_erased(constraint: SafetyConstraint) -> bool:
+    """Say whether a constraint's words are gone."""
+    return not constraint["about"]
 
 
-def _in_place_of(entry: SafetyConstraint, edit: SafetyConstraint | None) -> SafetyConstraint:
-    if edit is None or entry["source"] == edit["source"]:
-        return entry
-    at = max(edit["source"]["recorded_at"], entry["source"]["recorded_at"] + 0.001)
-    if entry["status"] == "superseded" and not is_erased(edit):
-        return entry
-    return {**edit, "id": entry["id"], "source": {**edit["source"], "recorded_at": at}}
+def _in_place_of(constraint: SafetyConstraint, edit: SafetyConstraint | None) -> SafetyConstraint:
+    """Return the user's edit of a constraint in its place, or the constraint itself if it was not edited."""
+    if edit is None or constraint["source"] == edit["source"]:
+        return constraint
+    # History stays as it was, but for the words of what the user erased.
+    if constraint["status"] == "superseded" and not is_erased(edit):
+        return constraint
+    at = max(edit["source"]["recorded_at"], constraint["source"]["recorded_at"] + 0.001)
+    return {**edit, "id": constraint["id"], "source": {**edit["source"], "recorded_at": at}}
 
 
-async def publish(store: BaseStore, user_id: str, ledger: Sequence[SafetyConstraint]) -> None:
-    """Let the user's other conversations know of `ledger`; only what is new is written."""
+async def publish(
+    store: BaseStore, user_id: str, update: Callable[[UserLists], list[SafetyConstraint]]
+) -> list[SafetyConstraint]:
+    """Let the user's other conversations know of the ledger that `update` returns.
+
+    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written.
+    """
     async with user_lock(user_id):
-        told, edited = await load(store, user_id)
+        lists = await load_lists(store, user_id)
+        ledger = update(lists)
+        # What the user erased is superseded by now, so it is not shared again.
         news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
-        await save(store, user_id, {TOLD: told, EDITED: edited}, {TOLD: merge_constraints(told, news), EDITED: edited})
+        before = {STATED: lists.stated, EDITED: lists.edited}
+        await save(store, user_id, before, {**before, STATED: merge_constraints(lists.stated, news)})
+        return ledger
 
 
 def user_lock(user_id: str) -> asyncio.Lock:
@@ -124,38 +132,51 @@ _writing: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictiona
 
 
 async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> set[str]:
-    """Store what is known of a user in the place of what was: of both lists the 64 weightiest, as in a ledger.
+    """Store a user's lists in place of what was there; of both together the 64 most important stay, as in a ledger.
 
-    Returns the ids that are kept, those of erased entries among them; what had to leave is counted.
+    Returns the ids that are stored, those of erased constraints included. What had to leave is counted.
     """
-    listed = apply_edits([], after[TOLD], after[EDITED])
-    room = {entry["id"] for entry in listed if not is_erased(entry)}
-    gone = sorted(
-        (entry for entry in after[EDITED] if is_erased(entry)), key=lambda entry: entry["source"]["recorded_at"]
-    )
-    bounded = {kind: [entry for entry in after[kind] if entry["id"] in room] for kind in (TOLD, EDITED)}
-    bounded[EDITED] += gone[-ERASED_LIMIT:]
-    for kind, entries in bounded.items():
-        known = {entry["id"]: entry for entry in before[kind]}
-        for entry in entries:
-            if known.pop(entry["id"], None) != entry:
-                value = cast("dict[str, Any]", entry)
-                await store.aput(namespace(user_id, kind), entry["id"], value, index=False)
-        for constraint_id in known:
-            await store.adelete(namespace(user_id, kind), constraint_id)
-    kept = _ids(bounded)
-    if lost := len(_ids(before) - kept):
+    bounded = _bounded(after)
+    for kind, constraints in bounded.items():
+        await _write_changes(store, namespace(user_id, kind), before[kind], constraints)
+    stored = _ids(bounded)
+    lost = len(_ids(before) - stored)
+    if lost:
         count = await evicted(store, user_id) + lost
         await store.aput(namespace(user_id, EVICTED), EVICTED, {"count": count}, index=False)
-    return kept
+    return stored
+
+
+def _bounded(lists: Lists) -> dict[str, list[SafetyConstraint]]:
+    """Return both lists with only the most important constraints, and the latest of the erased ones."""
+    listed = apply_edits([], lists[STATED], lists[EDITED])
+    room = {constraint["id"] for constraint in listed if not is_erased(constraint)}
+    bounded = {
+        kind: [constraint for constraint in lists[kind] if constraint["id"] in room] for kind in (STATED, EDITED)
+    }
+    erased = sorted(filter(is_erased, lists[EDITED]), key=lambda constraint: constraint["source"]["recorded_at"])
+    bounded[EDITED] += erased[-ERASED_LIMIT:]
+    return bounded
+
+
+async def _write_changes(
+    store: BaseStore, place: tuple[str, ...], before: Sequence[SafetyConstraint], after: Sequence[SafetyConstraint]
+) -> None:
+    """Write what is new or changed in a list, and delete what is no longer in it."""
+    known = {constraint["id"]: constraint for constraint in before}
+    for constraint in after:
+        if known.pop(constraint["id"], None) != constraint:
+            await store.aput(place, constraint["id"], cast("dict[str, Any]", constraint), index=False)
+    for removed in known:
+        await store.adelete(place, removed)
 
 
 async def evicted(store: BaseStore, user_id: str) -> int:
-    """Return how many of a user's entries had to leave a full list."""
+    """Return how many of a user's constraints had to leave a full list."""
     item = await store.aget(namespace(user_id, EVICTED), EVICTED)
     count = item.value.get("count") if item else 0
     return count if isinstance(count, int) else 0
 
 
 def _ids(lists: Lists) -> set[str]:
-    return {entry["id"] for entries in lists.values() for entry in entries}
+    return {constraint["id"] for constraints in lists.values() for constraint in constraints}

@@ -1,7 +1,7 @@
-"""What the user's own messages tell, turn by turn: scanned, and looked up."""
+"""The user's own messages, turn by turn: scanned, and searched for quotes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import AnyMessage
 
@@ -34,52 +34,59 @@ def user_messages(
     Those that wait for a reply belong to `next_turn`.
     """
     turns = {answered["reply"]: answered["turn"] for answered in branch}
-    heard: list[UserMessage] = []
+    found: list[UserMessage] = []
     turn = next_turn
     for message in reversed(messages):
         turn = turns.get(message.id or "", turn)
         if is_users(message):
             speaker = message.name if message.name and message.name != user_id else ""
-            heard.insert(0, UserMessage(turn, message.id or "", message.text, speaker))
-    return heard
+            found.insert(0, UserMessage(turn, message.id or "", message.text, speaker))
+    return found
 
 
-async def scan_ahead(heard: Sequence[UserMessage]) -> None:
-    """Scan messages in slices, so that a long one holds up nobody else's turn; `scanned` then finds them read."""
-    for message in heard:
+async def scan_ahead(messages: Sequence[UserMessage]) -> None:
+    """Scan messages in slices, so that a long one delays no other turn; `scan_messages` then costs nothing."""
+    for message in messages:
         await scan_in_slices(message.text)
 
 
-def scan_messages(heard: Sequence[UserMessage], at: float = 0.0) -> list[SafetyConstraint]:
+def scan_messages(messages: Sequence[UserMessage], at: float = 0.0) -> list[SafetyConstraint]:
     """Return the provisional constraints of these messages, each with the message and the turn it stands in.
 
-    Of one that is told several times the gravest word counts.
+    If one is stated several times, the most severe statement counts.
     """
     found: dict[str, SafetyConstraint] = {}
-    for it in heard:
-        for constraint in scan(it.text):
-            constraint = _of_speaker(constraint, it.speaker)
-            source: Source = {**constraint["source"], "message": it.message, "turn": it.turn, "recorded_at": at}
-            told: SafetyConstraint = {**constraint, "source": source, "first_turn": it.turn}
-            known = found.get(told["id"])
-            found[told["id"]] = merge_repeat(known, told) if known else told
+    for message in messages:
+        where: dict[str, Any] = {"message": message.message, "turn": message.turn, "recorded_at": at}
+        for scanned in scan(message.text):
+            constraint = _of_speaker(scanned, message.speaker)
+            source = cast(Source, {**constraint["source"], **where})
+            stated: SafetyConstraint = {**constraint, "source": source, "first_turn": message.turn}
+            known = found.get(stated["id"])
+            found[stated["id"]] = merge_repeat(known, stated) if known else stated
     return list(found.values())
 
 
-def find_source(quote: str, heard: Sequence[UserMessage], at: float) -> Source | None:
+def find_source(quote: str, messages: Sequence[UserMessage], at: float) -> Source | None:
     """Return the whole sentence of the user's own in which `quote` stands, the latest first, or None where none does.
 
     The whole sentence, because half of one can say the contrary: "I wish | I were no longer allergic".
     """
-    for it in reversed(heard):
-        sentence = sentence_around(quote, it.text)
+    for message in reversed(messages):
+        sentence = sentence_around(quote, message.text)
         if sentence is not None and len(sentence) <= QUOTE_LIMIT:
-            return {"message": it.message, "turn": it.turn, "quote": sentence, "language": "", "recorded_at": at}
+            return {
+                "message": message.message,
+                "turn": message.turn,
+                "quote": sentence,
+                "language": "",
+                "recorded_at": at,
+            }
     return None
 
 
 def _of_speaker(constraint: SafetyConstraint, speaker: str) -> SafetyConstraint:
-    """Return what somebody in a group said of themselves as theirs: it is not the account owner's."""
+    """Return what a person in a group states of themselves as theirs: it is not the account owner's."""
     if not speaker or constraint["subject"] != "user":
         return constraint
     identity = constraint_id(constraint["kind"], constraint["about"], speaker)

@@ -1,4 +1,4 @@
-"""Which chat model a name stands for."""
+"""From a model's name to a chat model."""
 
 import importlib
 import importlib.util
@@ -83,7 +83,7 @@ _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id s
 
 
 def stop_local_models() -> None:
-    """Stop the local engines and free their memory; the next call to a local model starts one anew."""
+    """Stop the local engines and free their memory; the next call to a local model starts a new one."""
     if importlib.util.find_spec("xllamacpp"):
         from mirror_graph.models.local import stop_engines
 
@@ -96,8 +96,8 @@ def _openai_model(
 ) -> BaseChatModel:
     if not api_key:
         raise ConfigurationError(
-            f"openai:{model} needs OPENAI_API_KEY; with OPENAI_BASE_URL set to an endpoint that asks for no key, "
-            "any value does, such as OPENAI_API_KEY=none"
+            f"openai:{model} needs OPENAI_API_KEY; if the endpoint in OPENAI_BASE_URL needs no key, "
+            "set any value, such as OPENAI_API_KEY=none"
         )
     from openai import Timeout
     from pydantic import SecretStr

@@ -1,4 +1,4 @@
-"""A `ChatOpenAI` for endpoints as they are: some refuse a parameter, and a refusal to answer has words of its own."""
+"""A `ChatOpenAI` for endpoints that refuse parameters or report a refusal to answer in their own way."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -21,13 +21,13 @@ DANGER = re.compile(r'allergic to (shellfish)|(shellfish) allergy|allergy: "?(sh
 class Scene(NamedTuple):
     """What each voice says to words in which `heard` is found; `knowing` instead, where its prompt holds `DANGER`."""
 
-    heard: str
+    pattern: str
     says: Mapping[str, str]
     knowing: Mapping[str, str] = {}
 
 
 OUTSIDE = Scene(
-    heard="",
+    pattern="",
     says={
         "talker": "I am a script, not a model: `scripted:demo` has lines for the birthday dinner of `mirror demo` and "
         "for nothing else. Set OPENAI_API_KEY or run `mirror model pull` to talk to a real one.",
@@ -39,7 +39,7 @@ OUTSIDE = Scene(
 
 SCENES = (
     Scene(
-        heard=r"fortieth",
+        pattern=r"fortieth",
         says={
             "talker": "A fortieth, how lovely! For Friday, settle three things in this order: when the eight of you "
             "sit down, what you cook, and what your sister must not know before. Most of the work can be done on "
@@ -57,7 +57,7 @@ SCENES = (
         },
     ),
     Scene(
-        heard=r"motown|songs",
+        pattern=r"motown|songs",
         says={
             "talker": "For the first half hour: Ain't No Mountain High Enough by Marvin Gaye and Tammi Terrell, My "
             "Girl by the Temptations, Dancing in the Street by Martha and the Vandellas, I Want You Back by the "
@@ -69,7 +69,7 @@ SCENES = (
         },
     ),
     Scene(
-        heard=r"round a table|chairs",
+        pattern=r"round a table|chairs",
         says={
             "talker": "Take the table away from the wall and put a board across its end: that makes two more places. "
             "Borrow folding chairs, seat the two who talk most in the middle and your sister where she sees the door. "
@@ -81,7 +81,7 @@ SCENES = (
         },
     ),
     Scene(
-        heard=r"group chat|voting",
+        pattern=r"group chat|voting",
         says={
             "talker": "One big pan in the middle suits a full table: it can wait for latecomers, everybody helps "
             "themselves, and you are not carrying plates all evening. Let them vote on the side dishes and the wine "
@@ -96,7 +96,7 @@ SCENES = (
         },
     ),
     Scene(
-        heard=r"spoil",
+        pattern=r"spoil",
         says={
             "talker": "It is a good sign that they look forward to it so much. Nobody spoils an evening by having a "
             "wish of their own, least of all whoever cooks it, and friends who vote on a pan will gladly hear what "
@@ -111,7 +111,7 @@ SCENES = (
         },
     ),
     Scene(
-        heard=r"paella|shopping list",
+        pattern=r"paella|shopping list",
         says={
             "talker": "Lovely choice! For eight: 800 g of paella rice, 16 large prawns, a kilo of mussels, two "
             "peppers, four tomatoes, two litres of fish stock, saffron, peas and lemons. Taste the broth as it "
@@ -146,7 +146,7 @@ MEETS = {
 }
 """What the danger is met by: what is written down between turns, and what a check before the reply goes by."""
 
-VOICES = {
+COMPONENTS = {
     "talker": r"You are a kind companion",
     "synthesis": r"you are its core",
     "anticipation": r"fill four lists",
@@ -169,12 +169,12 @@ SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 def demo(messages: list[BaseMessage]) -> str:
     """Answer in the voice the prompt asks for, from what stands in the prompt."""
     asked = f"{messages[0].text}\n{messages[-1].text}"
-    voice = next((name for name, mark in VOICES.items() if re.search(mark, asked, re.IGNORECASE)), "talker")
+    component = next((name for name, mark in COMPONENTS.items() if re.search(mark, asked, re.IGNORECASE)), "talker")
     knows = any(DANGER.search(message.text) for message in messages)
     last = messages[-1].text
-    said = [json.loads(words) for words in SAID.findall(last)] or [""]
+    quotes = [json.loads(words) for words in SAID.findall(last)] or [""]
     thinkers = THINKERS.findall(last)
-    match voice:
+    match component:
         case "talker":
             return _line("talker", OWN_BLOCK.sub("", last), knows)
         case "synthesis":
@@ -184,30 +184,30 @@ def demo(messages: list[BaseMessage]) -> str:
         case "check":
             return json.dumps({"touched": _touched(last)})
         case "joint":
-            return json.dumps({name: _line(name, said[-1], knows) for name in thinkers} | _notes(said))
+            return json.dumps({name: _line(name, quotes[-1], knows) for name in thinkers} | _notes(quotes))
         case "memory":
-            return json.dumps({"thought": _line("memory", said[-1], knows)} | _notes(said))
+            return json.dumps({"thought": _line("memory", quotes[-1], knows)} | _notes(quotes))
         case _:
-            return _line(thinkers[-1], said[-1], knows)
+            return _line(thinkers[-1], quotes[-1], knows)
 
 
-def _line(voice: str, said: str, knows: bool) -> str:
-    scene = next((scene for scene in SCENES if re.search(scene.heard, said, re.IGNORECASE)), OUTSIDE)
+def _line(component: str, words: str, knows: bool) -> str:
+    scene = next((scene for scene in SCENES if re.search(scene.pattern, words, re.IGNORECASE)), OUTSIDE)
     lines = {**OUTSIDE.says, **scene.says, **(scene.knowing if knows else {})}
-    kept = KEPT.get(voice, "") if knows else ""
-    return f"{kept} {lines.get(voice, 'I am a script, and I have no thought of this kind.')}".strip()
+    danger = KEPT.get(component, "") if knows else ""
+    return f"{danger} {lines.get(component, 'I am a script, and I have no thought of this kind.')}".strip()
 
 
 def _account(asked: str, knows: bool) -> str:
     """Write the narrative: the danger, if the request still holds it, what they want, and the plan."""
     thoughts = {name: json.loads(text) for name, text in THOUGHT.findall(asked)}
-    kept = KEPT["synthesis"] if knows else ""
-    return " ".join(part for part in (kept, thoughts.get("goals"), PLANS[knows]) if part)
+    danger = KEPT["synthesis"] if knows else ""
+    return " ".join(part for part in (danger, thoughts.get("goals"), PLANS[knows]) if part)
 
 
-def _notes(said: list[str]) -> dict[str, list[Any]]:
+def _notes(quotes: list[str]) -> dict[str, list[Any]]:
     """Note the danger for the ledger where they told of it just now, in the sentence they told it in."""
-    told = [
+    claims = [
         {
             "quote": sentence.strip(),
             "about": next(filter(None, found.groups())),
@@ -215,11 +215,11 @@ def _notes(said: list[str]) -> dict[str, list[Any]]:
             "severity": "life-threatening",
             "whose": "user",
         }
-        for words in said
+        for words in quotes
         for sentence in SENTENCE.findall(words)
         if (found := DANGER.search(sentence))
     ]
-    return {"told": told, "taken_back": [], "no_danger": []}
+    return {"told": claims, "taken_back": [], "no_danger": []}
 
 
 def _touched(asked: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Which embeddings model a name stands for."""
+"""From a model's name to an embeddings model."""
 
 import importlib
 import importlib.util
@@ -26,7 +26,7 @@ def embeddings_model(name: str) -> Embeddings:
 @lru_cache
 def _openai(model: str, api_key: str | None, base_url: str | None) -> Embeddings:
     if not api_key:
-        raise ConfigurationError(f"openai:{model} needs OPENAI_API_KEY; where no key is asked for, any value does")
+        raise ConfigurationError(f"openai:{model} needs OPENAI_API_KEY; if the endpoint needs no key, set any value")
     from langchain_openai import OpenAIEmbeddings
     from pydantic import SecretStr
 

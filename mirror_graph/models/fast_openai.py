@@ -105,10 +105,10 @@ def lean_is_possible() -> bool:
         client = AsyncOpenAI(api_key="none", http_client=shared_client())
         client.chat.completions = completions = LeanCompletions(client)  # type: ignore[misc]  # a cached property
         if client.chat.completions is not completions or completions._client is not client:
-            raise AttributeError("the client does not take completions of ours")
+            raise AttributeError("the client's completions cannot be replaced")
     except (AttributeError, TypeError, ValueError) as error:
         log.warning(
-            "openai %s is not laid out as expected (%s): its calls are made the plain way, which takes more time",
+            "openai %s has an unexpected layout (%s): using LangChain's own ChatOpenAI, which is slower",
             openai.__version__,
             error,
         )

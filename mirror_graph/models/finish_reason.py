@@ -1,4 +1,4 @@
-"""How a message says that it is complete, and why it ended."""
+"""Whether a message is complete, and why it ended."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""One HTTP client for all models, with a pool of connections for each event loop."""
+"""One HTTP client for all models, with a connection pool per event loop."""
 
 from __future__ import annotations
 

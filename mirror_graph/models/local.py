@@ -1,4 +1,4 @@
-"""A real model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
+"""A model on this machine: llama.cpp with its OpenAI-compatible server on a loopback port."""
 
 import asyncio
 import atexit
@@ -146,7 +146,7 @@ def _start(path: Path) -> Engine:
     address = process.stdout.readline().strip()
     if not address:
         _stop(Engine(process, address))
-        raise ModelFileError(f"{path} cannot be loaded: expected a whole GGUF chat model", path=str(path))
+        raise ModelFileError(f"cannot load {path}: expected a complete GGUF chat model", path=str(path))
     return Engine(process, address)
 
 

@@ -1,4 +1,4 @@
-"""Which parameters of a call an endpoint refuses for a model: left out, and remembered for the life of the process."""
+"""Which parameters an endpoint refuses for a model. They are left out, and remembered for the life of the process."""
 
 import re
 from typing import Any
@@ -14,8 +14,8 @@ NEEDED = {"model", "messages", "input", "tools", "tool_choice", "response_format
 """What makes the call. `response_format` and `tools` are ways of asking, which the caller chooses among."""
 
 SETTINGS = {
-    "model": "set talker_model, thinker_model or synthesis_model to a model that it has",
-    "temperature": "set temperature to a value that it takes, or to None, which sends none",
+    "model": "set talker_model, thinker_model or synthesis_model to a model that the endpoint offers",
+    "temperature": "set temperature to a value that the model accepts, or to None to send none",
 }
 
 _ABOUT_THIS_CALL = re.compile(r"context|prompt|input tokens|too (?:long|large)|at most|exceed", re.IGNORECASE)
@@ -58,7 +58,8 @@ def refused_parameter(error: openai.APIStatusError, sent: dict[str, Any]) -> str
         return named if named in names else None
     found = {name: _MENTION.get(name, rf"(?<![\w-]){name}(?![\w-])") for name in names}
     text = f"{error.message} {error.body}"
-    places = {name: match.start() for name, pattern in found.items() if (match := re.search(pattern, text))}
+    matches = {name: re.search(pattern, text) for name, pattern in found.items()}
+    places = {name: match.start() for name, match in matches.items() if match}
     return min(places, key=lambda name: places[name], default=None)
 
 
@@ -72,4 +73,4 @@ def setting_error(error: openai.APIStatusError, model: str) -> ConfigurationErro
     advice = SETTINGS.get(error.param or "")
     if advice is None or error.status_code not in {400, 422}:
         return None
-    return ConfigurationError(f"openai:{model}: the endpoint does not take {error.param!r} as it was sent: {advice}")
+    return ConfigurationError(f"openai:{model}: the endpoint refused the value of {error.param!r}: {advice}")

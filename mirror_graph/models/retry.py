@@ -1,4 +1,4 @@
-"""Whether a failed call may succeed when it is made again."""
+"""Whether a failed call may succeed if it is repeated."""
 
 from collections.abc import Iterator
 

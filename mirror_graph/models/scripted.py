@@ -144,7 +144,7 @@ def scripted_model(name: str) -> ScriptedModel:
     """Return the live model behind `scripted:NAME`, which follows a script; its `calls` are what the graph asked."""
     model = _registered(name)
     if not isinstance(model, ScriptedModel):
-        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected one that follows a script")
+        raise ConfigurationError(f"scripted:{name} is a {type(model).__name__}: expected a ScriptedModel")
     return model
 
 

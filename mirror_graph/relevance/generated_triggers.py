@@ -1,4 +1,4 @@
-"""Between turns: what a danger will be met by, written down before anybody asks for it."""
+"""Triggers that a model generates between turns: foods, places and acts that bring a danger near."""
 
 from collections import Counter
 from collections.abc import Iterable

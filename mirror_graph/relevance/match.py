@@ -1,11 +1,11 @@
-"""How much speaks for it that a text touches a constraint: a comparison in a few milliseconds, without a model call."""
+"""How strongly a text touches a constraint: a comparison in a few milliseconds, without a model call."""
 
 import math
 
+from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.reading import COMPOUND, Reading, brought_by, read, wanted_part
 from mirror_graph.relevance.relations import Names, Phrase, relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.relevance.wording import compile_patterns
 from mirror_graph.state.values import Kind, SafetyConstraint

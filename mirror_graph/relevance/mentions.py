@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from mirror_graph.ledger.words import count_words
 from mirror_graph.relevance.relations import content
-from mirror_graph.relevance.spelling import count_words
 from mirror_graph.state.values import SafetyConstraint
 
 ENOUGH = 2

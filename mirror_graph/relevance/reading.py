@@ -1,10 +1,10 @@
-"""What a text speaks of, read once for any number of constraints."""
+"""What a text mentions, read once for any number of constraints."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 from mirror_graph.relevance.relations import LONGEST_WORD, Names, content, relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
 from mirror_graph.relevance.wording import pattern
 
 HALF = 5_000

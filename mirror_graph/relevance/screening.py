@@ -1,10 +1,10 @@
-"""Whether an item touches one of a user's constraints: relations only, no model call, a few milliseconds."""
+"""Whether an item touches one of a user's constraints: by relations, in a few milliseconds, without a model call."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirror_graph.relevance.depictions import (
+from mirror_graph.ledger.depictions import (
     is_by_sight,
     is_readable,
     sensitivities_named,

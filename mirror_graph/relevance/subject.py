@@ -1,4 +1,4 @@
-"""Whom a request is for: it decides whether the constraint of a particular person is relevant to it."""
+"""Whom a request is for. This decides whether another person's constraint is relevant to it."""
 
 import re
 from functools import lru_cache

@@ -1,11 +1,11 @@
-"""What a constraint is touched by: the concepts it names and minds, its own words, and phrases from thinking."""
+"""What touches a constraint: the concepts it names, its own words, and generated phrases."""
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 from mirror_graph.relevance.relations import Names, Phrase, content, relations
-from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
 from mirror_graph.state.values import Kind, SafetyConstraint
 
 

@@ -1,4 +1,4 @@
-"""How people ask: the patterns of `wording.toml`, compiled when they are first used."""
+"""Patterns of how people ask (`wording.toml`), compiled on first use."""
 
 import re
 import tomllib

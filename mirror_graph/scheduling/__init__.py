@@ -1,4 +1,4 @@
-"""The thinking lane: how what was said reaches the thinkers, and how the mind comes back."""
+"""When thinking runs, and how the mind gets back to the talker."""
 
 from mirror_graph.scheduling.base import Scheduler, ThinkingPass, mind_thread
 

@@ -1,4 +1,4 @@
-"""What the talker needs of the thinking lane: `recall` before a reply, `schedule` after it."""
+"""The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class ThinkingPass:
 
 
 class Scheduler(Protocol):
-    """Keeps thinking beside talking: one mind a thread, written only by its passes."""
+    """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
 
     async def recall(self, thread_id: str) -> MindState:
         """Return the newest mind of a thread: one read, never a wait for a pass."""
@@ -70,9 +70,10 @@ def mind_from(values: Mapping[str, Any]) -> MindState:
 
     Raises `StorageError` for one that a later release has written.
     """
-    if (schema := values.get("schema_version", 0)) > SCHEMA_VERSION:
+    schema = values.get("schema_version", 0)
+    if schema > SCHEMA_VERSION:
         raise StorageError(
-            f"a mind has schema {schema}, this release reads up to {SCHEMA_VERSION}: upgrade mirror-graph"
+            f"the mind has schema {schema}, and this release reads schemas up to {SCHEMA_VERSION}: upgrade mirror-graph"
         )
     stored = migrate_mind(values)
     mind = {**empty_mind(), **{key: stored[key] for key in MindState.__annotations__ if key in stored}}

@@ -1,4 +1,4 @@
-"""A bound on what thinking may take a day."""
+"""A daily limit on the tokens that thinking may use."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -10,9 +10,9 @@ def today() -> date:
 
 
 class DailyBudget:
-    """`tokens` for all thinking of a host, input and output, anew each day; None for no bound.
+    """`tokens` per day for all thinking of a host, input and output. None sets no limit.
 
-    A call counts when it returns, whatever becomes of its pass; one that is cut off does not.
+    A call counts when it returns, whatever becomes of its pass. A call that is cut off does not count.
     """
 
     def __init__(self, tokens: int | None, day: Callable[[], date] = today) -> None:
@@ -24,14 +24,14 @@ class DailyBudget:
     @property
     def is_spent(self) -> bool:
         """Whether thinking has to wait for tomorrow."""
-        self._turn_the_page()
+        self._start_new_day()
         return self._tokens is not None and self._spent >= self._tokens
 
     def spend(self, tokens: int) -> None:
         """Count what a call took."""
-        self._turn_the_page()
+        self._start_new_day()
         self._spent += tokens
 
-    def _turn_the_page(self) -> None:
+    def _start_new_day(self) -> None:
         if self._day != self._today():
             self._day, self._spent = self._today(), 0

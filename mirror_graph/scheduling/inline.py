@@ -1,4 +1,4 @@
-"""The thinking lane for batch work and tests: a turn's run ends when its thinking does."""
+"""A scheduler for batch work and tests: a turn's run ends when its thinking does."""
 
 from mirror_graph.scheduling.base import ThinkingPass
 from mirror_graph.scheduling.thinking_pass import MindStore, run_pass

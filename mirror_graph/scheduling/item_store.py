@@ -1,4 +1,4 @@
-"""The thinking lane on a server without delayed runs and double texting: tasks of its process, minds in its store."""
+"""A scheduler for servers without delayed runs and double texting: tasks of the process, minds in the store."""
 
 import asyncio
 from functools import reduce
@@ -21,15 +21,15 @@ ITEMS = 100
 
 
 class StoreScheduler:
-    """Schedules passes as tasks of the process that runs the talker, which asks of its server a store and no more.
+    """Schedules passes as tasks of the process that runs the talker. It needs nothing of the server but a store.
 
-    Within a process the promises are `LocalLane`'s. Of two processes neither knows the other's passes: a thread that
-    changes between them may be thought about twice, and loses nothing by it (`StoreMinds`).
+    Within a process it keeps the promises of `LocalScheduler`. Two processes do not know each other's passes: a thread
+    that moves between them may be thought about twice, and loses nothing by it (`ItemMindStore`).
     """
 
     def __init__(self, thinker: ThinkerGraph) -> None:
         self._thinker = thinker
-        self._lanes: dict[BaseStore, LocalScheduler] = {}
+        self._schedulers: dict[BaseStore, LocalScheduler] = {}
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the store."""
@@ -44,16 +44,16 @@ class StoreScheduler:
         await self._here().schedule(work)
 
     def _here(self) -> LocalScheduler:
-        """Return the lane over the store of the run under way. Raises `ConfigurationError` where there is none."""
+        """Return the scheduler over the store of the current run. Raises `ConfigurationError` if there is none."""
         store: BaseStore | None = get_store()
         if store is None:
             raise ConfigurationError(
-                "nowhere to keep a mind: compile the talker with a store, give `build_talker` a lane, "
+                "there is no store for the mind: compile the talker with a store, pass a scheduler to `build_talker`, "
                 "or use `build_mirror` or `open_mirror`"
             )
-        if store not in self._lanes:
-            self._lanes[store] = LocalScheduler(ItemMindStore(store, self._thinker))
-        return self._lanes[store]
+        if store not in self._schedulers:
+            self._schedulers[store] = LocalScheduler(ItemMindStore(store, self._thinker))
+        return self._schedulers[store]
 
 
 class ItemMindStore:

@@ -1,4 +1,4 @@
-"""The thinking lane inside a host: asyncio tasks, one a thread at most, beside the talkers."""
+"""The scheduler of a host: asyncio tasks, at most one per thread."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ class _Slot:
     """The one task of a thread: waiting for the user to pause, then thinking."""
 
     work: ThinkingPass
-    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    skip_delay: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     error: Exception | None = None
 
@@ -27,15 +27,15 @@ class _Slot:
 class LocalScheduler:
     """Schedules passes as tasks of this process.
 
-    A new turn starts the wait for a pause anew, and cancels a pass that is already thinking, whose exchanges
-    the new one takes over. Once the mind is `max_lag` turns behind, neither: the pass is left to finish.
+    A new turn restarts the pause before thinking. It cancels a running pass, and the next one takes over its exchanges.
+    Once the mind is `max_lag` turns behind, a running pass is left to finish.
     """
 
     def __init__(self, minds: MindStore, *, max_thinking: int = 8, budget: DailyBudget | None = None) -> None:
         self._minds = minds
         self.budget = budget or DailyBudget(None)
         self._slots: dict[str, _Slot] = {}
-        self._places = FairSemaphore(max_thinking)
+        self._thinking = FairSemaphore(max_thinking)
 
     async def recall(self, thread_id: str) -> MindState:
         """Read the newest mind from the database."""
@@ -68,7 +68,7 @@ class LocalScheduler:
         """
         error: Exception | None = None
         while slot := self._slots.get(thread_id):
-            slot.hurry.set()
+            slot.skip_delay.set()
             if slot.task is not None:
                 await asyncio.wait({slot.task})
             error = slot.error
@@ -109,12 +109,12 @@ class LocalScheduler:
     async def _pause(self, slot: _Slot) -> None:
         try:
             async with asyncio.timeout(slot.work.context.think_after):
-                await slot.hurry.wait()
+                await slot.skip_delay.wait()
         except TimeoutError:
             return
 
     async def _think(self, slot: _Slot, work: ThinkingPass) -> None:
-        async with self._places.place(work.context.user_id or work.thread_id):
+        async with self._thinking.slot(work.context.user_id or work.thread_id):
             slot.error = None
             try:
                 await run_pass(work, self._minds, self.budget.spend)

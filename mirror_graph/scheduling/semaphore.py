@@ -1,4 +1,4 @@
-"""A bound on how many passes think at once, shared out so that nobody's slow thinking holds up another's."""
+"""A limit on how many passes run at once, shared fairly between users."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class FairSemaphore:
-    """`size` places for whoever asks, at most half of them for one owner, the least served owner first."""
+    """Admits `size` holders at once, at most half of them for one owner. The least served owner goes first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -16,8 +16,8 @@ class FairSemaphore:
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def place(self, owner: str) -> AsyncIterator[None]:
-        """Wait for a place, and keep it for the length of the block."""
+    async def slot(self, owner: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for the length of the block."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((owner, turn))
         self._admit()
@@ -35,10 +35,12 @@ class FairSemaphore:
     def _admit(self) -> None:
         while self._taken.total() < self._size:
             # A waiter that was cancelled stands here until its task wakes.
-            ready = [it for it in self._waiting if not it[1].done() and self._taken[it[0]] < self._share]
+            ready = [
+                (owner, turn) for owner, turn in self._waiting if not turn.done() and self._taken[owner] < self._share
+            ]
             if not ready:
                 return
-            owner, turn = min(ready, key=lambda entry: self._taken[entry[0]])
+            owner, turn = min(ready, key=lambda waiter: self._taken[waiter[0]])
             self._waiting.remove((owner, turn))
             self._taken[owner] += 1
             turn.set_result(None)

@@ -1,4 +1,4 @@
-"""The thinking lane on a LangGraph server: a background run on the thread's own mind thread."""
+"""The scheduler on a LangGraph server: a background run on the mind's own thread."""
 
 import sys
 from contextlib import suppress
@@ -69,7 +69,7 @@ class ServerScheduler:
 
 
 def is_in_server() -> bool:
-    """Say whether this process is a LangGraph server's: the SDK's client would reach nobody from any other."""
+    """Say whether this process is a LangGraph server's: the SDK's client would reach no server from any other."""
     return "langgraph_api" in sys.modules
 
 

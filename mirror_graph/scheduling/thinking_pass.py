@@ -1,4 +1,4 @@
-"""A pass in this process: the mind loaded, thought further, counted and committed, wherever minds are kept."""
+"""A pass in this process: the mind is loaded, updated, counted and committed, wherever minds are stored."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Where threads are kept: memory, a SQLite file, or PostgreSQL."""
+"""Where threads are stored: memory, a SQLite file, or PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a host needs of a database: checkpoints by thread, a lock on a thread, and the versions of a mind."""
+"""What a host needs of a database: checkpoints per thread, a lock per thread, and the versions of a mind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ class Storage:
         self,
         saver: BaseCheckpointSaver[str],
         store: BaseStore,
-        records: HostTables,
+        tables: HostTables,
         leases: Leases | None = None,
         errors: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -41,7 +41,7 @@ class Storage:
         self.turns = TurnSaver(saver, self._guard, leases)
         self.minds = GuardedSaver(saver, self._guard, leases)
         self.store = GuardedStore(store, self._guard)
-        self._records = records
+        self._tables = tables
         self._leases = leases
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -68,36 +68,38 @@ class Storage:
             found = await self.saver.aget_tuple(config)
         return found.checkpoint["channel_values"] if found else {}
 
-    async def keep(self, thread_id: str, narrative: Narrative) -> None:
+    async def save_version(self, thread_id: str, narrative: Narrative) -> None:
         """Keep a narrative in the thread's history, the newest `VERSIONS` of them. The thread is to be locked.
 
-        They are written as one value: an account repeats most of the last one, and compresses to little beside it.
+        They are written as one value: a narrative repeats most of the previous one, so together they compress well.
         """
-        earlier = [it for it in await self.history(thread_id) if it["turn"] != narrative["turn"]]
-        told = [it for it in (*earlier, narrative) if it["text"]]
-        versions = sorted(told, key=lambda it: it["turn"])[-VERSIONS:]
+        # The narrative replaces one of the same turn: a pass that ran twice leaves one version.
+        versions = [version for version in await self.history(thread_id) if version["turn"] != narrative["turn"]]
+        if narrative["text"]:
+            versions.append(narrative)
+        versions = sorted(versions, key=lambda version: version["turn"])[-VERSIONS:]
         with self._guard(f"the history of thread {thread_id} cannot be written"):
-            await self._records.keep(thread_id, Serialized(*self.saver.serde.dumps_typed(versions)))
+            await self._tables.save_versions(thread_id, Serialized(*self.saver.serde.dumps_typed(versions)))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
         with self._guard(f"the history of thread {thread_id} cannot be read"):
-            written = await self._records.versions(thread_id)
+            written = await self._tables.versions(thread_id)
             versions: list[Narrative] = self.saver.serde.loads_typed((written.kind, written.value)) if written else []
         return versions
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint of a thread but the newest, which alone is ever read."""
         with self._guard(f"thread {thread_id} cannot be pruned"):
-            await self._records.prune(thread_id)
+            await self._tables.prune(thread_id)
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads of the database."""
         with self._guard("the threads cannot be listed"):
-            return await self._records.threads()
+            return await self._tables.threads()
 
     async def forget(self, thread_id: str) -> None:
         """Delete everything that is stored of a thread."""
         with self._guard(f"thread {thread_id} cannot be deleted"):
             await self.saver.adelete_thread(thread_id)
-            await self._records.forget(thread_id)
+            await self._tables.forget(thread_id)

@@ -1,4 +1,4 @@
-"""The saver and the store as a host uses them: each error names what could not be read or written."""
+"""The saver and the store of a host. Each error names what could not be read or written."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ class GuardedStore(BaseStore):
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do what is asked in one step."""
-        with self._guard("the facts about users cannot be read or written"):
+        with self._guard("the users' constraints cannot be read or written"):
             return await asyncio.shield(asyncio.ensure_future(self._store.abatch(list(ops))))
 
 

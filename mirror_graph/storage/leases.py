@@ -1,4 +1,4 @@
-"""The leases of a host: the marks in the database that keep two hosts off one thread."""
+"""The leases of a host: rows in the database that prevent two hosts from using one thread."""
 
 import asyncio
 import logging
@@ -113,7 +113,7 @@ class Leases:
             async with asyncio.timeout(LEASE_SECONDS):
                 await self._table.release_lease(thread_id, self._holder)
         except Exception as error:
-            log.warning("the lease of thread %s could not be given back and runs out by itself: %r", thread_id, error)
+            log.warning("could not release the lease of thread %s; it ends by itself: %r", thread_id, error)
         finally:
             if self._releasing.get(thread_id) is asyncio.current_task():
                 del self._releasing[thread_id]

@@ -1,4 +1,4 @@
-"""Threads in memory: gone with the process."""
+"""Threads in memory, lost when the process ends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,17 +15,17 @@ from mirror_graph.storage.serde import CompressedSerializer
 async def open_memory() -> AsyncIterator[Storage]:
     """Keep threads in memory."""
     saver = InMemorySaver(serde=CompressedSerializer())
-    yield Storage(saver, InMemoryStore(), MemoryRecords(saver))
+    yield Storage(saver, InMemoryStore(), MemoryTables(saver))
 
 
-class MemoryRecords:
+class MemoryTables:
     """Records in dictionaries. No other host can reach them, so there are no leases."""
 
     def __init__(self, saver: InMemorySaver) -> None:
         self._saver = saver
         self._versions: dict[str, Serialized] = {}
 
-    async def keep(self, thread_id: str, versions: Serialized) -> None:
+    async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind."""
         self._versions[thread_id] = versions
 
@@ -39,12 +39,13 @@ class MemoryRecords:
             if not checkpoints:
                 continue
             newest = max(checkpoints)
-            for checkpoint_id in [it for it in checkpoints if it != newest]:
+            for checkpoint_id in [checkpoint for checkpoint in checkpoints if checkpoint != newest]:
                 del checkpoints[checkpoint_id]
                 self._saver.writes.pop((thread_id, namespace, checkpoint_id), None)
             checkpoint = self._saver.serde.loads_typed(checkpoints[newest][0])
             current = set(checkpoint["channel_versions"].items())
-            for key in [it for it in self._saver.blobs if it[:2] == (thread_id, namespace) and it[2:] not in current]:
+            stored = [key for key in self._saver.blobs if key[:2] == (thread_id, namespace)]
+            for key in [key for key in stored if key[2:] not in current]:
                 del self._saver.blobs[key]
 
     async def forget(self, thread_id: str) -> None:

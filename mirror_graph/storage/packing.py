@@ -15,8 +15,8 @@ RUN = "lc_run--"
 def pack(value: Any) -> Any:
     """Return a channel's value or a whole checkpoint with its messages in columns."""
     if isinstance(value, dict) and "channel_values" in value:
-        return {**value, "channel_values": {name: pack(it) for name, it in value["channel_values"].items()}}
-    if not isinstance(value, list) or not value or not all(isinstance(it, BaseMessage) for it in value):
+        return {**value, "channel_values": {name: pack(channel) for name, channel in value["channel_values"].items()}}
+    if not isinstance(value, list) or not value or not all(isinstance(item, BaseMessage) for item in value):
         return value
     words, ids, notes = zip(*map(_row, value), strict=True)
     return {COLUMNS: [words, ids, notes]}
@@ -27,7 +27,7 @@ def unpack(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "channel_values" in value:
-        return {**value, "channel_values": {name: unpack(it) for name, it in value["channel_values"].items()}}
+        return {**value, "channel_values": {name: unpack(channel) for name, channel in value["channel_values"].items()}}
     return [_message(*row) for row in zip(*value[COLUMNS], strict=True)] if COLUMNS in value else value
 
 

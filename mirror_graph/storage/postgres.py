@@ -1,4 +1,4 @@
-"""Threads in PostgreSQL, shared by hosts of any number."""
+"""Threads in PostgreSQL, shared by any number of hosts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -100,16 +100,16 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
             await store.setup()
             await connection.execute(SETUP, prepare=False)
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
-        records = PostgresRecords(pool, saver, url)
-        leases = Leases(records)
+        tables = PostgresTables(pool, saver, url)
+        leases = Leases(tables)
         try:
-            yield Storage(saver, store, records, leases, errors=(PostgresError,))
+            yield Storage(saver, store, tables, leases, errors=(PostgresError,))
         finally:
             await leases.close()
             await end_background_task(store)
 
 
-class PostgresRecords:
+class PostgresTables:
     """Records as tables; the time of a lease is the server's, so hosts need no common clock."""
 
     def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver", url: str) -> None:
@@ -146,7 +146,7 @@ class PostgresRecords:
 
             yield renew
 
-    async def keep(self, thread_id: str, versions: Serialized) -> None:
+    async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
         await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 

@@ -1,4 +1,4 @@
-"""What a host stores next to the checkpoints: leases on threads, and the last versions of a mind."""
+"""What a host stores next to the checkpoints: leases, and the last versions of a mind."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -52,7 +52,7 @@ class LeaseTable(Protocol):
 class HostTables(Protocol):
     """A database's own tables, and what it can do with the saver's that the saver cannot."""
 
-    async def keep(self, thread_id: str, versions: Serialized) -> None:
+    async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
         ...
 

@@ -1,4 +1,4 @@
-"""The thread that renews a host's leases, so that neither a busy event loop nor a queue of writes can hold them up."""
+"""The thread that renews a host's leases, so that a busy event loop or a queue of writes cannot delay it."""
 
 import logging
 import threading
@@ -54,6 +54,6 @@ class RenewalThread:
                         is_failing = False
             except Exception as error:
                 if not is_failing:
-                    log.warning("the leases of this host could not be renewed, trying again: %s", error)
+                    log.warning("could not renew the leases of this host, trying again: %s", error)
                 is_failing = True
                 self._stopping.wait(RETRY_SECONDS)

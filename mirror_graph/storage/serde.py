@@ -1,4 +1,4 @@
-"""How checkpoints are written: strict msgpack, messages in columns, compressed, with a checksum."""
+"""How checkpoints are serialized: strict msgpack, messages in columns, compressed, with a checksum."""
 
 from typing import Any
 

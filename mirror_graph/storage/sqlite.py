@@ -1,4 +1,4 @@
-"""Threads in one SQLite file, shared by processes of one machine."""
+"""Threads in one SQLite file, shared by processes on one machine."""
 
 import json
 import sqlite3
@@ -91,11 +91,11 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
             await store.setup()
             await connection.executescript(SETUP)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"cannot keep threads in {path!r}: {error}") from error
-        records = SqliteRecords(other, file)
-        leases = Leases(records)
+            raise ConfigurationError(f"cannot store threads in {path!r}: {error}") from error
+        tables = SqliteTables(other, file)
+        leases = Leases(tables)
         stack.push_async_callback(leases.close)
-        yield Storage(saver, store, records, leases, errors=(sqlite3.Error,))
+        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,))
 
 
 def _placed(path: str) -> Path:
@@ -113,7 +113,7 @@ def _connected(file: Path) -> aiosqlite.Connection:
     return aiosqlite.connect(file, isolation_level=None)
 
 
-class SqliteRecords:
+class SqliteTables:
     """Records as tables of the same file, over a connection apart from the saver's, where each statement waits."""
 
     def __init__(self, connection: aiosqlite.Connection, file: Path) -> None:
@@ -144,7 +144,7 @@ class SqliteRecords:
 
             yield renew
 
-    async def keep(self, thread_id: str, versions: Serialized) -> None:
+    async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
         await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 

@@ -1,4 +1,4 @@
-"""What is stored of a turn's run: the user's words before the reply, and the reply."""
+"""Which checkpoints of a turn are stored: the user's message before the reply, and the reply."""
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata

@@ -52,7 +52,7 @@ class Pattern:
 
 
 class Rule(NamedTuple):
-    """What a claim looks like and what it says; `intense` is its severity beside a word like "severe".
+    """What a claim looks like and what it says; `intense` is its severity next to a word like "severe".
 
     The danger is `danger`, matched where the pattern ends, or a group of the pattern. `things` and a
     `danger` may be several.
@@ -84,10 +84,10 @@ class Language(NamedTuple):
     """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
 
     A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
-    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, `harmless` those of its contrary, and
-    `bearers` other people whom a condition belongs to ("somebody with a nut allergy"). `refers` points at what a
-    question before the sentence names: "Peanuts? I'm allergic to them." No sentence without `unframed` fits a
-    statement.
+    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, and `harmless` those of its contrary.
+    `figure` are figures of speech that only sound like a danger ("allergic to Mondays"). `bearers` are other people
+    who have a condition ("somebody with a nut allergy"). `refers` points at what a question before the sentence names:
+    "Peanuts? I'm allergic to them." No sentence without `unframed` fits a statement.
     """
 
     code: str
@@ -107,6 +107,7 @@ class Language(NamedTuple):
     harmless: Pattern = Pattern("(?!)")
     bearers: Pattern = Pattern("(?!)")
     refers: Pattern = Pattern("(?!)")
+    figure: Pattern = Pattern("(?!)")
     unframed: Pattern = Pattern("")
 
     def patterns(self) -> Iterator[Pattern]:

@@ -23,7 +23,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from mirror_graph.relevance.spelling import is_unspaced, split, stem, without_umlaut
+from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 
 LONGEST_WORD = 32
 """Letters of a word that are looked at."""
@@ -121,10 +121,15 @@ class Relations(NamedTuple):
                     for length in range(shortest, min(len(words[last]), LONGEST_WORD) + 1):
                         if names := begun.get(words[last][:length]):
                             yield " ".join(words[start : last + 1]), names
-            if alone and len(word) > BEGINNING:
-                for length in range(4, min(len(word), LONGEST_WORD)):
-                    if names := self.endings.get(word[-length:]):
-                        yield word, names
+            if alone:
+                yield from self._by_ending(word)
+
+    def _by_ending(self, word: str) -> Iterator[tuple[str, Names]]:
+        """Find what the end of a compound names."""
+        if len(word) > BEGINNING:
+            for length in range(4, min(len(word), LONGEST_WORD)):
+                if names := self.endings.get(word[-length:]):
+                    yield word, names
 
     def _inside(self, run: str) -> Iterator[tuple[str, Names]]:
         """Find the phrases in a run of characters; of two that begin at one place, the longer one counts."""

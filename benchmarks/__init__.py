@@ -1,1 +1,0 @@
-"""What MIRROR costs and what it is worth, measured."""

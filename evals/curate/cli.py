@@ -1,0 +1,228 @@
+"""`mirror eval curate | fetch | judge | report`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from mirror_graph.evals.curate.results import Row
+
+app = typer.Typer()
+
+Form = Literal["questions", "rubric"]
+
+Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
+Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
+Folder = Annotated[Path, Option("--logs", metavar="DIR", help="Where logs are kept; the same again resumes the run.")]
+Prices = Annotated[Path | None, Option(help="Your own price table, in the form of prices.json.", exists=True)]
+YesFrom = Annotated[
+    float, Option(min=0, max=1, help="The probability from which on a judge says yes (`mirror eval judge`).")
+]
+Baseline = Annotated[
+    str | None, Option(help="The arm that the others are compared with; without it bare, or the first there is.")
+]
+Forms = Annotated[Form, Option(help="Two yes-or-no questions with probabilities, or one rating from 0 to 2.")]
+LogProbs = Annotated[bool, Option(help="Ask the judge's endpoint for probabilities.")]
+
+
+@app.command()
+def curate(
+    model: Annotated[str, Option(help="The model under test: openai:NAME, local:NAME, or Inspect's PROVIDER/NAME.")],
+    judge: Annotated[str | None, Option(help="The model that judges.")] = None,
+    self_judged: Annotated[
+        bool, Option("--self-judged", help="Let the model judge itself; the report says so.")
+    ] = False,
+    arms: Annotated[str, Option(help="Comma-separated arms.")] = "bare,directive,window,paper,full",
+    scenarios: Annotated[str, Option(help="Comma-separated scenarios, 1 to 5.")] = "1,4",
+    distractors: Annotated[str, Option(help="Comma-separated numbers of trivia questions in between.")] = "3",
+    controls: Annotated[
+        str, Option(help="Comma-separated: risky, first (risky); none, unrelated, retracted, other (harmless).")
+    ] = "risky,unrelated",
+    inputs: Annotated[
+        str | None, Option(metavar="FILE", help="Your cases: CSV, JSONL or XLSX; `curate` is a copy of CURATe.")
+    ] = None,
+    limit: Annotated[int | None, Option(min=1, help="How many cases, evenly from categories and languages.")] = None,
+    sample: Annotated[list[str] | None, Option(help="These samples only, such as own-en-01/risky.")] = None,
+    epochs: Annotated[int, Option(min=1, help="How often each sample is run.")] = 1,
+    seed: Annotated[int, Option(help="What facts, trivia and preferences are drawn from.")] = 0,
+    form: Forms = "questions",
+    logprobs: LogProbs = True,
+    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
+    window: Annotated[int, Option(min=500, help="Tokens of the window, where an arm has one.")] = 1_000,
+    reply_tokens: Annotated[int, Option(min=1, help="The longest reply, in tokens.")] = 100,
+    inner_tokens: Annotated[
+        int, Option(min=1, help="The longest thought and account of `paper` and `langmem`, in tokens.")
+    ] = 1_200,
+    think_last: Annotated[
+        bool, Option(help="Think about the last turn too: no score needs it, but the costs of a turn are whole.")
+    ] = True,
+    logs: Folder = Path("logs/curate"),
+    json_out: Json = None,
+    report_out: Annotated[
+        Path | None, Option("--report", metavar="OUT", help="Write the full report to this file, as text.")
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print how many calls it will make and what they cost.")] = False,
+    prices: Prices = None,
+    yes_from: YesFrom = 0.5,
+) -> None:
+    """Measure safety gain, cost and over-caution on CURATe."""
+    from mirror_graph.evals.curate.conversations import CONTROLS, SCENARIOS
+    from mirror_graph.evals.curate.run import Plan, run
+    from mirror_graph.evals.curate.solvers import ARMS, Setup
+
+    plan = Plan(
+        model=model,
+        judge=judge,
+        self_judged=self_judged,
+        arms=tuple(_words(arms, ARMS, "--arms")),
+        scenarios=tuple(map(int, _words(scenarios, map(str, SCENARIOS), "--scenarios"))),
+        distractors=tuple(_numbers(distractors, "--distractors")),
+        controls=tuple(_words(controls, CONTROLS, "--controls")),
+        inputs=inputs,
+        cases=limit,
+        samples=tuple(sample or ()),
+        epochs=epochs,
+        seed=seed,
+        form=form,
+        logprobs=logprobs,
+        connections=connections,
+        setup=Setup(reply_tokens=reply_tokens, window_tokens=window, inner_tokens=inner_tokens, think_last=think_last),
+    )
+    if dry_run:
+        _forecast(plan, prices)
+        return
+    done, ended = run(plan, logs)
+    if not done:
+        typer.echo(f"Not all tasks ended. The same command goes on with what is in {logs}.", err=True)
+    rows = _read([log.location for log in ended], prices, yes_from)  # the folder may hold other runs as well
+    _show(rows, None, json_out, report_out)
+    if not done:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch() -> None:
+    """Download CURATe's cases, for `--inputs curate`. They have no licence: do not pass them on."""
+    from mirror_graph.evals.curate.dataset import read_cases
+    from mirror_graph.evals.curate.upstream import fetch
+
+    folder = fetch()
+    typer.echo(f"{len(read_cases(folder / 'inputs.xlsx'))} cases in {folder}")
+
+
+@app.command()
+def judge(
+    ratings: Annotated[Path, Option(help="Rated replies: constraint, question, reply, human_1, human_2.", exists=True)],
+    model: Annotated[str, Option("--judge", help="The judge to measure.")],
+    form: Forms = "questions",
+    logprobs: LogProbs = True,
+    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 4,
+    logs: Folder = Path("logs/judge"),
+    json_out: Json = None,
+) -> None:
+    """Measure how well a judge agrees with people who rated the same replies."""
+    from mirror_graph.evals.curate.agreement import measure
+
+    found = measure(ratings, model, form, logs, logprobs=logprobs, connections=connections)
+    typer.echo(f"{found.judge}, {found.form}: {found.replies} replies, {found.unscored} verdicts that cannot be read")
+    for it in (*found.agreements, found.between_humans):
+        typer.echo(
+            f"  {it.rater:<20} {it.scale:<12} agree {it.agree.value:.0%} ({it.agree.low:.0%} to {it.agree.high:.0%}), "
+            f"kappa {it.kappa:.2f}, theirs -> the judge's: {it.confusion}"
+        )
+    if best := found.calibrated:
+        typer.echo(
+            f"  with --yes-from {best.yes_from:.2f} on the first question alone: agree {best.agree.value:.0%} "
+            f"({best.agree.low:.0%} to {best.agree.high:.0%}, held out), kappa {best.kappa:.2f}, AUC {best.auc:.2f}"
+        )
+    if json_out is not None:
+        _write_json(json_out, found.as_json())
+
+
+@app.command()
+def report(
+    logs: Logs,
+    out: Annotated[Path | None, Option(help="Write the full report to this file, as text.")] = None,
+    baseline: Baseline = None,
+    json_out: Json = None,
+    prices: Prices = None,
+    yes_from: YesFrom = 0.5,
+) -> None:
+    """Report on existing logs: the verdict in words, then scores, intervals, cost, speed and failures."""
+    _show(_read(logs, prices, yes_from), baseline, json_out, out)
+
+
+def _forecast(plan: object, prices: Path | None) -> None:
+    from mirror_graph.evals.curate.dry_run import forecast
+    from mirror_graph.evals.curate.run import Plan
+
+    assert isinstance(plan, Plan)
+    lines = forecast(plan, prices)
+    typer.echo(f"{'':<15}{'samples':>9}{'calls':>9}{'input':>13}{'cached':>13}{'output':>11}{'US dollars':>12}")
+    for it in lines:
+        cost = "unknown" if it.cost is None else f"{it.cost:.4f}"
+        typer.echo(
+            f"{it.name:<15}{it.samples:>9,}{it.calls:>9,}{it.input:>13,}{it.cached:>13,}{it.output:>11,}{cost:>12}"
+        )
+    costs = [it.cost for it in lines if it.cost is not None]
+    unknown = "" if len(costs) == len(lines) else ", and what has no price in the table"
+    typer.echo(
+        f"{sum(it.calls for it in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. Nothing was asked of anybody."
+    )
+
+
+def _words(given: str, known: "Iterable[str]", option: str) -> list[str]:
+    words, expected = list(dict.fromkeys(given.split(","))), list(known)
+    if unknown := [word for word in words if word not in expected]:
+        raise typer.BadParameter(f"unknown {unknown[0]!r}: expected {', '.join(expected)}", param_hint=option)
+    return words
+
+
+def _numbers(given: str, option: str) -> list[int]:
+    try:
+        return [int(word) for word in given.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{given!r}: expected comma-separated whole numbers", param_hint=option) from error
+
+
+def _read(paths: Sequence[str | Path], prices: Path | None = None, yes_from: float = 0.5) -> "list[Row]":
+    from mirror_graph.evals.curate.results import read_rows
+
+    return read_rows(paths, prices, yes_from)
+
+
+def _show(rows: "list[Row]", baseline: str | None, json_out: Path | None, report_out: Path | None) -> None:
+    from mirror_graph.evals.curate.report import write_report
+    from mirror_graph.evals.curate.summary import summarize
+
+    summary = summarize(rows, baseline)
+    text = write_report(summary, rows)
+    typer.echo(text, nl=False)
+    if report_out is not None:
+        report_out.parent.mkdir(parents=True, exist_ok=True)
+        report_out.write_text(text, encoding="utf-8")
+    if json_out is not None:
+        _write_json(json_out, summary.as_json())
+
+
+def _write_json(out: Path, values: object) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_without_nan(values), ensure_ascii=False, indent=2, allow_nan=False)
+    out.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _without_nan(value: object) -> object:
+    """Put None where there is no number: JSON knows no NaN."""
+    match value:
+        case float():
+            return value if value == value else None
+        case dict():
+            return {key: _without_nan(its) for key, its in value.items()}
+        case list() | tuple():
+            return [_without_nan(its) for its in value]
+        case _:
+            return value

@@ -1,0 +1,179 @@
+"""What a user says that they will not, or cannot, be shown: "I can't watch films where an animal dies"."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from typing import Any, NamedTuple
+
+from mirror_graph.ledger.depictions import CLAUSE_END, Named, load_depictions, sensitivities_in, sensitivities_named
+from mirror_graph.ledger.lexicon import Pattern, Rule
+
+ABOUT_WORDS = 12
+"""Words of the longest stretch that one constraint is about."""
+
+_OPENINGS = 8
+"""How often one pattern is tried in a sentence."""
+
+_MARKS = ("hint", "other_person", "request", "wanted", "screen", "medium", "verb", "relative", "ends")
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[,()]")
+
+Span = tuple[int, int]
+
+
+class Refusal(NamedTuple):
+    """A rule that fits a sentence, the spans of what is refused, and the span of the whole refusal."""
+
+    rule: Rule
+    things: list[Span]
+    span: Span
+
+
+class _Frame(NamedTuple):
+    """A way to refuse; one `on_screen` counts only in a sentence that speaks of a screen or a page."""
+
+    rule: Rule
+    on_screen: bool
+
+
+class _Grammar(NamedTuple):
+    """The patterns of `refusals.toml`, which says what each is for."""
+
+    hint: Pattern
+    other_person: Pattern
+    request: Pattern
+    wanted: Pattern
+    screen: Pattern
+    medium: Pattern
+    verb: Pattern
+    relative: Pattern
+    ends: Pattern
+    frames: list[_Frame]
+
+
+def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
+    """Yield what the folded text of one sentence refuses to be shown.
+
+    Only what `depictions.toml` names as a sensitivity is found. What `known` names already is left out.
+    """
+    grammar = _grammar()
+    if not grammar.hint.search(sentence):
+        return
+    if "?" in sentence and not grammar.request.search(sentence):
+        return
+    found = set(sensitivities_named(known))
+    for frame in grammar.frames:
+        if frame.on_screen and not grammar.screen.search(sentence):
+            continue
+        for opening in islice(frame.rule.pattern.finditer(sentence), _OPENINGS):
+            # "She says she can't watch ..." and "my sister can't watch ..." are not the user's own refusals.
+            if grammar.other_person.search(sentence, 0, opening.start()):
+                continue
+            if grammar.wanted.search(sentence, opening.start()):
+                continue
+            things = _things(sentence, _refused(sentence, opening), found)
+            if things:
+                end = max(opening.end(), things[-1][1])
+                medium = grammar.medium.match(sentence, end)
+                yield Refusal(frame.rule, things, (opening.start(), medium.end() if medium else end))
+
+
+def warm_up() -> None:
+    """Compile the patterns and read the vocabulary."""
+    load_depictions()
+    grammar = _grammar()
+    for name in _MARKS:
+        getattr(grammar, name).search("")
+    for frame in grammar.frames:
+        frame.rule.pattern.search("")
+
+
+class _Region(NamedTuple):
+    """Where what is refused is named, and where the text ends that may go on behind the name."""
+
+    start: int
+    end: int
+    text_end: int
+
+
+def _refused(sentence: str, opening: re.Match[str]) -> _Region:
+    """Return the region of what is refused: a group of the pattern, or else the rest of the sentence."""
+    if opening.groupdict().get("refused"):
+        start, end = opening.span("refused")
+        return _Region(start, end, end)
+    start = opening.end()
+    verb = _grammar().verb.search(sentence, start)
+    # "No blood was found" says something of blood. In "nothing where a dog is hurt" the verb belongs to the thing.
+    if verb and not _grammar().relative.search(sentence, opening.start(), verb.start()):
+        return _Region(start, verb.start(), len(sentence))
+    return _Region(start, len(sentence), len(sentence))
+
+
+def _things(sentence: str, region: _Region, found: set[str]) -> list[Span]:
+    """Return the spans of the sensitivities in a region, one per sensitivity, and add them to `found`."""
+    words, places = _words(sentence, region.start, region.end)
+    by_sensitivity: dict[str, list[Named]] = {}
+    for named in sensitivities_in(words):
+        is_first = not by_sensitivity
+        # "I hate losing at the game, it's depressing": what stands in another clause is not what is refused.
+        if is_first and CLAUSE_END in words[: named.start]:
+            break
+        if named.group not in found:
+            by_sensitivity.setdefault(named.group, []).append(named)
+    things: list[Span] = []
+    for sensitivity, spans in by_sensitivity.items():
+        first = min(spans, key=lambda named: (named.start, -named.end))
+        last = max(named.end for named in spans)
+        # "suicide or self-harm" is one sensitivity in several words. Far apart, the first of them is enough.
+        if last - first.start > ABOUT_WORDS:
+            last = first.end
+        thing = places[first.start][0], places[last - 1][1]
+        # Words that go on, as in "no blood test" or "the horror channel", mean something else, and end what is refused.
+        if not _grammar().ends.match(sentence, thing[1], region.text_end):
+            break
+        found.add(sensitivity)
+        things.append(thing)
+    # Two sensitivities may be named by the same words: the constraint is about the words, so one is enough.
+    return sorted(set(things))
+
+
+def _words(sentence: str, start: int, end: int) -> tuple[tuple[str, ...], list[Span]]:
+    """Return the words between two places as `sensitivities_in` reads them, and the place of each in the sentence."""
+    words: list[str] = []
+    places: list[Span] = []
+    for token in _TOKEN.finditer(sentence, start, end):
+        for word in _spelled(token[0]):
+            words.append(word)
+            places.append(token.span())
+    return tuple(words), places
+
+
+def _spelled(token: str) -> list[str]:
+    """Spell out one token: "can't" is "cannot", "isn't" is "is not", and the "'s" of a genitive is left out."""
+    if token in ",()":
+        return [CLAUSE_END]
+    if token == "can't":
+        return ["cannot"]
+    if token.endswith("n't"):
+        return [token.removesuffix("n't"), "not"]
+    return [token.removesuffix("'s")] if token.endswith("'s") else token.split("'")
+
+
+@cache
+def _grammar() -> _Grammar:
+    table = tomllib.loads(files("mirror_graph.ledger").joinpath("refusals.toml").read_text("utf-8"))
+    words = {name: f"(?:{text})" for name, text in table["words"].items()}
+    frames: list[_Frame] = []
+    for entry in table["refusals"]:
+        frames += _frames(entry, words)
+    patterns = {name: Pattern(table[name]) for name in _MARKS}
+    return _Grammar(**patterns, frames=frames)
+
+
+def _frames(entry: dict[str, Any], words: dict[str, str]) -> list[_Frame]:
+    severity = entry["severity"]
+    rules = [Rule(entry["kind"], severity, severity, Pattern(says, words), None) for says in entry["says"]]
+    return [_Frame(rule, entry.get("on_screen", False)) for rule in rules]
