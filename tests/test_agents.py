@@ -101,7 +101,7 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
 
     spoken = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
     assert spoken == "Nice to hear."
-    assert "statement me about their week" not in str([event["data"] for event in events])
+    assert "about their week" not in str([event["data"] for event in events])
 
 
 async def test_with_neither_a_checkpointer_nor_a_store_the_error_says_what_to_give(stage: Stage) -> None:
@@ -398,7 +398,7 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
         message.text != f"{ALLERGY} What shall I eat at the Thai place tonight?" for message in values["messages"]
     )
     assert "What shall I eat at the Thai place tonight?" in stage.calls[-1].prompt
-    assert "You statement me" in values["messages"][-1].text or ALLERGY.rstrip(".") in values["messages"][-1].text
+    assert ALLERGY.rstrip(".") in values["messages"][-1].text
     mind = await mirror.mind("thread-1")
     assert ([constraint["about"] for constraint in mind.constraints], mind.lag) == (["peanuts"], 0)
     assert stage.endpoint.refused == []

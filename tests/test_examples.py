@@ -105,7 +105,7 @@ def test_each_example_runs_as_it_stands(name: str) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "you statement me “I'm severely allergic to peanuts”" in done.stdout
+    assert "you told me “I'm severely allergic to peanuts”" in done.stdout
     assert done.stdout.rstrip().endswith("(lag 0)")
 
 

@@ -228,7 +228,9 @@ async def test_a_transcript_without_ids_is_answered_once(server: ServerFixture) 
 
 async def test_an_agent_has_its_mind_for_twelve_turns(server: ServerFixture) -> None:
     chat = server.chat("agent")
-    chat.voices.said["talker"] = lambda call: "How about satay?" if "Thai place" in call.prompt else "I hear you."
+    chat.replies.by_component["talker"] = lambda call: (
+        "How about satay?" if "Thai place" in call.prompt else "I hear you."
+    )
     turns = ["Hello!", "I am severely allergic to peanuts.", *(f"Week {week} was quiet." for week in range(9))]
 
     for text in turns:

@@ -30,6 +30,7 @@ from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, recor
 from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
+from mirror_graph.agents.warming import start_warm_up
 from mirror_graph.calls.reply_stream import REPLY_TOKENS
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.access import user_of
@@ -86,6 +87,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
         self._model_name = f"agent-{uuid4().hex}"
         self.tools = rights_tools(self._user_of_tool, self._background.run) if user_tools else []
         weakref.finalize(self, unregister_model, self._model_name)
+        start_warm_up()
 
     # A turn begins: the newest mind, and the constraints that hold in it.
 
