@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mirror_graph.errors import MirrorError
 from mirror_graph.evals.report import publish
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--json", type=Path, help="write the figures to this file too")
         for size in fields(module.Sizes):
             option, kind = f"--{size.name.replace('_', '-')}", type(size.default)
-            how = {"action": BooleanOptionalAction} if kind is bool else {"type": str if size.default is None else kind}
+            typed = {"type": str if size.default is None else kind}
+            how: dict[str, Any] = {"action": BooleanOptionalAction} if kind is bool else typed
             command.add_argument(option, default=size.default, help="default: %(default)s", **how)
     choices = vars(parser.parse_args(arguments))
     name, out = choices.pop("name"), choices.pop("json")

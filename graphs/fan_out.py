@@ -7,22 +7,28 @@ from langgraph.runtime import Runtime
 from langgraph.types import RetryPolicy, Send
 
 from mirror_graph.calls.model_call import context_of
+from mirror_graph.graphs.node import GraphNode
 from mirror_graph.ledger.user_messages import scan_ahead, user_messages
-from mirror_graph.models import is_transient
 from mirror_graph.nodes import Thinker, anticipate, count_failure, remember, synthesize, think_jointly
 from mirror_graph.nodes.anticipation import next_to_anticipate
 from mirror_graph.nodes.memory import MEMORY
-from mirror_graph.nodes.thinker import pending_state, unread_exchanges
+from mirror_graph.nodes.thinker import CustomThinkerState, pending_state, unread_exchanges
 from mirror_graph.relevance.generated_triggers import ANTICIPATION
 from mirror_graph.state import ALL_THINKERS, MirrorContext
 from mirror_graph.state.branch import last_turn
 from mirror_graph.state.schema import PassState
 
-RETRY = RetryPolicy(initial_interval=0.5, max_interval=8.0, max_attempts=3, retry_on=is_transient)
 CUSTOM, JOINT, SYNTHESIS = "own", "joint", "synthesis"
 
 
-def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", start: str, end: str) -> None:
+def add_thinking(
+    builder: "StateGraph[PassState, MirrorContext, Any, Any]",
+    start: str,
+    end: str,
+    *,
+    context: MirrorContext | None,
+    retry: RetryPolicy,
+) -> None:
     """Add the thinking between `start` and `end`. If there is nothing to think about, `end` follows at once."""
     thinkers: dict[str, Any] = {
         "goals": Thinker("goals"),
@@ -34,14 +40,21 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
     }
     for name, thinker in thinkers.items():
         failed = count_failure(then=SYNTHESIS)
-        builder.add_node(name, thinker, retry_policy=RETRY, error_handler=failed, metadata={"component": name})
+        builder.add_node(
+            name,
+            GraphNode(thinker, context),
+            input_schema=CustomThinkerState if name == CUSTOM else PassState,
+            retry_policy=retry,
+            error_handler=failed,
+            metadata={"component": name},
+        )
         builder.add_edge(name, SYNTHESIS)  # one edge each: a joined edge never fires after a handled failure
     count_and_end = count_failure(then=end)
     builder.add_node(
         SYNTHESIS,
-        synthesize,
+        GraphNode(synthesize, context),
         defer=True,
-        retry_policy=RETRY,
+        retry_policy=retry,
         error_handler=count_and_end,
         metadata={"component": SYNTHESIS},
     )
@@ -49,7 +62,9 @@ def add_thinking(builder: "StateGraph[PassState, MirrorContext, Any, Any]", star
     async def choose(state: PassState, runtime: Runtime[MirrorContext]) -> list[str | Send]:
         return await choose_thinkers(state, runtime, otherwise=end)
 
-    builder.add_conditional_edges(start, choose, [*ALL_THINKERS, CUSTOM, JOINT, ANTICIPATION, SYNTHESIS, end])
+    builder.add_conditional_edges(
+        start, GraphNode(choose, context, name="choose"), [*ALL_THINKERS, CUSTOM, JOINT, ANTICIPATION, SYNTHESIS, end]
+    )
     builder.add_edge(SYNTHESIS, end)
 
 

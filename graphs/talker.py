@@ -3,8 +3,10 @@
 from functools import partial
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import RetryPolicy
 
-from mirror_graph.graphs.fan_out import RETRY
+from mirror_graph.graphs.node import GraphNode
+from mirror_graph.graphs.retry import default_retry
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.guard import Rule
 from mirror_graph.nodes import Recall, Schedule, count_failure, talk
@@ -12,11 +14,16 @@ from mirror_graph.scheduling import Scheduler
 from mirror_graph.scheduling.item_store import StoreScheduler
 from mirror_graph.scheduling.server import ServerScheduler, is_in_server
 from mirror_graph.state import MirrorContext, MirrorState
+from mirror_graph.state.context import context_as_json
 from mirror_graph.state.schema import MirrorInput
 
 
 def build_talker(
-    scheduler: Scheduler | None = None, *, guard: Rule | None = None
+    scheduler: Scheduler | None = None,
+    *,
+    context: MirrorContext | None = None,
+    retry: RetryPolicy | None = None,
+    guard: Rule | None = None,
 ) -> StateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState]:
     """Build `recall -> talker -> schedule`, uncompiled: the graph of live chat.
 
@@ -25,15 +32,32 @@ def build_talker(
     the store that the graph is compiled with, or that its server hands it. A mind that cannot be read or a pass
     that cannot be scheduled costs no reply: it is counted, the reply starts from the mind the thread saw last, and
     the next turn catches up. `guard` writes what is added to a reply that needs it, instead of the package's own rule.
+
+    `context` and `retry` are as in `build_mirror`. On a server, models have names: raises `ConfigurationError` for
+    a `context` that holds an object.
     """
+    retry = retry or default_retry()
     scheduler = scheduler or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
+    if isinstance(scheduler, ServerScheduler) and context is not None:
+        context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
     builder.add_node(
-        "recall", Recall(scheduler), error_handler=count_failure(then="talker"), metadata={"component": "recall"}
+        "recall",
+        GraphNode(Recall(scheduler), context),
+        error_handler=count_failure(then="talker"),
+        metadata={"component": "recall"},
     )
-    builder.add_node("talker", partial(talk, guard=guard), retry_policy=RETRY, metadata={"component": "talker"})
     builder.add_node(
-        "schedule", Schedule(scheduler), error_handler=count_failure(then=END), metadata={"component": "schedule"}
+        "talker",
+        GraphNode(partial(talk, guard=guard), context),
+        retry_policy=retry,
+        metadata={"component": "talker"},
+    )
+    builder.add_node(
+        "schedule",
+        GraphNode(Schedule(scheduler), context),
+        error_handler=count_failure(then=END),
+        metadata={"component": "schedule"},
     )
     builder.add_edge(START, "recall")
     builder.add_edge("recall", "talker")

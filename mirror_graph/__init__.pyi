@@ -11,9 +11,11 @@ from mirror_graph.errors import RefusalError as RefusalError
 from mirror_graph.errors import ReplyError as ReplyError
 from mirror_graph.errors import StorageError as StorageError
 from mirror_graph.errors import UnknownConstraintError as UnknownConstraintError
+from mirror_graph.graphs import MirrorNode as MirrorNode
 from mirror_graph.graphs import build_mirror as build_mirror
 from mirror_graph.graphs import build_talker as build_talker
 from mirror_graph.graphs import build_thinker as build_thinker
+from mirror_graph.graphs import mirror_node as mirror_node
 from mirror_graph.guard import Finding as Finding
 from mirror_graph.guard import Rule as Rule
 from mirror_graph.guard import Touch as Touch
@@ -26,8 +28,13 @@ from mirror_graph.host import Mirror as Mirror
 from mirror_graph.host import Paused as Paused
 from mirror_graph.host import Reply as Reply
 from mirror_graph.host import ReplyStream as ReplyStream
+from mirror_graph.host import SyncConversation as SyncConversation
+from mirror_graph.host import SyncMirror as SyncMirror
+from mirror_graph.host import SyncReplyStream as SyncReplyStream
+from mirror_graph.host import SyncUser as SyncUser
 from mirror_graph.host import User as User
 from mirror_graph.host import open_mirror as open_mirror
+from mirror_graph.host import open_mirror_sync as open_mirror_sync
 from mirror_graph.ledger import scan as scan
 from mirror_graph.models import FinishReason as FinishReason
 from mirror_graph.relevance import relevant as relevant

@@ -18,15 +18,12 @@ _PROVIDER = re.compile(r"\w[\w.-]*")
 def split_chat_name(name: object) -> tuple[str, str]:
     """Return the provider and the model that a chat model's name stands for.
 
-    Raises `ConfigurationError` for anything else, such as a model object.
+    Raises `ConfigurationError` for anything else.
     """
     if has_bound_tools(name):
         raise ConfigurationError(TOOLS_ADVICE)
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"{EXPECTED_CHAT}, got a {type(name).__name__}. To use an object, pass the name that "
-            "mirror_graph.models.register_model(NAME, model) returns"
-        )
+        raise ConfigurationError(f"{EXPECTED_CHAT}, or a chat model object, got a {type(name).__name__}")
     return _split(name, "model", EXPECTED_CHAT)
 
 

@@ -7,6 +7,6 @@ from mirror_graph.state import MirrorUpdate
 from mirror_graph.state.schema import PassState
 
 
-async def commit(state: PassState) -> MirrorUpdate:
+def commit(state: PassState) -> MirrorUpdate:
     """Drop the messages: they have been thought about, or the next pass brings them again."""
     return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)]}

@@ -1,15 +1,17 @@
 """The choices of a run: which models, which way of thinking, which budgets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import Annotated, Literal, NamedTuple, cast, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_type_hints
 
 from annotated_types import Ge, Le
-from pydantic import ConfigDict, Field
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.model_names import split_chat_name, split_embeddings_name
+from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name, split_embeddings_name
 from mirror_graph.state.reducers import MESSAGE_LIMIT, MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
 from mirror_graph.state.text import is_unicode
 from mirror_graph.state.tokens import count_tokens
@@ -20,7 +22,11 @@ GuardMode = Literal["note", "open", "hold", "off"]
 
 Thinking = Literal["parallel", "joint", "synthesis_only", "monologue_only", "off"]
 
+Model = Annotated[str | BaseChatModel, WithJsonSchema({"type": "string"})]
+"""A chat model: its name, or the object itself. A server, which Studio asks for a schema, takes names only."""
+
 ALL_THINKERS = ("goals", "reasoning", "memory")
+MODEL_FIELDS = ("talker_model", "thinker_model", "synthesis_model")
 THINKERS_LIMIT = 8
 THINKER_LIMIT = 1_000
 DIRECTIVE_LIMIT = 2_000
@@ -52,13 +58,17 @@ class MirrorContext:
 
     __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)  # a server's schema describes each field
 
-    talker_model: str = "openai:gpt-4o-mini"
-    """The model that answers the user: `openai:NAME`, `local:NAME`, `scripted:NAME` or `PROVIDER:NAME`."""
+    talker_model: Model = "openai:gpt-4o-mini"
+    """The model that answers the user: `openai:NAME`, `local:NAME`, `scripted:NAME`, `PROVIDER:NAME` or an object.
 
-    thinker_model: str | None = None
+    A chat model object is called as it is: `temperature` and the limits on an answer do not reach it. A server takes
+    names only.
+    """
+
+    thinker_model: Model | None = None
     """The model of the thinkers. None uses the talker's model."""
 
-    synthesis_model: str | None = None
+    synthesis_model: Model | None = None
     """The model that writes the narrative. None uses the talker's model."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 0.7
@@ -178,14 +188,14 @@ class MirrorContext:
     def _choose_guard(self) -> None:
         """Open the replies of local models, which are small, unless the caller has chosen."""
         if self.guard is None:
-            is_local = self.talker_model.startswith("local:")
+            is_local = isinstance(self.talker_model, str) and self.talker_model.startswith("local:")
             object.__setattr__(self, "guard", "open" if is_local else "note")
 
     def _check_models(self) -> None:
-        split_chat_name(self.talker_model)
-        for name in (self.thinker_model, self.synthesis_model):
-            if name is not None:
-                split_chat_name(name)
+        _check_model("talker_model", self.talker_model)
+        for field in MODEL_FIELDS[1:]:
+            if getattr(self, field) is not None:
+                _check_model(field, getattr(self, field))
         if self.embeddings != "":
             split_embeddings_name(self.embeddings)
 
@@ -200,6 +210,38 @@ class MirrorContext:
             raise ConfigurationError(f"thinkers are {self.thinkers!r}: expected 1 to {THINKERS_LIMIT}, each name once")
         for thinker, name in zip(self.thinkers, names, strict=True):
             _check_thinker(thinker, name)
+
+
+def context_as_json(context: MirrorContext) -> dict[str, Any]:
+    """Return a context as a server takes it.
+
+    Raises `ConfigurationError` if one of its models is an object: no object can be sent.
+    """
+    for field in MODEL_FIELDS:
+        model = getattr(context, field)
+        if isinstance(model, BaseChatModel):
+            raise ConfigurationError(
+                f"{field} is a {type(model).__name__} object, and a LangGraph server takes names only: "
+                f"{EXPECTED_CHAT}; in the server's own process, register_model(NAME, model) returns a name for it"
+            )
+    return {field.name: getattr(context, field.name) for field in fields(context)}
+
+
+def _check_model(field: str, model: object) -> None:
+    if isinstance(model, BaseChatModel):
+        return
+    if isinstance(model, Runnable):
+        has_tools = "tools" in getattr(model, "kwargs", {})
+        advice = (
+            "MIRROR's models call no tools: give the tools to an agent with MirrorMiddleware (mirror_graph.agents)"
+            if has_tools
+            else "set such options on the model itself"
+        )
+        raise ConfigurationError(
+            f"{field} is a {type(model).__name__}{' with tools' if has_tools else ''}, "
+            f"expected a name or a chat model: {advice}"
+        )
+    split_chat_name(model)
 
 
 def check_user_id(user_id: object) -> None:

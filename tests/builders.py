@@ -32,4 +32,4 @@ def constraint(about: str = "peanuts", kind: Any = "allergy", turn: int = 1, **f
 
 def heavy_law(examples: int) -> settings:
     """Return the settings of a law whose examples are whole conversations: a fifth of them, if not under `ci`."""
-    return settings(max_examples=examples if settings.default.max_examples >= 100 else examples // 5)
+    return settings(max_examples=examples if (settings.default or settings()).max_examples >= 100 else examples // 5)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
-from mirror_graph.graphs import fan_out, mirror, talker
+from mirror_graph.graphs import retry
 from mirror_graph.testing.endpoint import Endpoint
 from tests.replies import Replies
 
@@ -40,10 +40,8 @@ def endpoint(replies: Replies, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endp
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry without the pause: what is tested is how often, not how long."""
-    quick = fan_out.RETRY._replace(initial_interval=0.01, max_interval=0.01, jitter=False)
-    monkeypatch.setattr(fan_out, "RETRY", quick)
-    monkeypatch.setattr(mirror, "RETRY", quick)
-    monkeypatch.setattr(talker, "RETRY", quick)
+    quick = retry.RETRY._replace(initial_interval=0.01, max_interval=0.01, jitter=False)
+    monkeypatch.setattr(retry, "RETRY", quick)
 
 
 @pytest.fixture(scope="session")

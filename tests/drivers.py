@@ -112,7 +112,7 @@ class HostDriver:
         return await self._conversation._engine.minds.load(self._conversation.thread_id)
 
     async def hand_over(self, turn: int) -> None:
-        scheduler, messages = self._conversation._engine.lane, await self._conversation.messages()
+        scheduler, messages = self._conversation._engine.scheduler, await self._conversation.messages()
         await scheduler.schedule(
             ThinkingPass(self._conversation.thread_id, turn, messages[: 2 * turn], self._context, 1)
         )
@@ -145,7 +145,7 @@ class GraphDriver:
         if not isinstance(self._scheduler, StoreScheduler):
             await self._scheduler.schedule(work)
             return
-        [scheduler] = self._scheduler._lanes.values()  # of the store that every run was handed
+        [scheduler] = self._scheduler._schedulers.values()  # of the store that every run was handed
         await scheduler.schedule(work)
         await scheduler.settle(self._thread_id)
 

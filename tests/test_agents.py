@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain.agents import create_agent
@@ -99,7 +99,8 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     events: list[Any] = [event async for event in agent.astream_events(request(ALLERGY), thread(), version="v2")]
     await mirror.settle("thread-1", timeout=30)
 
-    spoken = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
+    pieces = [cast("Any", event)["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+    spoken = "".join(piece.text for piece in pieces)
     assert spoken == "Nice to hear."
     assert "about their week" not in str([event["data"] for event in events])
 
@@ -362,11 +363,11 @@ async def test_parallel_calls_and_their_results_reach_the_model(stage: Stage) ->
 async def test_a_summary_is_never_taken_for_the_users_words(stage: Stage) -> None:
     summary = "The user is allergic to milk."
     stage.endpoint.answer = lambda call: "Nice to hear. " * 20 if is_agents(call) else summary
-    folding = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 1))
+    folding: Any = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 1))
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[folding, mirror], checkpointer=InMemorySaver())
 
-    values: dict[str, Any] = {}
+    values: Any = {}
     for text in [ALLERGY, *WEEKS[:6], TURNS[-1]]:
         values = await agent.ainvoke(request(text), thread())
         assert await mirror.settle("thread-1", timeout=30)
@@ -387,7 +388,7 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
         return Answer(calls=[("todays_menu", {"place": place})]) if place else NAIVE
 
     stage.says(answer)
-    folding = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 2))
+    folding: Any = SummarizationMiddleware(stage.model, trigger=("messages", 6), keep=("messages", 2))
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [todays_menu], middleware=[folding, mirror], checkpointer=InMemorySaver())
 
@@ -406,7 +407,7 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
 
 async def test_a_turn_goes_on_after_a_human_has_approved(stage: Stage) -> None:
     mirror = MirrorMiddleware(context=context())
-    asking = HumanInTheLoopMiddleware(interrupt_on={"todays_menu": True})
+    asking: Any = HumanInTheLoopMiddleware(interrupt_on={"todays_menu": True})
     agent = create_agent(stage.model, [todays_menu], middleware=[asking, mirror], checkpointer=InMemorySaver())
     stage.says(reads_menu("danger"))
 

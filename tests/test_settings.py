@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
 from mirror_graph.models import register_script, scripted_model
@@ -33,9 +35,12 @@ def test_what_names_no_model_is_refused_by_every_part(setting: str, name: Any) -
         MirrorContext(**wrong)
 
 
-def test_a_model_object_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ConfigurationError, match=r"got a ScriptedModel.*register_model"):
-        MirrorContext(talker_model=scripted_model("echo"))  # type: ignore[arg-type]  # the mistake
+def test_a_model_with_tools_is_refused_with_what_to_do() -> None:
+    with_tools = ChatOpenAI(model="m", api_key=SecretStr("none")).bind_tools([])
+    with pytest.raises(ConfigurationError, match=r"with tools.*MirrorMiddleware"):
+        MirrorContext(talker_model=with_tools)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(ConfigurationError, match="set such options on the model itself"):
+        MirrorContext(thinker_model=scripted_model("echo").bind(stop=["."]))  # type: ignore[arg-type]  # the mistake
 
 
 @pytest.mark.parametrize(

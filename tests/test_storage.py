@@ -4,7 +4,6 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import zstandard
@@ -68,7 +67,14 @@ def test_what_an_earlier_release_wrote_without_a_checksum_is_read() -> None:
 
 @pytest.mark.parametrize(
     "identity",
-    ["AAAAAAAA-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "a" * 32, "lc_run--", "lc_run--x", "{" + str(uuid4()) + "}", ""],
+    [
+        "AAAAAAAA-aaaa-aaaa-aaaa-aaaaaaaaaaaa",
+        "a" * 32,
+        "lc_run--",
+        "lc_run--x",
+        "{5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77}",
+        "",
+    ],
 )
 def test_an_id_that_is_almost_one_of_ours_is_kept_to_the_letter(identity: str) -> None:
     serde = CompressedSerializer()

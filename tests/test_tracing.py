@@ -1,14 +1,17 @@
 """What LangSmith gets to see of a conversation, at a local server that takes what its client sends."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
 from tests.replies import Replies, component_of
+from tests.server import ServerFixture, serving
 
 pytestmark = pytest.mark.enable_socket
 
@@ -148,7 +151,7 @@ def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoi
     assert len(calls) == len(endpoint.calls)
     assert sorted(run.name for run in calls) == sorted(component_of(call) for call in endpoint.calls)
     assert all(run.name == run.metadata["component"] for run in calls)
-    nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__", "choose")
+    nodes = ("turn", "recall", "schedule", "thinking", "commit", "__start__")
     assert {run.name for run in runs} == {run.name for run in calls} | set(nodes)
     assert len(runs) == 2 * len(calls) + len(nodes)
 
@@ -209,3 +212,35 @@ def test_every_graph_has_a_name() -> None:
     from mirror_graph.graphs import mirror, talker, thinker
 
     assert [mirror.graph.name, talker.graph.name, thinker.thinker.name] == ["mirror", "talker", "thinker"]
+
+
+@pytest.mark.slow
+def test_on_a_server_a_pass_is_listed_with_its_conversation(endpoint: Endpoint, replies: Replies) -> None:
+    async def talk(url: str) -> str:
+        server = ServerFixture(url, endpoint)
+        chat = server.chat()
+        await chat.say("I am allergic to peanuts.")
+        await chat.settle()
+        assert (await chat.mind())["narrative"]["turn"] == 1
+        await server.close()
+        return chat.thread_id
+
+    with langsmith_endpoint() as langsmith:
+        traced = {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "none"}
+        with serving(endpoint, extra_env=traced, env={}) as url:
+            thread_id = asyncio.run(talk(url))
+            deadline = time.monotonic() + 30
+            while not all(run.ended for run in langsmith.runs) or not named(langsmith.runs, "commit"):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    assert {run.metadata["thread_id"] for run in langsmith.runs} == {thread_id}
+    assert {run.trace for run in langsmith.runs} == {langsmith.runs[0].trace}
+    assert all(run.metadata["mirror_version"] for run in named(langsmith.runs, "thinker"))
+
+
+def test_a_run_names_the_release_and_the_user_as_a_hash(runs: list[TracedRun]) -> None:
+    outer = [*named(runs, "turn"), *named(runs, "thinking")]
+
+    assert len({(run.metadata["mirror_version"], run.metadata["mirror_user"]) for run in outer}) == 1
+    assert [run.name for run in runs if "ana" in str(run.metadata.values())] == []

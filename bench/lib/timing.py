@@ -10,7 +10,7 @@ from mirror_graph.errors import ReplyError
 class Chat(Protocol):
     """Anything that can be talked to."""
 
-    def stream(self, text: str) -> AsyncIterable[str]:
+    def stream(self, text: str, /) -> AsyncIterable[str]:
         """Say something and iterate over the pieces of the reply, for as long as the stream stays open."""
         ...
 

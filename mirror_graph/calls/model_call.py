@@ -23,7 +23,7 @@ PRIVATE = ["nostream", "langsmith:nostream"]
 REASONING_TOKENS = 8_192
 """What a model that reasons before it answers gets on top of its bound, which providers count its reasoning in."""
 
-_reasoning_models: set[str] = set()
+_reasoning_models: set[str] = set()  # names; the bound of a model object is its own
 
 _Result = TypeVar("_Result")
 
@@ -36,8 +36,19 @@ class Answer(NamedTuple):
 
 
 def context_of(runtime: Runtime[MirrorContext]) -> MirrorContext:
-    """Return the run's context, or the defaults where the caller gave none."""
-    return runtime.context or MirrorContext()
+    """Return the run's context, or the defaults if the caller gave none.
+
+    Raises `ConfigurationError` for a context of another type, such as a parent graph's.
+    """
+    context: object = runtime.context
+    if context is None:
+        return MirrorContext()
+    if not isinstance(context, MirrorContext):
+        raise ConfigurationError(
+            f"the run's context is a {type(context).__name__}: in a parent graph with a context of its own, "
+            "use `mirror_node(context=MirrorContext(...))` or `build_mirror(context=MirrorContext(...))`"
+        )
+    return context
 
 
 def call_config(component: str, turn: int) -> RunnableConfig:
@@ -52,10 +63,10 @@ def private_config(component: str, turn: int) -> RunnableConfig:
 
 def inner_model(component: str, context: MirrorContext, max_tokens: int) -> BaseChatModel:
     """Return the model that `component` thinks with. Raises `CallError` if there is none of that name."""
-    name = _model_name(component, context)
-    room = REASONING_TOKENS if name in _reasoning_models else 0
+    model = _model_of(component, context)
+    room = REASONING_TOKENS if isinstance(model, str) and model in _reasoning_models else 0
     try:
-        return chat_model(name, temperature=context.temperature, max_tokens=max_tokens + room)
+        return chat_model(model, temperature=context.temperature, max_tokens=max_tokens + room)
     except MirrorError as error:
         raise _unusable(component, error) from error
 
@@ -69,7 +80,10 @@ def needs_room(
     """
     if ending(message) != "length" or message.tool_calls or without_reasoning(message.text).strip():
         return False
-    _reasoning_models.add(_model_name(component, context))
+    name = _model_of(component, context)
+    if not isinstance(name, str):
+        return False
+    _reasoning_models.add(name)
     return inner_model(component, context, max_tokens) is not model
 
 
@@ -117,9 +131,9 @@ async def with_timeout(component: str, call: Awaitable[_Result], context: Mirror
         raise CallError(component, describe_error(error), transient=is_transient(error), cause=error) from error
 
 
-def _model_name(component: str, context: MirrorContext) -> str:
-    name = context.synthesis_model if component == "synthesis" else context.thinker_model
-    return name or context.talker_model
+def _model_of(component: str, context: MirrorContext) -> str | BaseChatModel:
+    model = context.synthesis_model if component == "synthesis" else context.thinker_model
+    return context.talker_model if model is None else model
 
 
 def _unusable(component: str, error: MirrorError) -> CallError:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from rich.cells import cell_len
 
 from mirror_graph.cli.defaults import chosen_model, default_database
-from mirror_graph.cli.loop_thread import LoopThread, loop_beside
 from mirror_graph.cli.render import (
     LABEL,
     console,
@@ -25,6 +24,7 @@ from mirror_graph.cli.render import (
 )
 from mirror_graph.errors import MirrorError, ReplyError
 from mirror_graph.host import Conversation, open_mirror
+from mirror_graph.loop_thread import LoopThread, open_loop_thread
 from mirror_graph.state import MirrorContext, Thinking
 from mirror_graph.state.text import sanitize
 
@@ -42,7 +42,10 @@ RECENT = 4
 def chat(thread: str, *, database: str | None, model: str | None, thinking: Thinking, user: str | None) -> None:
     """Chat on a thread until the user leaves."""
     context = MirrorContext(talker_model=chosen_model(model), thinking=thinking, user_id=user)
-    with loop_beside() as beside, beside.opened(open_mirror(database or default_database(), context=context)) as mirror:
+    with (
+        open_loop_thread() as beside,
+        beside.opened(open_mirror(database or default_database(), context=context)) as mirror,
+    ):
         sitting = ChatSession(beside, mirror.conversation(thread), context)
         sitting.resume(thread)
         sitting.go()

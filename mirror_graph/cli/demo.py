@@ -64,7 +64,7 @@ async def _play(context: MirrorContext) -> None:
                 await _think(conversation)
         mind = await conversation.mind()
     console.print()
-    console.print(_summary(context.talker_model, mind, perf_counter() - started, reply, held))
+    console.print(_summary(str(context.talker_model), mind, perf_counter() - started, reply, held))
 
 
 async def _think(conversation: Conversation) -> None:

@@ -4,6 +4,7 @@ from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.host.sync import SyncConversation, SyncMirror, SyncReplyStream, SyncUser, open_mirror_sync
 from mirror_graph.host.user import ConstraintChanges, User
 
 __all__ = [
@@ -14,6 +15,11 @@ __all__ = [
     "Paused",
     "Reply",
     "ReplyStream",
+    "SyncConversation",
+    "SyncMirror",
+    "SyncReplyStream",
+    "SyncUser",
     "User",
     "open_mirror",
+    "open_mirror_sync",
 ]

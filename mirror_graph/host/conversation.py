@@ -5,24 +5,23 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
-from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from mirror_graph.errors import HostClosedError, MessageRefusedError, StorageError
+from mirror_graph.errors import HostClosedError, StorageError
+from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
+from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
 from mirror_graph.state.constraints import merge_constraints, unconfirmed
 from mirror_graph.state.reducers import merge_failures, merge_usage
-from mirror_graph.state.text import is_unicode, sanitize
-from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
 
@@ -41,25 +40,29 @@ class Conversation:
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
 
-    async def say(self, text: str) -> Reply:
+    async def say(self, message: Message, *, config: RunnableConfig | None = None) -> Reply:
         """Send a message and return the whole reply.
 
-        Raises `MessageRefusedError` if the message is not text, is empty or does not fit the window, `ReplyError` if
-        the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the host was closed.
+        `message` is a text, a list of content blocks (with images, audio or files), or a `HumanMessage`. `callbacks`,
+        `tags` and `metadata` of `config` reach the run of the turn, but not the thinking that follows it.
+
+        Raises `MessageRefusedError` if the message is of another type, is empty or does not fit the window,
+        `ReplyError` if the model gave no reply, `StorageError` if the database failed, and `HostClosedError` if the
+        host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
-        stream = self.stream(text)
+        stream = self.stream(message, config=config)
         async for _ in stream:
             pass
         return stream.reply
 
-    def stream(self, text: str) -> ReplyStream:
-        """Send a message and iterate over the pieces of the reply as the model emits them.
+    def stream(self, message: Message, *, config: RunnableConfig | None = None) -> ReplyStream:
+        """Send a message, as in `say`, and iterate over the pieces of the reply as the model emits them.
 
         Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
         loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-        return ReplyStream(self._pieces(text))
+        return ReplyStream(self._pieces(message, config or {}))
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait at most `timeout` seconds until thinking has caught up with the conversation.
@@ -115,11 +118,11 @@ class Conversation:
                 await storage.forget(self.thread_id)
                 await storage.forget(mind_thread(self.thread_id))
 
-    async def _pieces(self, text: str) -> AsyncGenerator[str | Reply]:
+    async def _pieces(self, said: Message, config: RunnableConfig) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
-        message = HumanMessage(_accepted(text, self._context.window_tokens), id=str(uuid4()))
+        message = accepted_message(said, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
-        turn = self._engine.start_turn(self._turn(message, pieces.put_nowait))
+        turn = self._engine.start_turn(self._turn(message, config, pieces.put_nowait))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -131,7 +134,7 @@ class Conversation:
             turn.cancel()
             await asyncio.wait({turn})
 
-    async def _turn(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+    async def _turn(self, message: HumanMessage, config: RunnableConfig, send: Callable[[str | Reply], None]) -> None:
         """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
 
@@ -143,7 +146,7 @@ class Conversation:
         try:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if not await self._was_answered(message, pass_on):
-                    await self._answer(message, pass_on)
+                    await self._answer(message, config, pass_on)
         except (StorageError, asyncio.CancelledError) as error:
             if not is_given:
                 raise
@@ -180,13 +183,19 @@ class Conversation:
         except TimeoutError:
             return False
 
-    async def _answer(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> None:
+    async def _answer(
+        self, message: HumanMessage, callers: RunnableConfig, send: Callable[[str | Reply], None]
+    ) -> None:
         """Run the talker over a message."""
         opening = LeadingTagFilter()
+        labels = self._engine.labels
+        ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
         config: RunnableConfig = {
             "run_name": "turn",
+            **callers,
             "configurable": {"thread_id": self.thread_id},
-            "metadata": {"thread_id": self.thread_id, "component": "turn"},
+            "tags": [*labels.tags, *(callers.get("tags") or [])],
+            "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},
         }
         # Sync, so that the user's words are in the database before the first token of a reply to them.
         events = self._engine.talker.astream(
@@ -254,27 +263,3 @@ def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessag
         elif is_after and isinstance(stored, AIMessage) and turn_of(stored) is not None:
             return stored
     return None
-
-
-def _accepted(text: object, window: int) -> str:
-    """Return the cleaned text of a message that fits the window with room for the reply."""
-    if not isinstance(text, str):
-        raise MessageRefusedError(f"the message is of type {type(text).__name__}: expected a string", tokens=0, limit=0)
-    if not is_unicode(text):
-        raise MessageRefusedError(
-            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
-            tokens=0,
-            limit=0,
-        )
-    words = sanitize(text)
-    if not words.strip():
-        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=window // 2)
-    tokens = count_tokens(words)
-    if tokens > window // 2:
-        raise MessageRefusedError(
-            f"the message has {tokens:,} tokens: expected at most {window // 2:,}, half of the window. "
-            "Shorten it or raise window_tokens",
-            tokens=tokens,
-            limit=window // 2,
-        )
-    return words

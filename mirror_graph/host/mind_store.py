@@ -10,6 +10,7 @@ from langgraph.store.base import BaseStore, Op, PutOp, Result
 from mirror_graph.graphs import build_thinker
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.scheduling.base import mind_from
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.thinking_pass import Meter, think
 from mirror_graph.state import MindState, Narrative
 from mirror_graph.state.branch import current_branch
@@ -19,7 +20,8 @@ from mirror_graph.storage import Storage
 class CheckpointMindStore:
     """Minds as checkpoints of the graph `thinker`, one thread each."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, labels: Labels | None = None) -> None:
+        self._labels = labels or Labels()
         builder = build_thinker()
         self._storage = storage
         self._thinker = builder.compile(name="thinker")
@@ -39,7 +41,7 @@ class CheckpointMindStore:
     async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
         thinker = self._thinker.copy({"store": _GuardedStore(work, self._storage)})
-        return await think(thinker, mind, work, meter)
+        return await think(thinker, mind, work, meter, self._labels)
 
     async def commit(self, work: ThinkingPass, mind: MindState) -> None:
         """Merge `mind` into the stored one under the thread's lock, in one write.

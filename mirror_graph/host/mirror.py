@@ -4,11 +4,15 @@ import asyncio
 import json
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
+from typing import Any
 from uuid import UUID, uuid5
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
 
 from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
@@ -19,9 +23,11 @@ from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
 from mirror_graph.ledger.scan import warm_up
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
-from mirror_graph.storage import open_storage
+from mirror_graph.storage import Storage, open_storage
+from mirror_graph.storage.objects import open_objects
 
 THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
 """The namespace in which a thread's name becomes its id."""
@@ -31,31 +37,52 @@ THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
 async def open_mirror(
     database: str | PathLike[str] | None = None,
     *,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
     context: MirrorContext | None = None,
     max_thinking: int = 8,
     daily_tokens: int | None = None,
     drain: float = 0.0,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
     guard: Rule | None = None,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
+    Instead of a database, `checkpointer` and `store` may be LangGraph objects that your program has opened and
+    closes itself. Then no lock keeps another host off a thread. Threads are pruned only if the checkpointer can, and
+    without a store a user's constraints and the history of narratives end with the process. One line of the log says
+    which of these apply.
+
     `context` applies to all of its conversations. At most `max_thinking` passes run at once. After they have used
     `daily_tokens` in a day (UTC), no more run until the next day. On leaving, and on SIGTERM, turns and passes may
     finish for `drain` seconds and are then cancelled: a turn raises `HostClosedError`, and the exchanges of a cancelled
-    pass are thought about later. `guard` replaces the built-in rule: it writes what is added to a reply that leaves a
-    danger unnamed, or returns `""` to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
+    pass are thought about later. `metadata` and `tags` are added to every traced run of a turn and of its thinking.
+    `guard` replaces the built-in rule: it writes what is added to a reply that leaves a danger unnamed, or returns `""`
+    to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
 
     Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(_warm_up)
-    async with open_storage(database) as storage:
-        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, guard=guard)
+    labels = Labels(metadata or {}, tags)
+    async with _open_storage(database, checkpointer, store) as storage:
+        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, labels=labels, guard=guard)
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
         finally:
             await engine.close(drain)
+
+
+def _open_storage(
+    database: str | PathLike[str] | None, checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None
+) -> AbstractAsyncContextManager[Storage]:
+    if checkpointer is None and store is None:
+        return open_storage(database)
+    if database is not None:
+        raise ConfigurationError("both a database and a checkpointer or store: expected one place for the threads")
+    return open_objects(checkpointer, store)
 
 
 class Mirror:

@@ -74,7 +74,7 @@ class ReplyStream:
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the pieces of text."""
-        return self._texts()
+        return self.pieces()
 
     @property
     def reply(self) -> Reply:
@@ -83,7 +83,8 @@ class ReplyStream:
             raise RuntimeError("the reply is not complete: iterate over all of its pieces first")
         return self._reply
 
-    async def _texts(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncGenerator[str]:
+        """Return the pieces of text; closing the generator ends the turn."""
         async with aclosing(self._pieces) as pieces:  # a reader who stops early ends the turn
             async for piece in pieces:
                 if isinstance(piece, Reply):

@@ -13,6 +13,7 @@ from mirror_graph.graphs import build_talker
 from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling.budget import DailyBudget
+from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.schema import MirrorInput
@@ -28,14 +29,24 @@ seconds per reply, and bound what an overloaded host holds in memory.
 """
 
 
+NO_LABELS = Labels()
+
+
 class HostRuntime:
     """The talker and the scheduler over one database."""
 
     def __init__(
-        self, storage: Storage, *, max_thinking: int, daily_tokens: int | None, guard: Rule | None = None
+        self,
+        storage: Storage,
+        *,
+        max_thinking: int,
+        daily_tokens: int | None,
+        labels: Labels = NO_LABELS,
+        guard: Rule | None = None,
     ) -> None:
         self.storage = storage
-        self.minds = CheckpointMindStore(storage)
+        self.labels = labels
+        self.minds = CheckpointMindStore(storage, labels)
         self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.scheduler, guard=guard

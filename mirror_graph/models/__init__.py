@@ -45,16 +45,18 @@ __all__ = [
 CONNECT_SECONDS = 10.0
 
 
-def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
-    """Return the chat model a name stands for, the same object for the same arguments.
+def chat_model(name: str | BaseChatModel, *, temperature: float | None, max_tokens: int) -> BaseChatModel:
+    """Return the chat model a name stands for, the same object for the same arguments; a model is returned as it is.
 
     A `temperature` of None is not sent. A call is made again only without a parameter that the endpoint refuses and,
     but for connecting, none is timed: both are the caller's. `scripted:` models use `temperature` and `max_tokens`
     only where `register_model` was given a function of them.
 
-    Raises `ConfigurationError` for an unknown name, a model where its name is due, a missing key or a
-    missing package, and `ModelFileError` for a local model that was not downloaded.
+    Raises `ConfigurationError` for an unknown name, a missing key or a missing package, and `ModelFileError` for a
+    local model that was not downloaded.
     """
+    if isinstance(name, BaseChatModel):
+        return name
     provider, model = split_chat_name(name)
     match provider:
         case "openai":
@@ -68,16 +70,21 @@ def chat_model(name: str, *, temperature: float | None, max_tokens: int) -> Base
             return _provider_model(name, temperature, max_tokens)
 
 
-def visible_model(name: str, *, temperature: float | None, max_tokens: int) -> VisibleModel:
+def visible_model(name: str | BaseChatModel, *, temperature: float | None, max_tokens: int) -> VisibleModel:
     """Return the chat model a name stands for, so wrapped that its reasoning reaches no reader and no stream.
 
     Raises as `chat_model` does.
     """
     model = chat_model(name, temperature=temperature, max_tokens=max_tokens)
     if id(model) not in _visible:
+        if len(_visible) >= VISIBLE_LIMIT:
+            _visible.pop(next(iter(_visible)))
         _visible[id(model)] = VisibleModel.around(model)
     return _visible[id(model)]
 
+
+VISIBLE_LIMIT = 1_000
+"""The most models that are remembered: a host may make an object per request."""
 
 _visible: dict[int, VisibleModel] = {}  # each holds its model, so that the id stays its own
 

@@ -13,8 +13,8 @@ from mirror_graph.state.migration import migrate_mind
 from mirror_graph.state.validation import is_constraint
 from mirror_graph.state.values import AnsweredTurn
 
-MINDS = UUID("0c6a7d0e-8f5b-5c0b-9a55-6f3f0b1d3c41")
-"""The namespace in which a thread id that is no UUID becomes the id of its mind."""
+THREAD_NAMES = UUID("2f5d3c0e-7a44-5c55-8a53-0f6f3c1d9b61")
+"""The namespace in which a thread id that is no UUID becomes one."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,16 @@ class Scheduler(Protocol):
 
 
 def mind_thread(thread_id: str) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept: a UUID, always the same for the same id.
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same)."""
+    return str(uuid5(thread_uuid(thread_id), "mind"))
 
-    A thread id is any text. A LangGraph server asks for UUIDs, and gets one for each thread either way.
-    """
+
+def thread_uuid(thread_id: str) -> UUID:
+    """Return the UUID that a thread id spells, or else one derived from its text. Always the same for the same id."""
     try:
-        return str(uuid5(UUID(thread_id), "mind"))
+        return UUID(thread_id)
     except ValueError:
-        return str(uuid5(MINDS, thread_id))
+        return uuid5(THREAD_NAMES, thread_id)
 
 
 def mind_from(values: Mapping[str, Any]) -> MindState:

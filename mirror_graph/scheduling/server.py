@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 from math import ceil
 from typing import Any, cast
 
@@ -13,7 +12,9 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph.scheduling.base import ThinkingPass, mind_from, mind_thread
+from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import MindState, Narrative, empty_mind
+from mirror_graph.state.context import context_as_json
 
 GRAPH = "thinker"
 
@@ -57,9 +58,14 @@ class ServerScheduler:
             mind_thread(work.thread_id),
             GRAPH,
             input=_input(work),
-            context=asdict(work.context),
-            # LangSmith lists the pass with its conversation by this; `thread_id` is the mind thread's, and reserved.
-            metadata={"conversation_id": work.thread_id, "turn": work.turn, "component": "thinking"},
+            context=context_as_json(work.context),
+            # `thread_id` is the mind thread's, and reserved; `graph` replaces it in the runs that LangSmith gets.
+            metadata={
+                "conversation_id": work.thread_id,
+                "turn": work.turn,
+                "component": "thinking",
+                **about_run(work.context.user_id),
+            },
             after_seconds=0 if overdue else ceil(work.context.think_after),  # a server cuts 0.5 to 0
             multitask_strategy="enqueue" if overdue else "rollback",
             if_not_exists="create",

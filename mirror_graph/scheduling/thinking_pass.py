@@ -14,6 +14,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langsmith.run_helpers import tracing_context
 
 from mirror_graph.scheduling.base import ThinkingPass, mind_from
+from mirror_graph.scheduling.labels import Labels, about_run
 from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative
 from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, rewind
 from mirror_graph.state.constraints import merge_constraints
@@ -109,11 +110,16 @@ class MindStore(Protocol):
         ...
 
 
-async def think(thinker: ThinkerGraph, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
+async def think(
+    thinker: ThinkerGraph, mind: MindState, work: ThinkingPass, meter: Meter, labels: Labels | None = None
+) -> MindState:
     """Run `thinker` over a pass and return the mind after it. The pass is traced as part of its turn."""
+    labels = labels or Labels()
+    ours = {"thread_id": work.thread_id, "turn": work.turn, "component": "thinking"}
     config: RunnableConfig = {
         "run_name": "thinking",
-        "metadata": {"thread_id": work.thread_id, "turn": work.turn, "component": "thinking"},
+        "tags": list(labels.tags),
+        "metadata": {**labels.metadata, **ours, **about_run(work.context.user_id)},
         "callbacks": [meter],
     }
     with tracing_context(parent=work.trace or None):

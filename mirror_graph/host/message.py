@@ -1,0 +1,76 @@
+"""What a user may say: a text, content blocks or a message, checked before anything of it is stored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import HumanMessage
+
+from mirror_graph.errors import MessageRefusedError
+from mirror_graph.state.content import REFUSED, blocks_of, bounded_message, has_content
+from mirror_graph.state.reducers import MESSAGE_LIMIT, message_tokens
+from mirror_graph.state.text import is_unicode
+
+Message = str | Sequence[str | Mapping[str, Any]] | HumanMessage
+"""A text, a list of content blocks in any provider's format or LangChain's, or a `HumanMessage`."""
+
+
+def accepted_message(said: object, window: int) -> HumanMessage:
+    """Return a message that fits half of a window of `window` tokens, cleaned, with an id.
+
+    Raises `MessageRefusedError` for anything else.
+    """
+    message = _message_of(said)
+    texts = [block if isinstance(block, str) else block.get("text") for block in blocks_of(message)]
+    if not all(is_unicode(text) for text in texts if isinstance(text, str)):
+        raise MessageRefusedError(
+            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
+            tokens=0,
+            limit=0,
+        )
+    limit = window // 2
+    bounded = bounded_message(message, MESSAGE_LIMIT)
+    if not has_content(bounded):
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=limit)
+    tokens = message_tokens(message)
+    if tokens > limit:
+        raise MessageRefusedError(
+            f"the message has {tokens:,} tokens: expected at most {limit:,}, half of the window. "
+            "Shorten it or raise window_tokens",
+            tokens=tokens,
+            limit=limit,
+        )
+    if problem := bounded.additional_kwargs.get(REFUSED):
+        raise MessageRefusedError(**problem)
+    return HumanMessage(
+        bounded.content,
+        id=message.id or str(uuid4()),
+        name=message.name,
+        additional_kwargs=bounded.additional_kwargs,
+    )
+
+
+def _message_of(said: object) -> HumanMessage:
+    """Return what was said as a message, its text in blocks, which every provider takes, rather than bare strings."""
+    content = said.content if isinstance(said, HumanMessage) else said
+    if isinstance(content, str):
+        return said if isinstance(said, HumanMessage) else HumanMessage(content)
+    if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+        blocks: list[str | dict[str, Any]] = [_block_of(block) for block in content]
+        if isinstance(said, HumanMessage):
+            return said.model_copy(update={"content": blocks})
+        return HumanMessage(blocks)
+    raise _not_a_message(said)
+
+
+def _block_of(block: object) -> dict[str, Any]:
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    if isinstance(block, Mapping):
+        return dict(block)
+    raise _not_a_message(block)
+
+
+def _not_a_message(said: object) -> MessageRefusedError:
+    expected = "expected a string, a list of content blocks or a HumanMessage"
+    return MessageRefusedError(f"the message is of type {type(said).__name__}: {expected}", tokens=0, limit=0)

@@ -1,0 +1,184 @@
+"""The host for programs without an event loop of their own: a script, Flask, Django, a notebook."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from langchain_core.messages import AnyMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
+
+from mirror_graph.guard import Rule
+from mirror_graph.host.conversation import Conversation
+from mirror_graph.host.message import Message
+from mirror_graph.host.mind import Mind
+from mirror_graph.host.mirror import Mirror, open_mirror
+from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.host.user import ConstraintChanges, User
+from mirror_graph.loop_thread import LoopThread, open_loop_thread
+from mirror_graph.state import MirrorContext, Narrative, SafetyConstraint
+from mirror_graph.state.values import Kind, Severity
+
+
+def open_mirror_sync(
+    database: str | PathLike[str] | None = None,
+    *,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
+    context: MirrorContext | None = None,
+    max_thinking: int = 8,
+    daily_tokens: int | None = None,
+    drain: float = 0.0,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    guard: Rule | None = None,
+) -> "SyncMirror":
+    """Open a host as `open_mirror` does, with methods that return when they are done.
+
+    Use it in a `with` block, or close it with `close()`. Its event loop runs in a thread of its own, so it works where
+    another loop runs, such as Jupyter's, and any number of threads may use it. A web server that forks its workers has
+    to open it in each worker.
+    """
+    return SyncMirror(
+        open_mirror(
+            database,
+            checkpointer=checkpointer,
+            store=store,
+            context=context,
+            max_thinking=max_thinking,
+            daily_tokens=daily_tokens,
+            drain=drain,
+            metadata=metadata,
+            tags=tags,
+            guard=guard,
+        )
+    )
+
+
+class SyncMirror:
+    """Conversations on one database. Made by `open_mirror_sync`."""
+
+    def __init__(self, opening: Any) -> None:
+        with ExitStack() as stack:
+            self._loop = stack.enter_context(open_loop_thread())
+            self._mirror: Mirror = stack.enter_context(self._loop.opened(opening))
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """End the turns and passes as `open_mirror` does on leaving, and the loop. A second call does nothing."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def conversation(self, thread: str, *, user_id: str | None = None) -> "SyncConversation":
+        """Return the conversation named `thread`, as `Mirror.conversation` does."""
+        return SyncConversation(self._loop, self._mirror.conversation(thread, user_id=user_id))
+
+    def user(self, user_id: str) -> "SyncUser":
+        """Return what follows a user into every conversation, as `Mirror.user` does."""
+        return SyncUser(self._loop, self._mirror.user(user_id))
+
+    def prune(self) -> int:
+        """Delete the checkpoints that no reply will read, as `Mirror.prune` does."""
+        return self._loop.run(self._mirror.prune())
+
+
+class SyncConversation:
+    """One thread, as `Conversation`, with methods that return when they are done."""
+
+    def __init__(self, loop: LoopThread, conversation: Conversation) -> None:
+        self._loop = loop
+        self._conversation = conversation
+        self.thread_id = conversation.thread_id
+        """The thread's id in the database and in traces."""
+
+    def say(self, message: Message, *, config: RunnableConfig | None = None) -> Reply:
+        """Say something and return the whole reply. Raises as `Conversation.say` does."""
+        return self._loop.run(self._conversation.say(message, config=config))
+
+    def stream(self, message: Message, *, config: RunnableConfig | None = None) -> "SyncReplyStream":
+        """Say something and iterate over the pieces of the reply as the model emits them."""
+        return SyncReplyStream(self._loop, self._conversation.stream(message, config=config))
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until thinking has caught up, `timeout` seconds at most; say whether it has."""
+        return self._loop.run(self._conversation.settle(timeout))
+
+    def mind(self) -> Mind:
+        """Return what is thought about the conversation so far."""
+        return self._loop.run(self._conversation.mind())
+
+    def history(self) -> list[Narrative]:
+        """Return the last narratives of the conversation, oldest first."""
+        return self._loop.run(self._conversation.history())
+
+    def messages(self) -> list[AnyMessage]:
+        """Return the window: the messages a reply starts from, oldest first."""
+        return self._loop.run(self._conversation.messages())
+
+    def forget(self) -> None:
+        """Erase the thread and its mind from the database."""
+        self._loop.run(self._conversation.forget())
+
+
+class SyncReplyStream:
+    """The pieces of a reply as the model emits them; `reply` is the whole, once they are through."""
+
+    def __init__(self, loop: LoopThread, stream: ReplyStream) -> None:
+        self._loop = loop
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the pieces of text."""
+        return self._pieces()
+
+    @property
+    def reply(self) -> Reply:
+        """The whole reply. Raises `RuntimeError` before the last piece."""
+        return self._stream.reply
+
+    def _pieces(self) -> Generator[str]:
+        yield from self._loop.iterate(self._stream.pieces())
+
+
+class SyncUser:
+    """The safety constraints of a user, as `User`, with methods that return when they are done."""
+
+    def __init__(self, loop: LoopThread, user: User) -> None:
+        self._loop = loop
+        self._user = user
+
+    def constraints(self) -> list[SafetyConstraint]:
+        """Return all that is stored about the user, the retracted too."""
+        return self._loop.run(self._user.constraints())
+
+    def evicted(self) -> int:
+        """Return how many constraints had to leave a full list."""
+        return self._loop.run(self._user.evicted())
+
+    def export(self) -> str:
+        """Return all of it as JSON, for the user to take away."""
+        return self._loop.run(self._user.export())
+
+    def add(
+        self, about: str, *, kind: Kind = "other", severity: Severity = "serious", subject: str = "user"
+    ) -> SafetyConstraint:
+        """Add a constraint. Raises as `User.add` does."""
+        return self._loop.run(self._user.add(about, kind=kind, severity=severity, subject=subject))
+
+    def edit(self, constraint_id: str, **changes: Unpack[ConstraintChanges]) -> SafetyConstraint:
+        """Change a constraint. Raises as `User.edit` does."""
+        return self._loop.run(self._user.edit(constraint_id, **changes))
+
+    def forget(self, constraint_id: str | None = None) -> None:
+        """Erase a constraint, or everything that is stored about the user."""
+        self._loop.run(self._user.forget(constraint_id))
