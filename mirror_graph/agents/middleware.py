@@ -1,10 +1,8 @@
 """`MirrorMiddleware`: a mind, a guarded reply and held actions for an agent of LangChain's `create_agent`."""
 
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast, get_args
-from uuid import uuid4
 
 from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -34,8 +32,7 @@ from mirror_graph.agents.warming import start_warm_up
 from mirror_graph.calls.reply_stream import REPLY_TOKENS
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.access import user_of
-from mirror_graph.models import chat_model, register_model
-from mirror_graph.models.scripted import unregister_model
+from mirror_graph.models import chat_model
 from mirror_graph.relevance.choose import Relevant
 from mirror_graph.state import MirrorContext
 
@@ -84,9 +81,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
         self._user_id = user_id
         self._sights = Sights()
         self._model: BaseChatModel | None = None
-        self._model_name = f"agent-{uuid4().hex}"
         self.tools = rights_tools(self._user_of_tool, self._background.run) if user_tools else []
-        weakref.finalize(self, unregister_model, self._model_name)
         start_warm_up()
 
     # A turn begins: the newest mind, and the constraints that hold in it.
@@ -250,10 +245,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
 
     def _context_of(self, request: ModelRequest[Any]) -> MirrorContext:
         """Return the context of a call; the model that is asked is from now on the one that thinks."""
-        if request.model is not self._model:
-            self._model = request.model
-            if not isinstance(request.model, ModelOfContext):
-                register_model(self._model_name, request.model)
+        self._model = request.model
         context = self._context_in(request.runtime.context)
         return self._thinking_context(context) or context
 
@@ -263,7 +255,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
             return context if context.thinker_model and context.synthesis_model else None
         if isinstance(self._model, ModelOfContext):
             return context
-        return replace(context, talker_model=f"scripted:{self._model_name}")
+        return replace(context, talker_model=self._model)
 
     def _model_for(self, request: ModelRequest[Any], context: MirrorContext) -> BaseChatModel:
         if not isinstance(request.model, ModelOfContext):
