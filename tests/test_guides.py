@@ -73,13 +73,12 @@ def test_an_example_is_at_most_thirty_lines() -> None:
         assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 30, path
 
 
-GUIDES_TO_AGENTS = {"deepagents", "mcp", "middleware", "supervisor"}
-"""Their programs bring a model of their own: `test_agent_guides.py` runs them."""
+HOSTED = ("fastapi", "jupyter", "langmem", "own-graph")
+"""The guides whose programs talk through MIRROR itself; tests/test_agent_guides.py runs those to agents."""
 
 PROGRAMS = [
     pytest.param(program, id=f"{guide.stem}-{number}")
-    for guide in sorted(GUIDES.glob("*.md"))
-    if guide.stem not in GUIDES_TO_AGENTS
+    for guide in (GUIDES / f"{name}.md" for name in HOSTED)
     for number, program in enumerate(re.findall(r"^```python\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE))
 ]
 
