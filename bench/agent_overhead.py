@@ -18,6 +18,7 @@ from bench.lib.filler_text import Speech
 from bench.lib.timing import Timing, timed
 from mirror_graph import MirrorContext
 from mirror_graph.agents import MirrorMiddleware
+from mirror_graph.agents.warming import warm_up
 from mirror_graph.evals.report import Aim, Report, percentile, spread
 
 BARE, MIRROR = "bare agent", "agent with MIRROR"
@@ -101,6 +102,7 @@ async def _time_replies(provider: Provider, turns: int, message_tokens: int, see
             )
         ),
     }
+    await asyncio.to_thread(warm_up)  # a process does so in its first seconds
     arms = deque(chats.items())
     times: dict[str, list[Timing]] = {arm: [] for arm in chats}
     for turn in range(turns + WARM_UP):

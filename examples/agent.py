@@ -1,4 +1,4 @@
-"""An agent of `create_agent` with a mind: on turn 12 it still knows what it was told on turn 2."""
+"""An agent of `create_agent` with a mind: on turn 12 it still knows what it learned on turn 2."""
 
 import asyncio
 from typing import Any

@@ -27,12 +27,10 @@ async def converse(build: Callable[[BaseChatModel], Any], mirror: MirrorMiddlewa
     with Endpoint(naive) as endpoint:
         agent = build(ChatOpenAI(model="any", base_url=endpoint.url, api_key=lambda: "none"))
         for text in TURNS:
-            print(f"\n> {text[:60]}")
-            turn = {"messages": [HumanMessage(text)]}
-            config = {"configurable": {"thread_id": "dinner"}}
+            turn, config = {"messages": [HumanMessage(text)]}, {"configurable": {"thread_id": "dinner"}}
             async for _, (piece, _) in agent.astream(turn, config, stream_mode="messages", subgraphs=True):
                 if piece.type == "AIMessageChunk":
                     print(piece.text, end="", flush=True)
             await mirror.settle("dinner", timeout=30)
-    mind = await mirror.mind("dinner")
-    print(f"\n\n{mind.narrative} (lag {mind.lag})")
+            print()
+    print(f"(lag {(await mirror.mind('dinner')).lag})")

@@ -1,4 +1,4 @@
-"""A deep agent with a mind, beside its own planning, files and subagents."""
+"""A deep agent with a mind, next to its own planning, files and subagents."""
 
 import asyncio
 from typing import Any

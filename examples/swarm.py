@@ -1,4 +1,4 @@
-"""Two agents of a swarm with one mind: whoever speaks knows what the other was told."""
+"""Two agents of a swarm with one mind: whoever speaks knows what the other learned."""
 
 import asyncio
 from typing import Any

@@ -8,8 +8,8 @@ EXPECTED_CHAT = "expected openai:NAME, local:NAME, scripted:NAME or PROVIDER:NAM
 EXPECTED_EMBEDDINGS = "expected openai:NAME or PROVIDER:NAME"
 
 TOOLS_ADVICE = (
-    "this model has tools bound to it, and the talker is a voice that calls none: hand the tools to "
-    "mirror_graph.agents.build_agent(tools), or MirrorMiddleware to LangChain's create_agent"
+    "MIRROR's models call no tools: give the tools to mirror_graph.agents.build_agent(tools), "
+    "or MirrorMiddleware to LangChain's create_agent"
 )
 
 _PROVIDER = re.compile(r"\w[\w.-]*")
@@ -20,17 +20,9 @@ def split_chat_name(name: object) -> tuple[str, str]:
 
     Raises `ConfigurationError` for anything else.
     """
-    if has_bound_tools(name):
-        raise ConfigurationError(TOOLS_ADVICE)
     if not isinstance(name, str):
         raise ConfigurationError(f"{EXPECTED_CHAT}, or a chat model object, got a {type(name).__name__}")
     return _split(name, "model", EXPECTED_CHAT)
-
-
-def has_bound_tools(model: object) -> bool:
-    """Say whether an object is a model that tools were bound to, which LangChain calls a `RunnableBinding`."""
-    bound = getattr(model, "kwargs", None)
-    return hasattr(model, "bound") and isinstance(bound, dict) and bool(bound.get("tools"))
 
 
 def split_embeddings_name(name: object) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name, split_embeddings_name
+from mirror_graph.model_names import EXPECTED_CHAT, TOOLS_ADVICE, split_chat_name, split_embeddings_name
 from mirror_graph.state.reducers import MESSAGE_LIMIT, MESSAGES_LIMIT, MONOLOGUE_LIMIT, NARRATIVE_LIMIT
 from mirror_graph.state.text import is_unicode
 from mirror_graph.state.tokens import count_tokens
@@ -232,11 +232,7 @@ def _check_model(field: str, model: object) -> None:
         return
     if isinstance(model, Runnable):
         has_tools = "tools" in getattr(model, "kwargs", {})
-        advice = (
-            "MIRROR's models call no tools: give the tools to `build_agent`, or to an agent with MirrorMiddleware"
-            if has_tools
-            else "set such options on the model itself"
-        )
+        advice = TOOLS_ADVICE if has_tools else "set such options on the model itself"
         raise ConfigurationError(
             f"{field} is a {type(model).__name__}{' with tools' if has_tools else ''}, "
             f"expected a name or a chat model: {advice}"

@@ -62,7 +62,7 @@ def thread(name: str = "thread-1") -> RunnableConfig:
     return {"configurable": {"thread_id": name}}
 
 
-def said(text: str) -> Any:
+def request(text: str) -> Any:
     return {"messages": [HumanMessage(text)]}
 
 

@@ -15,7 +15,7 @@ from mirror_graph.agents import MirrorMiddleware
 from mirror_graph.agents.actions import hold
 from mirror_graph.agents.record import AgentRecord, empty_record
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
-from tests.agents import Stage, context, mark_of, said, thread
+from tests.agents import Stage, context, mark_of, request, thread
 
 SHELLFISH = "I'm severely allergic to shellfish."
 
@@ -66,9 +66,9 @@ def stage(endpoint: Endpoint) -> Stage:
     return Stage(endpoint)
 
 
-def after(told: str, request: str = "Please take care of dinner.") -> AgentRecord:
-    """Return the record of a turn before which the user said something."""
-    return {**empty_record(), "constraints": scan(told), "request": request, "mark": "12345678"}
+def after(statement: str, request: str = "Please take care of dinner.") -> AgentRecord:
+    """Return the record of a turn before which the user stated something."""
+    return {**empty_record(), "constraints": scan(statement), "request": request, "mark": "12345678"}
 
 
 def called(name: str, args: dict[str, Any]) -> ToolCall:
@@ -84,18 +84,18 @@ def test_a_harmless_call_passes(name: str, args: dict[str, Any]) -> None:
     assert hold(called(name, args), None, after(SHELLFISH)) is None
 
 
-@pytest.mark.parametrize(("told", "name", "args"), HELD, ids=[f"{name} {args}" for _, name, args in HELD])
-def test_an_action_that_touches_a_severe_constraint_is_held(told: str, name: str, args: dict[str, Any]) -> None:
-    held = hold(called(name, args), None, after(told))
+@pytest.mark.parametrize(("statement", "name", "args"), HELD, ids=[f"{name} {args}" for _, name, args in HELD])
+def test_an_action_that_touches_a_severe_constraint_is_held(statement: str, name: str, args: dict[str, Any]) -> None:
+    held = hold(called(name, args), None, after(statement))
 
     assert held is not None
-    assert {*held.ids} <= {entry["id"] for entry in scan(told)}
+    assert {*held.ids} <= {entry["id"] for entry in scan(statement)}
 
 
 def test_another_persons_constraint_holds_nothing_that_is_for_the_user() -> None:
-    told = "My sister has a severe shellfish allergy."
+    statement = "My sister has a severe shellfish allergy."
 
-    assert hold(called("order_food", {"dish": "seafood platter"}), None, after(told)) is None
+    assert hold(called("order_food", {"dish": "seafood platter"}), None, after(statement)) is None
 
 
 def test_what_the_user_decides_with_open_eyes_is_theirs() -> None:
@@ -105,8 +105,8 @@ def test_what_the_user_decides_with_open_eyes_is_theirs() -> None:
 
 
 def test_a_mere_preference_holds_nothing() -> None:
-    told = [{**entry, "severity": "preference"} for entry in scan(SHELLFISH)]
-    record: Any = {**after(SHELLFISH), "constraints": told}
+    statement = [{**entry, "severity": "preference"} for entry in scan(SHELLFISH)]
+    record: Any = {**after(SHELLFISH), "constraints": statement}
 
     assert hold(called("order_food", {"dish": "seafood platter"}), None, record) is None
 
@@ -149,10 +149,10 @@ def orders(dish: str) -> Any:
 async def turn(stage: Stage, mirror: MirrorMiddleware, dish: str) -> tuple[Any, dict[str, Any]]:
     ORDERED.clear()
     agent = create_agent(stage.model, [order_food], middleware=[mirror], checkpointer=InMemorySaver())
-    await agent.ainvoke(said(SHELLFISH), thread())
+    await agent.ainvoke(request(SHELLFISH), thread())
     await mirror.settle("thread-1", timeout=30)
     stage.says(orders(dish))
-    return agent, await agent.ainvoke(said("Please order dinner for me."), thread())
+    return agent, await agent.ainvoke(request("Please order dinner for me."), thread())
 
 
 def result_in(values: dict[str, Any]) -> ToolMessage:
@@ -209,7 +209,7 @@ def test_an_agent_without_an_event_loop_holds_its_actions(stage: Stage) -> None:
     agent = create_agent(stage.model, [order_food], middleware=[mirror], checkpointer=InMemorySaver())
     stage.says(orders("seafood platter"))
 
-    values = agent.invoke(said(f"{SHELLFISH} Please order dinner for me."), thread())
+    values = agent.invoke(request(f"{SHELLFISH} Please order dinner for me."), thread())
     mirror.close()
 
     assert ORDERED == []

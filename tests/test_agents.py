@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,8 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -18,7 +21,7 @@ from pydantic import BaseModel
 from mirror_graph import ConfigurationError, MirrorContext
 from mirror_graph.agents import MirrorMiddleware, build_agent
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
-from tests.agents import ALLERGY, NAIVE, TURNS, WEEKS, Script, Stage, context, is_agents, mark_of, said, thread
+from tests.agents import ALLERGY, NAIVE, TURNS, WEEKS, Script, Stage, context, is_agents, mark_of, request, thread
 
 
 @pytest.fixture
@@ -30,23 +33,23 @@ def thinker_prompts(stage: Stage) -> str:
     return "\n".join(call.prompt for call in stage.endpoint.calls if not is_agents(call))
 
 
-KEPT: dict[str, Callable[[], dict[str, Any]]] = {
+HOMES: dict[str, Callable[[], dict[str, Any]]] = {
     "checkpointer": lambda: {"checkpointer": InMemorySaver()},
     "store": lambda: {"checkpointer": InMemorySaver(), "store": InMemoryStore()},
 }
 
 
-@pytest.mark.parametrize("kept", KEPT)
-async def test_an_allergy_of_turn_2_is_in_the_prompt_of_turn_12_and_in_the_reply(stage: Stage, kept: str) -> None:
+@pytest.mark.parametrize("home", HOMES)
+async def test_an_allergy_of_turn_2_is_in_the_prompt_of_turn_12_and_in_the_reply(stage: Stage, home: str) -> None:
     stage.says(lambda call: NAIVE if "Thai place" in call.prompt else "Nice to hear. " * 10)
     mirror = MirrorMiddleware(context=context(window_tokens=500), trim=True)
-    agent = create_agent(stage.model, middleware=[mirror], **KEPT[kept]())
+    agent = create_agent(stage.model, middleware=[mirror], **HOMES[home]())
 
     pieces: list[str] = []
     for text in TURNS:
         pieces = [
             chunk.text
-            async for chunk, _ in agent.astream(said(text), thread(), stream_mode="messages")
+            async for chunk, _ in agent.astream(request(text), thread(), stream_mode="messages")
             if isinstance(chunk, AIMessageChunk)
         ]
         assert await mirror.settle("thread-1", timeout=30)
@@ -67,17 +70,17 @@ async def test_an_allergy_of_turn_2_is_in_the_prompt_of_turn_12_and_in_the_reply
     assert [constraint["about"] for constraint in mind.constraints] == ["peanuts"]
 
 
-@pytest.mark.parametrize("kept", KEPT)
-def test_an_agent_without_an_event_loop_has_the_same_mind(stage: Stage, kept: str) -> None:
+@pytest.mark.parametrize("home", HOMES)
+def test_an_agent_without_an_event_loop_has_the_same_mind(stage: Stage, home: str) -> None:
     stage.says(lambda call: NAIVE if "Thai place" in call.prompt else "Nice to hear.")
     mirror = MirrorMiddleware(context=context())
-    agent = create_agent(stage.model, middleware=[mirror], **KEPT[kept]())
+    agent = create_agent(stage.model, middleware=[mirror], **HOMES[home]())
 
-    agent.invoke(said(ALLERGY), thread())
+    agent.invoke(request(ALLERGY), thread())
     assert mirror.settle_sync("thread-1", timeout=30)
     pieces = [
         chunk.text
-        for chunk, _ in agent.stream(said(TURNS[-1]), thread(), stream_mode="messages")
+        for chunk, _ in agent.stream(request(TURNS[-1]), thread(), stream_mode="messages")
         if isinstance(chunk, AIMessageChunk)
     ]
 
@@ -93,34 +96,34 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     mirror = MirrorMiddleware(context=context(think_after=0))
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver())
 
-    events = [event async for event in agent.astream_events(said(ALLERGY), thread(), version="v2")]
+    events: list[Any] = [event async for event in agent.astream_events(request(ALLERGY), thread(), version="v2")]
     await mirror.settle("thread-1", timeout=30)
 
     pieces = [cast("Any", event)["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
     spoken = "".join(piece.text for piece in pieces)
     assert spoken == "Nice to hear."
-    assert "told me about their week" not in str([event["data"] for event in events])
+    assert "about their week" not in str([event["data"] for event in events])
 
 
 async def test_with_neither_a_checkpointer_nor_a_store_the_error_says_what_to_give(stage: Stage) -> None:
     agent = create_agent(stage.model, middleware=[MirrorMiddleware()])
 
     with pytest.raises(ConfigurationError, match="neither a checkpointer nor a store"):
-        await agent.ainvoke(said("Hello"), thread())
+        await agent.ainvoke(request("Hello"), thread())
 
 
 async def test_a_run_without_a_thread_is_refused_by_name(stage: Stage) -> None:
     agent = create_agent(stage.model, middleware=[MirrorMiddleware()], store=InMemoryStore())
 
     with pytest.raises(ConfigurationError, match="thread_id"):
-        await agent.ainvoke(said("Hello"))
+        await agent.ainvoke(request("Hello"))
 
 
 async def test_with_a_store_alone_the_mind_goes_on_from_the_messages_that_come_back(stage: Stage) -> None:
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], store=InMemoryStore())
 
-    values = await agent.ainvoke(said(ALLERGY), thread())
+    values = await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
     again: Any = {"messages": [*values["messages"], HumanMessage("Thanks.")]}
     values = await agent.ainvoke(again, thread())
@@ -132,27 +135,67 @@ async def test_with_a_store_alone_the_mind_goes_on_from_the_messages_that_come_b
 async def test_a_new_process_finds_the_mind_in_the_checkpointer(stage: Stage) -> None:
     saver = InMemorySaver()
     first = MirrorMiddleware(context=context())
-    await create_agent(stage.model, middleware=[first], checkpointer=saver).ainvoke(said(ALLERGY), thread())
+    await create_agent(stage.model, middleware=[first], checkpointer=saver).ainvoke(request(ALLERGY), thread())
     assert await first.settle("thread-1", timeout=30)
 
     second = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[second], checkpointer=saver)
-    values = await agent.ainvoke(said(TURNS[-1]), thread())
+    values = await agent.ainvoke(request(TURNS[-1]), thread())
 
     assert mark_of(values["messages"][-1])["narrative_turn"] == 1
-    await agent.ainvoke(said("Hello"), thread("another"))
+    await agent.ainvoke(request("Hello"), thread("another"))
     assert (await second.mind("thread-1")).turn == 1
+
+
+def talk_twice_in_sqlite(stage: Stage, database: str) -> tuple[MirrorMiddleware, Any]:
+    """Run a turn and think about it, in one process; start another on the same file, without an event loop."""
+    with SqliteSaver.from_conn_string(database) as saver:
+        first = MirrorMiddleware(context=context())
+        create_agent(stage.model, middleware=[first], checkpointer=saver).invoke(
+            request(ALLERGY), thread("any text: 1")
+        )
+        assert first.settle_sync("any text: 1", timeout=30)
+        first.close()
+    with SqliteSaver.from_conn_string(database) as saver:
+        second = MirrorMiddleware(context=context())
+        agent = create_agent(stage.model, middleware=[second], checkpointer=saver)
+        values = agent.invoke(request(TURNS[-1]), thread("any text: 1"))
+        assert second.settle_sync("any text: 1", timeout=30)
+        second.close()
+    return second, values
+
+
+def test_a_database_file_keeps_the_mind_for_an_agent_without_an_event_loop(stage: Stage, tmp_path: Path) -> None:
+    _, values = talk_twice_in_sqlite(stage, str(tmp_path / "agent.db"))
+
+    assert mark_of(values["messages"][-1])["narrative_turn"] == 1
+    assert f'They said: "{ALLERGY}"' in stage.calls[-1].prompt
+
+
+async def test_an_agent_with_an_event_loop_goes_on_in_the_same_file(stage: Stage, tmp_path: Path) -> None:
+    database = str(tmp_path / "agent.db")
+    await asyncio.to_thread(talk_twice_in_sqlite, stage, database)
+
+    async with AsyncSqliteSaver.from_conn_string(database) as saver:
+        mirror = MirrorMiddleware(context=context())
+        agent = create_agent(stage.model, middleware=[mirror], checkpointer=saver)
+        values = await agent.ainvoke(request("And for dessert?"), thread("any text: 1"))
+        assert await mirror.settle("any text: 1", timeout=30)
+        mind = await mirror.mind("any text: 1")
+
+    assert mark_of(values["messages"][-1])["narrative_turn"] == 2
+    assert (mind.turn, mind.lag) == (3, 0)
 
 
 async def test_a_thread_that_is_deleted_takes_its_mind_with_it(stage: Stage) -> None:
     saver = InMemorySaver()
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=saver)
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
 
     await saver.adelete_thread("thread-1")
-    await agent.ainvoke(said(TURNS[-1]), thread())
+    await agent.ainvoke(request(TURNS[-1]), thread())
 
     assert "peanuts" not in stage.calls[-1].prompt
     history = [state async for state in agent.aget_state_history(thread())]
@@ -163,7 +206,7 @@ async def test_a_mind_in_a_store_is_erased_by_forget(stage: Stage) -> None:
     store = InMemoryStore()
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver(), store=store)
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
 
     await mirror.forget("thread-1")
@@ -175,7 +218,7 @@ async def test_a_pass_that_died_with_its_event_loop_is_made_by_settle(stage: Sta
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver())
 
-    await asyncio.to_thread(lambda: asyncio.run(agent.ainvoke(said(ALLERGY), thread())))
+    await asyncio.to_thread(lambda: asyncio.run(agent.ainvoke(request(ALLERGY), thread())))
 
     assert await mirror.settle("thread-1", timeout=30)
     assert (await mirror.mind("thread-1")).turn == 1
@@ -185,7 +228,7 @@ async def test_a_store_that_is_away_costs_no_reply(stage: Stage, monkeypatch: py
     store = InMemoryStore()
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver(), store=store)
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
 
     def away(*args: Any) -> None:
@@ -193,7 +236,7 @@ async def test_a_store_that_is_away_costs_no_reply(stage: Stage, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(InMemoryStore, "abatch", away)
-        values = await agent.ainvoke(said(TURNS[-1]), thread())
+        values = await agent.ainvoke(request(TURNS[-1]), thread())
 
     assert f'They said: "{ALLERGY}"' in stage.calls[-1].prompt
     assert mark_of(values["messages"][-1])["turn"] == 2
@@ -214,11 +257,11 @@ async def test_the_agent_keeps_its_own_prompt_and_its_own_context(stage: Stage) 
         store=InMemoryStore(),
     )
 
-    await agent.ainvoke(said(ALLERGY), thread(), context=Mine(user="ana"))
+    await agent.ainvoke(request(ALLERGY), thread(), context=Mine(user="ana"))
     await mirror.settle("thread-1", timeout=30)
-    await agent.ainvoke(said(TURNS[-1]), thread("of-ana"), context=Mine(user="ana"))
+    await agent.ainvoke(request(TURNS[-1]), thread("of-ana"), context=Mine(user="ana"))
     of_ana = stage.calls[-1]
-    await agent.ainvoke(said(TURNS[-1]), thread("of-bob"), context=Mine(user="bob"))
+    await agent.ainvoke(request(TURNS[-1]), thread("of-bob"), context=Mine(user="bob"))
 
     assert str(of_ana.messages[0]["content"]).startswith("You are a pirate.")
     assert ALLERGY in of_ana.prompt
@@ -254,10 +297,10 @@ def reads_menu(place: str) -> Script:
 async def after_menu(stage: Stage, place: str) -> tuple[MirrorMiddleware, list[AnyMessage]]:
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [todays_menu], middleware=[mirror], checkpointer=InMemorySaver())
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
     stage.says(reads_menu(place))
-    values = await agent.ainvoke(said("What is on the menu at the corner today?"), thread())
+    values = await agent.ainvoke(request("What is on the menu at the corner today?"), thread())
     await mirror.settle("thread-1", timeout=30)
     return mirror, values["messages"]
 
@@ -307,7 +350,7 @@ async def test_parallel_calls_and_their_results_reach_the_model(stage: Stage) ->
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [todays_menu], middleware=[mirror], checkpointer=InMemorySaver())
 
-    values = await agent.ainvoke(said(f"{ALLERGY} What is on the menus?"), thread())
+    values = await agent.ainvoke(request(f"{ALLERGY} What is on the menus?"), thread())
     await mirror.settle("thread-1", timeout=30)
 
     results = [message for message in values["messages"] if isinstance(message, ToolMessage)]
@@ -326,7 +369,7 @@ async def test_a_summary_is_never_taken_for_the_users_words(stage: Stage) -> Non
 
     values: Any = {}
     for text in [ALLERGY, *WEEKS[:6], TURNS[-1]]:
-        values = await agent.ainvoke(said(text), thread())
+        values = await agent.ainvoke(request(text), thread())
         assert await mirror.settle("thread-1", timeout=30)
 
     assert any(message.additional_kwargs.get("lc_source") for message in values["messages"])
@@ -349,14 +392,14 @@ async def test_words_that_a_summary_has_folded_away_in_a_loop_of_tools_stand_beh
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [todays_menu], middleware=[folding, mirror], checkpointer=InMemorySaver())
 
-    values = await agent.ainvoke(said(f"{ALLERGY} What shall I eat at the Thai place tonight?"), thread())
+    values = await agent.ainvoke(request(f"{ALLERGY} What shall I eat at the Thai place tonight?"), thread())
     await mirror.settle("thread-1", timeout=30)
 
     assert all(
         message.text != f"{ALLERGY} What shall I eat at the Thai place tonight?" for message in values["messages"]
     )
     assert "What shall I eat at the Thai place tonight?" in stage.calls[-1].prompt
-    assert "You told me" in values["messages"][-1].text or ALLERGY.rstrip(".") in values["messages"][-1].text
+    assert ALLERGY.rstrip(".") in values["messages"][-1].text
     mind = await mirror.mind("thread-1")
     assert ([constraint["about"] for constraint in mind.constraints], mind.lag) == (["peanuts"], 0)
     assert stage.endpoint.refused == []
@@ -368,7 +411,7 @@ async def test_a_turn_goes_on_after_a_human_has_approved(stage: Stage) -> None:
     agent = create_agent(stage.model, [todays_menu], middleware=[asking, mirror], checkpointer=InMemorySaver())
     stage.says(reads_menu("danger"))
 
-    paused = await agent.ainvoke(said(f"{ALLERGY} What is on the menu?"), thread())
+    paused = await agent.ainvoke(request(f"{ALLERGY} What is on the menu?"), thread())
     assert "__interrupt__" in paused
     values = await agent.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), thread())
     await mirror.settle("thread-1", timeout=30)
@@ -391,8 +434,8 @@ async def test_a_structured_answer_stays_data_and_gets_its_note_in_a_message_of_
         stage.model, middleware=[mirror], response_format=ToolStrategy(Dinner), checkpointer=InMemorySaver()
     )
 
-    await agent.ainvoke(said(ALLERGY), thread())
-    values = await agent.ainvoke(said("What shall I have for dinner with my friends tonight?"), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
+    values = await agent.ainvoke(request("What shall I have for dinner with my friends tonight?"), thread())
     await mirror.settle("thread-1", timeout=30)
 
     assert values["structured_response"] == Dinner(dish="satay")
@@ -401,7 +444,7 @@ async def test_a_structured_answer_stays_data_and_gets_its_note_in_a_message_of_
     assert "satay" in note.text
     assert (await mirror.mind("thread-1")).lag == 0
     assert "satay" in thinker_prompts(stage)
-    values = await agent.ainvoke(said("Thanks."), thread())
+    values = await agent.ainvoke(request("Thanks."), thread())
     assert stage.endpoint.refused == []
 
 
@@ -415,25 +458,25 @@ async def test_a_result_that_is_returned_as_it_is_ends_the_turn(stage: Stage) ->
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, [dish_of_the_day], middleware=[mirror], checkpointer=InMemorySaver())
 
-    values = await agent.ainvoke(said(f"{ALLERGY} What is the dish of the day?"), thread())
+    values = await agent.ainvoke(request(f"{ALLERGY} What is the dish of the day?"), thread())
     await mirror.settle("thread-1", timeout=30)
 
     assert ALLERGY.rstrip(".") in values["messages"][-1].text
     assert (await mirror.mind("thread-1")).lag == 0
     assert "satay" in thinker_prompts(stage)
-    values = await agent.ainvoke(said("Again?"), thread())
+    values = await agent.ainvoke(request("Again?"), thread())
     assert stage.endpoint.refused == []
 
 
 async def test_the_mind_follows_an_edited_conversation(stage: Stage) -> None:
     mirror = MirrorMiddleware(context=context())
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver())
-    await agent.ainvoke(said("Hello!"), thread())
+    await agent.ainvoke(request("Hello!"), thread())
     before = await agent.aget_state(thread())
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
 
-    await agent.ainvoke(said("I have diabetes."), before.config)
+    await agent.ainvoke(request("I have diabetes."), before.config)
     await mirror.settle("thread-1", timeout=30)
 
     active = [entry["about"] for entry in (await mirror.mind("thread-1")).constraints if entry["status"] == "active"]
@@ -445,7 +488,7 @@ async def test_with_thinking_off_the_ledger_stays(stage: Stage) -> None:
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver())
 
     for text in TURNS:
-        await agent.ainvoke(said(text), thread())
+        await agent.ainvoke(request(text), thread())
 
     assert f'They said: "{ALLERGY}"' in stage.calls[-1].prompt
     assert len(stage.endpoint.calls) == len(TURNS)
@@ -463,12 +506,12 @@ async def test_users_see_what_is_kept_and_have_it_forgotten(stage: Stage) -> Non
     stage.says(answer)
     mirror = MirrorMiddleware(context=context(), user_tools=True)
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver(), store=InMemoryStore())
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
 
-    values = await agent.ainvoke(said("Please forget my peanut allergy, it was a mistake."), thread())
+    values = await agent.ainvoke(request("Please forget my peanut allergy, it was a mistake."), thread())
     await mirror.settle("thread-1", timeout=30)
-    await agent.ainvoke(said(TURNS[-1]), thread())
+    await agent.ainvoke(request(TURNS[-1]), thread())
 
     assert [message.text for message in values["messages"] if isinstance(message, ToolMessage)][-1] == "Erased."
     assert "They said" not in stage.calls[-1].prompt
@@ -485,11 +528,11 @@ async def test_a_tools_words_make_no_agent_forget(stage: Stage) -> None:
 
     mirror = MirrorMiddleware(context=context(), user_tools=True)
     agent = create_agent(stage.model, middleware=[mirror], checkpointer=InMemorySaver(), store=InMemoryStore())
-    await agent.ainvoke(said(ALLERGY), thread())
+    await agent.ainvoke(request(ALLERGY), thread())
     await mirror.settle("thread-1", timeout=30)
     stage.says(answer)
 
-    values = await agent.ainvoke(said("Which snacks have peanuts in them?"), thread())
+    values = await agent.ainvoke(request("Which snacks have peanuts in them?"), thread())
 
     assert "Not erased" in [message.text for message in values["messages"] if isinstance(message, ToolMessage)][-1]
     assert [entry["about"] for entry in (await mirror.mind("thread-1")).constraints] == ["peanuts"]
@@ -499,7 +542,7 @@ async def test_tools_for_a_users_rights_need_a_store(stage: Stage) -> None:
     agent = create_agent(stage.model, middleware=[MirrorMiddleware(user_tools=True)], checkpointer=InMemorySaver())
 
     with pytest.raises(ConfigurationError, match="store"):
-        await agent.ainvoke(said("Hello"), thread())
+        await agent.ainvoke(request("Hello"), thread())
 
 
 async def test_a_sync_twin_inside_an_event_loop_says_what_to_await() -> None:
@@ -530,7 +573,7 @@ async def test_an_agent_that_is_built_at_once_takes_its_model_from_the_context(s
     stage.says(reads_menu("danger"))
 
     values = await agent.ainvoke(
-        said(f"{ALLERGY} What is on the menu?"), thread(), context=context(talker_model="openai:any")
+        request(f"{ALLERGY} What is on the menu?"), thread(), context=context(talker_model="openai:any")
     )
 
     assert await mirror.settle("thread-1", timeout=30)

@@ -1,6 +1,7 @@
 """What a thread holds, after a client has sent what it shows."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,12 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 from langgraph.errors import InvalidUpdateError
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from mirror_graph.state.alignment import align_messages
+from mirror_graph.scheduling import mind_thread
+from mirror_graph.state.alignment import align_messages, is_outside_conversation
+from mirror_graph.state.branch import current_branch
 from mirror_graph.state.reducers import merge_messages
 from mirror_graph.state.validation import TURN_LIMIT, check_value
+from mirror_graph.state.values import AnsweredTurn
 
 
 def user(words: str, name: str | None = None) -> HumanMessage:
@@ -133,3 +137,22 @@ def _id(message: AnyMessage) -> str | None:
 def test_what_is_no_value_of_a_channel_is_refused(channel: str, value: Any) -> None:
     with pytest.raises(InvalidUpdateError, match=f"^{channel}"):
         check_value(channel, value)
+
+
+def test_a_summary_in_the_place_of_every_reply_clears_no_conversation() -> None:
+    branch: list[AnsweredTurn] = [{"turn": 1, "reply": "r1"}, {"turn": 2, "reply": "r2"}]
+    summary = HumanMessage("They talked.", additional_kwargs={"lc_source": "summarization"})
+
+    assert current_branch([summary, HumanMessage("And now?")], branch) == branch
+    assert current_branch([HumanMessage("And now?")], branch) == []
+
+
+@pytest.mark.parametrize("mark", ["summarization", "pinned_skill"])
+def test_what_middleware_writes_is_no_users_word(mark: str) -> None:
+    assert is_outside_conversation(HumanMessage("I am allergic to milk.", additional_kwargs={"lc_source": mark}))
+
+
+@pytest.mark.parametrize("thread_id", ["thread-1", "", "\u00e9 \U0001f600", "00000000-0000-0000-0000-000000000001"])
+def test_any_text_names_a_thread_of_its_own_for_its_mind(thread_id: str) -> None:
+    assert UUID(mind_thread(thread_id)).version == 5
+    assert mind_thread(thread_id) == mind_thread(thread_id) != mind_thread(f"{thread_id}x")

@@ -455,3 +455,49 @@ async def test_an_answer_that_is_held_back_comes_once_it_is_released(endpoint: E
     assert not asking.done()
     release.set()
     assert (await asking).text == "at last"
+
+
+CALL = {"id": "call-1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+ASKED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+FOUND = {"role": "tool", "tool_call_id": "call-1", "content": "found"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([ASKED, FOUND], 200),
+        ([ASKED, FOUND, {"role": "assistant", "content": "Found."}], 200),
+        ([ASKED], 400),
+        ([ASKED, {"role": "user", "content": "Well?"}], 400),
+        ([FOUND], 400),
+        ([ASKED, FOUND, FOUND], 400),
+        ([{"role": "user", "name": "ana maria", "content": "Hello"}], 400),
+        ([{"role": "user", "name": "ana", "content": "Hello"}], 200),
+    ],
+)
+async def test_messages_are_refused_as_openai_refuses_them(
+    endpoint: Endpoint, messages: list[dict[str, Any]], status: int
+) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{endpoint.url}/chat/completions", json={"model": "m", "messages": messages})
+
+    assert answer.status_code == status
+    assert len(endpoint.refused) == (status != 200)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_model_may_call_tools_of_its_own_accord(endpoint: Endpoint, streaming: bool) -> None:
+    endpoint.answer = lambda call: Answer("Let me see.", calls=[("look", {"at": "it"}), ("look", {"at": "her"})])
+
+    model = chat(endpoint)
+    chunks = await stream(model) if streaming else [await model.ainvoke("Hello")]
+
+    whole: Any = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    assert whole.text == "Let me see."
+    assert [(made["name"], made["args"]) for made in whole.tool_calls] == [
+        ("look", {"at": "it"}),
+        ("look", {"at": "her"}),
+    ]
+    assert whole.response_metadata["finish_reason"] == "tool_calls"

@@ -1,7 +1,6 @@
 """The programs in `examples/`: what each of the agents there says, streams, asks its model and thinks."""
 
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
-from tests.agents import Stage, is_agents, mark_of, said, thread
+from tests.agents import Stage, is_agents, mark_of, request, thread
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 AGENTS = ["agent", "deep_agent", "supervisor", "swarm"]
@@ -48,28 +47,32 @@ def pieces_of(events: list[Any]) -> str:
 
 def check(example: ModuleType, stage: Stage, streamed: str, values: dict[str, Any]) -> None:
     """Check the twelfth turn, whose request is risky, and all calls before it."""
-    told = importlib.import_module("conversation").TURNS[1]
+    statement = importlib.import_module("conversation").TURNS[1]
     last = stage.calls[-1]
-    assert f'They said: "{told}"' in last.prompt
-    assert told not in [message["content"] for message in last.messages]  # it has left the window
+    assert f'They said: "{statement}"' in last.prompt
+    assert statement not in [message["content"] for message in last.messages]  # it has left the window
     reply = [message for message in values["messages"] if "turn" in message.response_metadata.get("mirror", {})][-1]
     assert reply.text.startswith("The satay is lovely.")
-    assert told.rstrip(".") in reply.text
+    assert statement.rstrip(".") in reply.text
     assert reply.text in streamed
     assert "things." not in streamed  # what thinkers say
     assert (mark_of(reply)["turn"], mark_of(reply)["lag"]) == (12, 0)
     assert stage.endpoint.refused == []
 
 
-@pytest.mark.parametrize("example", AGENTS, indirect=True)
+@pytest.mark.parametrize(
+    "example",
+    ["deep_agent", "supervisor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("agent", "swarm"))],
+    indirect=True,
+)
 async def test_a_danger_of_turn_2_is_named_on_turn_12(example: ModuleType, stage: Stage) -> None:
     stage.endpoint.answer = naive
     agent = example.build(stage.model)
 
     events: list[Any] = []
+    options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
     for text in importlib.import_module("conversation").TURNS:
-        options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
-        events = [event async for event in agent.astream(said(text), thread(), **options)]
+        events = [event async for event in agent.astream(request(text), thread(), **options)]
         assert await example.mirror.settle("thread-1", timeout=30)
 
     check(example, stage, pieces_of(events), (await agent.aget_state(thread())).values)
@@ -83,9 +86,9 @@ def test_a_danger_of_turn_2_is_named_on_turn_12_without_an_event_loop(example: M
     agent = example.build(stage.model)
 
     events: list[Any] = []
+    options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
     for text in importlib.import_module("conversation").TURNS:
-        options: dict[str, Any] = {"stream_mode": "messages", "subgraphs": True}
-        events = list(agent.stream(said(text), thread(), **options))
+        events = list(agent.stream(request(text), thread(), **options))
         assert example.mirror.settle_sync("thread-1", timeout=30)
 
     check(example, stage, pieces_of(events), agent.get_state(thread()).values)
@@ -103,25 +106,3 @@ def test_each_example_runs_as_it_stands(name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "you told me “I'm severely allergic to peanuts”" in done.stdout
     assert done.stdout.rstrip().endswith("(lag 0)")
-
-
-@pytest.mark.parametrize("name", AGENTS)
-def test_each_example_has_at_most_thirty_lines(name: str) -> None:
-    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 30
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_each_example_is_typed_strictly_as_a_users_file() -> None:
-    strictly = ["--strict", "--follow-imports=silent", "--config-file", os.devnull]
-    where = {**os.environ, "MYPYPATH": f"{EXAMPLES}:{EXAMPLES.parent}"}
-
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *strictly, *map(str, EXAMPLES.glob("*.py"))],
-        cwd=EXAMPLES,
-        capture_output=True,
-        text=True,
-        env=where,
-    )
-
-    assert done.returncode == 0, done.stdout

@@ -187,6 +187,7 @@ wait_for_all_tracers()
 """
 
 
+@pytest.mark.slow
 def test_a_turn_of_an_agent_is_one_trace_and_its_labels_hold_no_words(endpoint: Endpoint, replies: Replies) -> None:
     replies.by_component["talker"] = [
         Answer(calls=[("order_food", {"dish": "seafood with quandongs"})]),

@@ -64,7 +64,7 @@ def hold(call: ToolCall, tool: BaseTool | None, record: AgentRecord) -> Held | N
 
     A call is held if it acts on the user, and what it names touches a severe constraint of theirs. It may run if it
     only looks something up, if its arguments only report the condition ("no peanuts, allergy"), if it concerns another
-    person only, or if the user has just said that they know.
+    person only, or if the user has just stated that they know.
     """
     way = way_of(call, tool)
     if way in ("spares", "reads") or is_for_another_only(record["request"]):
@@ -99,7 +99,7 @@ def way_of(call: ToolCall, tool: BaseTool | None) -> Way:
 
 
 def refusal(held: Held) -> ToolMessage:
-    """Return what the model is told instead of a result: why the call was not made, as data."""
+    """Return what the model gets instead of a result: why the call was not made, as data."""
     quotes = ", ".join(quoted(quote) for quote in held.quotes)
     touched = ", ".join(quoted(word) for word in held.touched_by) or quoted(held.call["name"])
     return ToolMessage(

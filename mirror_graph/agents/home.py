@@ -1,4 +1,4 @@
-"""Where the mind of an agent's thread is kept: in the agent's store, or next to the thread in its checkpointer."""
+"""Where the mind of an agent's thread is stored: in the agent's store, or next to the thread in its checkpointer."""
 
 import asyncio
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from mirror_graph.scheduling.thinking_pass import Meter, MindStore, ThinkerGraph
 from mirror_graph.state import MindState, Narrative, empty_mind
 
 NAMESPACE = "mirror"
-"""The checkpoint namespace of a thread in which its mind is kept, as a subgraph's state is in one of its own."""
+"""The checkpoint namespace of a thread in which its mind is stored, as a subgraph's state is in one of its own."""
 
 CHANNEL = "mind"
 
@@ -31,7 +31,7 @@ NARRATIVES = 20
 class Home:
     """What an agent was compiled with. `is_sync` says that its checkpointer and store are used without an event loop.
 
-    With a store, minds are items of it. Without one, they are kept in the checkpointer.
+    With a store, minds are items of it. Without one, they are stored in the checkpointer.
     """
 
     store: BaseStore | None
@@ -48,7 +48,7 @@ class Home:
         return _BlockingStore(self.store) if self.store is not None and self.is_sync else self.store
 
     def minds(self, thinker: ThinkerGraph) -> MindStore:
-        """Return the minds that are kept here, thought further by `thinker`."""
+        """Return the minds that are stored here, thought further by `thinker`."""
         store = self.usable_store
         return ItemMindStore(store, thinker) if store is not None else CheckpointMinds(self._saver(), thinker)
 

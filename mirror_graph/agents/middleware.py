@@ -1,11 +1,10 @@
 """`MirrorMiddleware`: a mind, a guarded reply and held actions for an agent of LangChain's `create_agent`."""
 
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, get_args
-from uuid import uuid4
+from typing import Any, cast, get_args
 
+from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain.tools import ToolRuntime
@@ -29,28 +28,28 @@ from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, recor
 from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
+from mirror_graph.agents.warming import start_warm_up
 from mirror_graph.calls.reply_stream import REPLY_TOKENS
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.ledger.access import user_of
-from mirror_graph.models import chat_model, register_model
-from mirror_graph.models.scripted import unregister_model
+from mirror_graph.models import chat_model
 from mirror_graph.relevance.choose import Relevant
 from mirror_graph.state import MirrorContext
 
 UserId = Callable[[Runtime[Any]], str | None]
 
 
-class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
+class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
     """Give an agent a mind that thinks between turns, and hold what it says and does to its user's constraints.
 
-    The mind is kept in the agent's store, or in its checkpointer if it has no store. A thread id is any text. The
+    The mind is stored in the agent's store, or in its checkpointer if it has no store. A thread id is any text. The
     agent's model thinks, too, unless `context` names other models. `context` is MIRROR's own and has nothing to do with
     the agent's; its `instructions` and talker settings do not apply, since the agent has its own. Without one, a run
     whose own context is a `MirrorContext` brings it.
 
     `on_action` says what becomes of a tool call that touches a severe constraint of the user's: `"refuse"` (the tool
-    does not run, and the model is told why), `"interrupt"` (the user is asked) or `"allow"`. `trim` shows the model
-    only the messages that fit `context.window_tokens`. `user_tools` adds tools by which users see what is kept about
+    does not run, and the model learns why), `"interrupt"` (the user is asked) or `"allow"`. `trim` shows the model
+    only the messages that fit `context.window_tokens`. `user_tools` adds tools by which users see what is stored about
     them, and have it erased; they need a store. `user_id` returns whose run it is; by default that is
     `context.user_id`, and on a server always the signed-in user.
 
@@ -58,7 +57,8 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
     or without a thread id.
     """
 
-    state_schema = MirrorAgentState
+    # As wide a type as other middleware has, so that a list of both is of one type.
+    state_schema = cast("type[AgentState[Any]]", MirrorAgentState)
 
     def __init__(
         self,
@@ -81,22 +81,21 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         self._user_id = user_id
         self._sights = Sights()
         self._model: BaseChatModel | None = None
-        self._model_name = f"agent-{uuid4().hex}"
         self.tools = rights_tools(self._user_of_tool, self._background.run) if user_tools else []
-        weakref.finalize(self, unregister_model, self._model_name)
+        start_warm_up()
 
     # A turn begins: the newest mind, and the constraints that hold in it.
 
-    def before_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
         """Start a turn from the newest mind."""
         return self._background.run(self._begin(state, runtime, get_config(), is_sync=True))
 
-    async def abefore_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
         """Start a turn from the newest mind."""
         return await self._begin(state, runtime, get_config(), is_sync=False)
 
     async def _begin(
-        self, state: MirrorAgentState, runtime: Runtime[Any], config: RunnableConfig, *, is_sync: bool
+        self, state: AgentState[Any], runtime: Runtime[Any], config: RunnableConfig, *, is_sync: bool
     ) -> dict[str, Any]:
         home, thread_id = home_in(runtime.store, config, is_sync=is_sync), thread_in(config)
         if self._user_tools and home.store is None:
@@ -174,19 +173,19 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
         _trace(noted)
         return refusal(held) if outcome == "refused" else noted
 
-    # A turn has ended: what was said is to be thought about.
+    # A turn has ended: the exchange is to be thought about.
 
-    def after_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Hand over what was said to be thought about. The reply is out by then."""
+    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
+        """Hand over the exchange to be thought about. The reply is out by then."""
         return self._background.run(self._end(state, runtime, get_config(), _trace_headers(), is_sync=True))
 
-    async def aafter_agent(self, state: MirrorAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Hand over what was said to be thought about. The reply is out by then."""
+    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
+        """Hand over the exchange to be thought about. The reply is out by then."""
         return await self._end(state, runtime, get_config(), _trace_headers(), is_sync=False)
 
     async def _end(
         self,
-        state: MirrorAgentState,
+        state: AgentState[Any],
         runtime: Runtime[Any],
         config: RunnableConfig,
         trace: dict[str, str],
@@ -246,10 +245,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
 
     def _context_of(self, request: ModelRequest[Any]) -> MirrorContext:
         """Return the context of a call; the model that is asked is from now on the one that thinks."""
-        if request.model is not self._model:
-            self._model = request.model
-            if not isinstance(request.model, ModelOfContext):
-                register_model(self._model_name, request.model)
+        self._model = request.model
         context = self._context_in(request.runtime.context)
         return self._thinking_context(context) or context
 
@@ -259,7 +255,7 @@ class MirrorMiddleware(Handles, AgentMiddleware[MirrorAgentState, Any, Any]):
             return context if context.thinker_model and context.synthesis_model else None
         if isinstance(self._model, ModelOfContext):
             return context
-        return replace(context, talker_model=f"scripted:{self._model_name}")
+        return replace(context, talker_model=self._model)
 
     def _model_for(self, request: ModelRequest[Any], context: MirrorContext) -> BaseChatModel:
         if not isinstance(request.model, ModelOfContext):

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from mirror_graph.agents.record import AgentRecord, Said, begins_at, conversation_in, ends_at
+from mirror_graph.agents.record import AgentRecord, Utterance, begins_at, conversation_in, ends_at
 from mirror_graph.calls.reply_prompt import escape_fence
 from mirror_graph.prompts import render
 from mirror_graph.state.alignment import is_outside_conversation
@@ -77,8 +77,8 @@ def _behind(opening: str, content: Content) -> Content:
     return [{"type": "text", "text": opening.rstrip()}, *content]
 
 
-def _text_of(words: Sequence[Said]) -> str:
-    return escape_fence("\n\n".join(said["text"] for said in words))
+def _text_of(words: Sequence[Utterance]) -> str:
+    return escape_fence("\n\n".join(utterance["text"] for utterance in words))
 
 
 def _without_tags(message: AnyMessage) -> AnyMessage:

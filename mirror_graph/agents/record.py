@@ -22,7 +22,7 @@ KEY = "mirror"
 """The private key. Other middleware names its keys after what it counts, and none of them is a mirror."""
 
 
-class Said(TypedDict):
+class Utterance(TypedDict):
     """One message of the user's: its id, its text, and the name of who wrote it, if it has one."""
 
     id: str
@@ -31,11 +31,11 @@ class Said(TypedDict):
 
 
 class Answered(TypedDict):
-    """One answered turn that has not been thought about: what the user said, and what the reply `reply` said."""
+    """One answered turn that has not been thought about: the user's words, and the text of the reply `reply`."""
 
     turn: int
     reply: str
-    words: list[Said]
+    words: list[Utterance]
     text: str
 
 
@@ -54,7 +54,7 @@ class AgentRecord(TypedDict):
     branch: list[AnsweredTurn]
     mind: MindState
     constraints: list[SafetyConstraint]
-    words: list[Said]
+    words: list[Utterance]
     request: str
     mark: str
     pending: list[Answered]
@@ -70,7 +70,7 @@ class MirrorAgentState(AgentState[Any]):
 
 
 def empty_record() -> AgentRecord:
-    """Return the record of a thread on which nothing was said."""
+    """Return the record of a thread before its first turn."""
     return {
         "turn": 0,
         "turns": 0,
@@ -96,7 +96,7 @@ def record_in(values: Mapping[str, Any]) -> AgentRecord:
     return cast(AgentRecord, {**empty_record(), **fields})
 
 
-def said_by(messages: Sequence[HumanMessage]) -> list[Said]:
+def utterances_of(messages: Sequence[HumanMessage]) -> list[Utterance]:
     """Return messages of the user's as plain values, each at most as long as a message of a thread may be.
 
     One without an id gets one of ours: the messages of some agents have none (deepagents).
@@ -107,21 +107,25 @@ def said_by(messages: Sequence[HumanMessage]) -> list[Said]:
     ]
 
 
-def place_of(said: Said, messages: Sequence[AnyMessage]) -> int | None:
-    """Return where something that the user said stands, looked for from the end; None if it does not."""
+def place_of(utterance: Utterance, messages: Sequence[AnyMessage]) -> int | None:
+    """Return where an utterance of the user's stands, looked for from the end; None if it does not."""
     for place in reversed(range(len(messages))):
         message = messages[place]
-        if message.id == said["id"] or (not message.id and is_users(message) and _text_of(message) == said["text"]):
+        if message.id:
+            is_it = message.id == utterance["id"]
+        else:
+            is_it = is_users(message) and _text_of(message) == utterance["text"]
+        if is_it:
             return place
     return None
 
 
-def begins_at(words: Sequence[Said], messages: Sequence[AnyMessage]) -> int | None:
+def begins_at(words: Sequence[Utterance], messages: Sequence[AnyMessage]) -> int | None:
     """Return where the first of `words` stands that is still there."""
-    return next((place for said in words if (place := place_of(said, messages)) is not None), None)
+    return next((place for utterance in words if (place := place_of(utterance, messages)) is not None), None)
 
 
-def ends_at(words: Sequence[Said], messages: Sequence[AnyMessage]) -> int | None:
+def ends_at(words: Sequence[Utterance], messages: Sequence[AnyMessage]) -> int | None:
     """Return where the last of `words` stands that is still there."""
     return begins_at(words[::-1], messages)
 
@@ -130,9 +134,9 @@ def _text_of(message: AnyMessage) -> str:
     return truncate_middle(sanitize(readable(message)), MESSAGE_LIMIT)
 
 
-def as_messages(words: Sequence[Said]) -> list[AnyMessage]:
+def as_messages(words: Sequence[Utterance]) -> list[AnyMessage]:
     """Return words of the user's as messages."""
-    return [HumanMessage(said["text"], id=said["id"], name=said["name"] or None) for said in words]
+    return [HumanMessage(utterance["text"], id=utterance["id"], name=utterance["name"] or None) for utterance in words]
 
 
 def conversation_in(pending: Sequence[Answered]) -> list[AnyMessage]:

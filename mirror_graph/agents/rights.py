@@ -1,4 +1,4 @@
-"""Tools by which a user's rights reach an agent: to see what is kept about them, and to have it forgotten."""
+"""Tools by which a user's rights reach an agent: to see what is stored about them, and to have it forgotten."""
 
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
@@ -29,7 +29,7 @@ Run = Callable[[Coroutine[Any, Any, Answer]], Answer]
 
 
 class UserOf(Protocol):
-    """Tells whose run it is, and where that user's facts are kept."""
+    """Tells whose run it is, and where that user's constraints are stored."""
 
     def __call__(self, runtime: ToolRuntime[Any, Any], *, is_sync: bool) -> tuple[BaseStore, str]:
         """Return the store, as a coroutine may use it, and the user's id."""
@@ -57,7 +57,7 @@ def rights_tools(user_of: UserOf, run: Run) -> Sequence[BaseTool]:
             alist_constraints,
             name="list_constraints",
             response_format="content_and_artifact",
-            description="List the dangers that are kept about the user, each with its id and in their own words.",
+            description="List the dangers that are stored about the user, each with its id and in their own words.",
         ),
         StructuredTool.from_function(
             forget_constraint,
@@ -65,7 +65,7 @@ def rights_tools(user_of: UserOf, run: Run) -> Sequence[BaseTool]:
             name=FORGET,
             response_format="content_and_artifact",
             description=(
-                "Erase one danger that is kept about the user, and only if they ask for it in their own words. "
+                "Erase one danger that is stored about the user, and only if they ask for it in their own words. "
                 "`constraint_id` is an id that `list_constraints` returned."
             ),
         ),
@@ -88,13 +88,13 @@ def asks_to_forget(request: str, constraint: SafetyConstraint) -> bool:
 async def _list(runtime: ToolRuntime[Any, Any], store: BaseStore, user_id: str) -> Answer:
     known = active(await _known(runtime, store, user_id))
     lines = [f"{entry['id']}: {entry['kind']}, {entry['severity']}: {entry['source']['quote']}" for entry in known]
-    return "\n".join(lines) or "Nothing is kept about this user.", {}
+    return "\n".join(lines) or "Nothing is stored about this user.", {}
 
 
 async def _forget(constraint_id: str, runtime: ToolRuntime[Any, Any], store: BaseStore, user_id: str) -> Answer:
     known = {entry["id"]: entry for entry in await _known(runtime, store, user_id)}
     if constraint_id not in known:
-        return f"Nothing is kept under {constraint_id!r}: list_constraints lists the ids.", {}
+        return f"Nothing is stored under {constraint_id!r}: list_constraints lists the ids.", {}
     if not asks_to_forget(record_in(runtime.state)["request"], known[constraint_id]):
         return "Not erased: the user has not asked for it. Ask them to say in their own words what to forget.", {}
     await User(store, user_id).forget(constraint_id)
@@ -114,10 +114,10 @@ def without_erased(record: AgentRecord, results: Sequence[AnyMessage]) -> AgentR
 
 
 async def _known(runtime: ToolRuntime[Any, Any], store: BaseStore, user_id: str) -> list[SafetyConstraint]:
-    """Return what is kept about the user, with what was said in this conversation and no pass has read yet."""
-    kept = {entry["id"]: entry for entry in await User(store, user_id).constraints()}
-    heard = {entry["id"]: entry for entry in record_in(runtime.state)["constraints"]}
-    return list({**heard, **kept}.values())
+    """Return what is stored about the user, with what this conversation adds that no pass has read yet."""
+    stored = {entry["id"]: entry for entry in await User(store, user_id).constraints()}
+    fresh = {entry["id"]: entry for entry in record_in(runtime.state)["constraints"]}
+    return list({**fresh, **stored}.values())
 
 
 @cache

@@ -15,8 +15,8 @@ from mirror_graph.agents.record import (
     as_messages,
     conversation_in,
     ends_at,
-    said_by,
     still_pending,
+    utterances_of,
 )
 from mirror_graph.guard.memory import request_in
 from mirror_graph.guard.talker import failure_of_guard
@@ -67,7 +67,7 @@ async def begin_turn(
     except Exception as error:
         mind, away = record["mind"], type(error).__name__
     pending = still_pending(record["pending"], mind, branch)
-    words = said_by(pending_messages(messages, branch))
+    words = utterances_of(pending_messages(messages, branch))
     turn = max(record["turns"], mind["turn"], last_turn(branch)) + 1
     behind = read_turn(mind)["turn"]
     left = [constraint for constraint in record["unread"] if constraint["source"]["turn"] > behind]
@@ -75,8 +75,8 @@ async def begin_turn(
         MirrorState,
         {**mind, "branch": branch, "constraints": merge_constraints(mind["constraints"], unconfirmed(left))},
     )
-    said = [*conversation_in(pending), *as_messages(words)]
-    constraints, facts_away = await ledger_for_reply(known, said, turn, runtime)
+    unread_words = [*conversation_in(pending), *as_messages(words)]
+    constraints, facts_away = await ledger_for_reply(known, unread_words, turn, runtime)
     failures = record["failures"]
     problem = away or facts_away
     if problem:
@@ -225,7 +225,7 @@ def _newest(pending: list[Answered], room: int) -> list[Answered]:
     """Return the newest of `pending` that fit `room` tokens."""
     staying: list[Answered] = []
     for answered in reversed(pending):
-        room -= count_tokens(answered["text"]) + sum(count_tokens(said["text"]) for said in answered["words"])
+        room -= count_tokens(answered["text"]) + sum(count_tokens(utterance["text"]) for utterance in answered["words"])
         if room < 0:
             break
         staying.insert(0, answered)

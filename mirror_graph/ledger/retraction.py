@@ -121,6 +121,13 @@ def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> lis
     return []
 
 
+def warm_up() -> None:
+    """Compile the patterns of every language. Otherwise the first message with a word such as "over" waits for them."""
+    for language in _grammar().languages:
+        for pattern in language.over:
+            pattern.match("")
+
+
 def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
     """Yield what each plain reading of `sentence` says is over, and whether it is a condition without a name.
 

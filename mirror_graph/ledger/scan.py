@@ -111,9 +111,9 @@ async def scan_in_slices(text: str) -> list[SafetyConstraint]:
 
 def warm_up() -> None:
     """Compile every pattern, those for what is over included: more than a second of work, to be done off the loop."""
-    from mirror_graph.ledger.retraction import denied  # it stands above this module
+    from mirror_graph.ledger.retraction import warm_up as warm_up_retractions  # it stands above this module
 
-    denied([], "I'm not allergic.")
+    warm_up_retractions()
     corrected(fold("allergic", "allergic"))
     warm_up_refusals()
     for language in lexicon().languages:

@@ -12,10 +12,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableBinding
 from pydantic import Field
 
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.model_names import TOOLS_ADVICE, has_bound_tools
+from mirror_graph.model_names import TOOLS_ADVICE
 from mirror_graph.models.demo_script import demo
 
 Script = Callable[[list[BaseMessage]], str]
@@ -116,15 +117,10 @@ def register_model(name: str, model: BaseChatModel | ModelFactory) -> str:
 
     Raises `ConfigurationError` for a model with tools: a talker calls none.
     """
-    if has_bound_tools(model):
+    if isinstance(model, RunnableBinding):
         raise ConfigurationError(TOOLS_ADVICE)
     _models[name] = model if isinstance(model, BaseChatModel) else lru_cache(model)
     return f"scripted:{name}"
-
-
-def unregister_model(name: str) -> None:
-    """Forget the model behind `scripted:NAME`, if there is one."""
-    _models.pop(name, None)
 
 
 def register_script(name: str, script: Script) -> ScriptedModel:

@@ -81,6 +81,14 @@ def test_overhead_compares_a_bare_chat_and_mirror_and_weighs_a_thread(run: Run) 
     assert 0 < weights["turn 1"]["KiB of its state"] < weights["turn 3"]["KiB of its state"]
 
 
+@pytest.mark.slow
+def test_agent_overhead_compares_an_agent_with_the_middleware_and_without(run: Run) -> None:
+    (times,) = run("agent_overhead", "--turns", "2", "--delay", "0.05", "--word-pause", "0")
+
+    assert times.keys() == {"bare agent", "agent with MIRROR", "agent with MIRROR minus bare agent, turn by turn"}
+    assert times["bare agent"]["first token p50, ms"] > 50
+
+
 def test_overlap_times_the_local_lanes_without_a_server(run: Run) -> None:
     (times,) = run("overlap", "--no-server", "--pairs", "1", "--thought", "0.6", "--delay", "0.1", "--gap", "0.2")
 
