@@ -18,8 +18,8 @@ from bench.lib.filler_text import Speech
 from bench.lib.timing import Timing, timed
 from mirror_graph import MirrorContext
 from mirror_graph.agents import MirrorMiddleware
-from mirror_graph.agents.warming import warm_up
 from mirror_graph.evals.report import Aim, Report, percentile, spread
+from mirror_graph.guard.warming import warm_up
 
 BARE, MIRROR = "bare agent", "agent with MIRROR"
 WARM_UP = 3

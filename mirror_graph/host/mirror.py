@@ -14,15 +14,13 @@ from uuid import UUID, uuid5
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
-from mirror_graph import relevance
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard import Rule
-from mirror_graph.guard.words import words
+from mirror_graph.guard.warming import warm_up
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
 from mirror_graph.host.user import User
-from mirror_graph.ledger.scan import warm_up
 from mirror_graph.scheduling.labels import Labels
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
@@ -64,7 +62,7 @@ async def open_mirror(
     Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
-    await asyncio.to_thread(_warm_up)
+    await asyncio.to_thread(warm_up)
     labels = Labels(metadata or {}, tags)
     async with _open_storage(database, checkpointer, store) as storage:
         engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, labels=labels, guard=guard)
@@ -122,13 +120,6 @@ class Mirror:
         for thread_id in threads:
             await self._engine.storage.prune(thread_id)
         return len(threads)
-
-
-def _warm_up() -> None:
-    """Read and compile the data that the first message, and every other conversation with it, would wait for."""
-    relevance.warm_up()
-    words()
-    warm_up()
 
 
 @contextmanager
