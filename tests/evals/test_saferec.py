@@ -208,7 +208,8 @@ def test_the_relations_keep_their_measured_level(report: dict[str, Any]) -> None
     assert explicit["caught_described"] >= 0.85
     for form in ("third-party", "unrelated", "none"):
         assert report["arms"]["guard_relations"][form]["lost"] <= 0.01
-    # Of the retractions, "After the therapy I'm no longer afraid of spiders" is not understood yet: 0.018.
+    # "I'm no longer scared of needles, I give blood now." takes nothing back: a retraction is a whole sentence
+    # (decision 14), and the clause behind it is not one of its tails. It loses two of 110 films.
     assert report["arms"]["guard_relations"]["retracted"]["lost"] <= 0.02
 
 
