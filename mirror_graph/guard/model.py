@@ -24,23 +24,12 @@ from mirror_graph.guard.prefix import acontinues, continues
 from mirror_graph.guard.reading import Case
 from mirror_graph.guard.request import is_severe, read_request
 from mirror_graph.guard.watch import Rule, Watch
+from mirror_graph.models.wrapped import WrappedModel, settings_of
 from mirror_graph.state.context import GuardMode
 from mirror_graph.state.values import SafetyConstraint
 
 READ_AFTER = 0.01
 """Seconds from a call of the model on in which its request has gone out, and no piece of an answer is due."""
-
-_TAKEN_OVER = (
-    "name",
-    "cache",
-    "callbacks",
-    "tags",
-    "metadata",
-    "rate_limiter",
-    "output_version",
-    "profile",
-    "disable_streaming",
-)
 
 _WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "open": OpeningWatch, "hold": HoldingWatch}
 
@@ -69,7 +58,7 @@ def guarded(
     return GuardedModel.around(model, constraints, guard=guard, guard_again=guard_again)
 
 
-class GuardedModel(BaseChatModel):
+class GuardedModel(WrappedModel):
     """Holds the replies of `model` to the user's constraints (see `guarded`).
 
     The inner model is asked within this model's own run, so callbacks and streams see each piece once.
@@ -77,7 +66,6 @@ class GuardedModel(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    model: SkipValidation[BaseChatModel] = Field(exclude=True, repr=False)
     constraints: SkipValidation[Sequence[SafetyConstraint]] = Field(exclude=True, repr=False)
     guard: GuardMode
     guard_again: int
@@ -119,28 +107,18 @@ class GuardedModel(BaseChatModel):
             request=request,
             touched=touched,
             history=history,
-            **{field: getattr(model, field) for field in _TAKEN_OVER},
+            **settings_of(model, "profile", "disable_streaming"),
         )
 
     @property
-    def _llm_type(self) -> str:
-        return self.model._llm_type
-
-    @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self.model._identifying_params, "guard": self.guard}
+        return {**super()._identifying_params, "guard": self.guard}
 
     @property
     def model_name(self) -> str:
         """The name of the inner model, by which LangChain tells what it supports."""
         named = (getattr(self.model, field, None) for field in ("model_name", "model", "model_id"))
         return next((name for name in named if isinstance(name, str)), "")
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.model._get_invocation_params(stop=stop, **kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return self.model._get_ls_params(stop=stop, **kwargs)
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
         """Bind tools as the inner model does, and stay guarded."""

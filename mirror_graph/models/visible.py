@@ -7,10 +7,11 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
 from mirror_graph.models.finish_reason import refusal_text
 from mirror_graph.models.reasoning import BLOCK_TYPES, ReasoningFilter
+from mirror_graph.models.wrapped import WrappedModel, settings_of
 
 REASONED_ABOVE = "mirror_reasoned_above"
 """In the `additional_kwargs` of a piece: what came before it in the stream was reasoning after all."""
@@ -20,35 +21,19 @@ _REASONING_FIELDS = {"reasoning_content", "reasoning", "reasoning_details", "thi
 Content = str | list[str | dict[str, Any]]
 
 
-class VisibleModel(BaseChatModel):
+class VisibleModel(WrappedModel):
     """Streams the answer of `model` in the same run, without its reasoning: no callback and no stream gets to see it.
 
     A refusal in a field of its own is part of the answer. A model whose prompt template
     opens the reasoning is known by its first answer; from then on its answers are held back until the reasoning ends.
     """
 
-    model: BaseChatModel = Field(exclude=True, repr=False)
     _begins_inside: bool = PrivateAttr(False)
 
     @classmethod
     def around(cls, model: BaseChatModel) -> "VisibleModel":
         """Return a model around `model` that takes over its callbacks, tags and limits."""
-        taken_over = ("name", "cache", "callbacks", "tags", "metadata", "rate_limiter", "output_version")
-        return cls(model=model, **{field: getattr(model, field) for field in taken_over})
-
-    @property
-    def _llm_type(self) -> str:
-        return self.model._llm_type
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return dict(self.model._identifying_params)
-
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.model._get_invocation_params(stop=stop, **kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
-        return self.model._get_ls_params(stop=stop, **kwargs)
+        return cls(model=model, **settings_of(model))
 
     def _generate(
         self,
