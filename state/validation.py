@@ -15,6 +15,7 @@ from mirror_graph.state.values import (
     Narrative,
     SafetyConstraint,
     Severity,
+    Source,
     Status,
     Thought,
 )
@@ -69,7 +70,6 @@ def _turns_in(value: Any) -> list[int]:
 
 
 _TEXT = {"id", "kind", "about", "severity", "subject", "status"}
-_KEYS = _TEXT | {"source", "first_turn"}
 _CLOSED: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "severity": get_args(Severity),
@@ -79,7 +79,8 @@ _CLOSED: dict[str, tuple[str, ...]] = {
 
 def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
     """Say whether `value` is a safety constraint: these keys and no others, each of its type."""
-    if not isinstance(value, dict) or set(value) - {"triggers"} != _KEYS:
+    required, optional = SafetyConstraint.__required_keys__, SafetyConstraint.__optional_keys__
+    if not isinstance(value, dict) or set(value) - optional != required:
         return False
     if not all(isinstance(value[key], str) for key in _TEXT) or not value["id"]:
         return False
@@ -92,7 +93,7 @@ def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
 
 
 def _is_source(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"message", "turn", "quote", "language", "recorded_at"}:
+    if not isinstance(value, dict) or set(value) != Source.__required_keys__:
         return False
     texts = all(isinstance(value[key], str) for key in ("message", "quote", "language"))
     at = value["recorded_at"]
