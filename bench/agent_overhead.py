@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from bench.lib.baseline import openai_chat
 from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, Voice, served
 from bench.lib.filler_text import Speech
+from bench.lib.sizes import ReplySizes
 from bench.lib.timing import Timing, timed
 from mirror_graph import MirrorContext
 from mirror_graph.agents import MirrorMiddleware
@@ -45,23 +46,11 @@ class AgentChat:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(ReplySizes):
     """How much to measure."""
 
     turns: int = 100
     """Turns of each agent that are timed."""
-    delay: float = 0.1
-    """Seconds before the endpoint's first word."""
-    word_pause: float = 0.002
-    """Seconds after each of its words."""
-    message_tokens: int = 100
-    """Tokens of a user's message."""
-    reply_tokens: int = 400
-    """Tokens of a reply."""
-    model: str = "gpt-4o-mini"
-    """The model of the endpoint, if OPENAI_BASE_URL is set."""
-    seed: int = 1
-    """Seed of texts and times."""
 
 
 def measure(sizes: Sizes) -> Report:

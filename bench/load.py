@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import get_args
 
 from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Voice, served
+from bench.lib.sizes import ReplySizes
 from bench.load_arm import MIRROR, STOCK, Arm, Job, run_apart
 from mirror_graph.evals.report import Aim, Report
 
@@ -16,7 +17,7 @@ PROCESSOR = "processor a turn, ms"
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(ReplySizes):
     """How much to measure."""
 
     conversations: int = 500
@@ -28,17 +29,9 @@ class Sizes:
     pause: float = 60.0
     """Average seconds between a reply and the next message."""
     delay: float = 0.3
-    """Seconds before the endpoint's first word."""
     word_pause: float = 0.005
-    """Seconds after each of its words."""
     message_tokens: int = 30
-    """Tokens of a user's message."""
     reply_tokens: int = 100
-    """Tokens of a reply."""
-    model: str = "gpt-4o-mini"
-    """The model of the endpoint, if OPENAI_BASE_URL is set."""
-    seed: int = 1
-    """Seed of texts and times."""
 
 
 def measure(sizes: Sizes) -> Report:

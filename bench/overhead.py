@@ -15,6 +15,7 @@ from bench.lib.fake_endpoint import NARRATIVE_TOKENS, THOUGHT_TOKENS, Provider, 
 from bench.lib.filler_text import Speech
 from bench.lib.scripted_models import scripted_voices
 from bench.lib.settling import settle
+from bench.lib.sizes import ReplySizes
 from bench.lib.thread_size import CYCLE, weigh_mirror
 from bench.lib.timing import Chat, Timing, timed
 from mirror_graph import MirrorContext, open_mirror
@@ -27,7 +28,7 @@ WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(ReplySizes):
     """How much to measure."""
 
     turns: int = 200
@@ -36,18 +37,6 @@ class Sizes:
     """Turns after which a thread is weighed for the first time."""
     long: int = 500
     """Turns after which it is weighed again."""
-    delay: float = 0.1
-    """Seconds before the endpoint's first word."""
-    word_pause: float = 0.002
-    """Seconds after each of its words."""
-    message_tokens: int = 100
-    """Tokens of a user's message."""
-    reply_tokens: int = 400
-    """Tokens of a reply."""
-    model: str = "gpt-4o-mini"
-    """The model of the endpoint, if OPENAI_BASE_URL is set."""
-    seed: int = 1
-    """Seed of texts and times."""
 
 
 def measure(sizes: Sizes) -> Report:
