@@ -6,7 +6,8 @@ from langgraph.runtime import Runtime
 from langsmith.run_helpers import get_current_run_tree
 
 from mirror_graph.calls.model_call import context_of, thread_of
-from mirror_graph.ledger.access import publish_ledger, user_of
+from mirror_graph.ledger.access import publish_stated, stated_since_last_pass, user_of
+from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.scheduling import Scheduler, ThinkingPass
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.branch import lag_of, last_turn, read_turn
@@ -28,8 +29,8 @@ class Schedule:
         messages = pending_exchanges(state["messages"], read_turn(state), branch)
         caught = unconfirmed(state["constraints"])
         if context.thinking == "off" or not messages or is_exhausted(state, context):
-            if caught:  # no pass will tell the user's other conversations
-                await publish_ledger([{**entry, "status": "active"} for entry in caught], runtime)
+            # No pass will read these messages, so what they state reaches the user's other conversations from here.
+            await publish_stated(with_provisional(caught, stated_since_last_pass(state, runtime)), runtime)
             return {}
         behind = lag_of(state, branch)
         run = get_current_run_tree()

@@ -65,6 +65,20 @@ async def test_what_left_the_window_unthought_follows_too(endpoint: Endpoint, da
         assert (entry["about"], entry["status"]) == ("peanuts", "active")
 
 
+async def test_with_thinking_off_other_conversations_learn_a_constraint_at_once(
+    endpoint: Endpoint, database: str | None
+) -> None:
+    async with open_mirror(database, context=replace(CONTEXT, thinking="off")) as mirror:
+        conversation = mirror.conversation("monday", user_id="ana")
+        await conversation.say("I'm severely allergic to peanuts.")
+        await conversation.say("What shall we do tomorrow?")
+        [constraint] = await mirror.user("ana").constraints()
+        assert (constraint["about"], constraint["status"]) == ("peanuts", "active")
+        assert constraint["source"]["recorded_at"] > 0
+        await mirror.conversation("friday", user_id="ana").say("Satay tonight?")
+        assert '"peanuts"' in prompts_of(endpoint.calls, "talker")[-1]
+
+
 async def tell_and_talk_on(conversation: Conversation) -> None:
     await conversation.say("I'm severely allergic to peanuts.")
     for turn in range(15):

@@ -20,7 +20,7 @@ from mirror_graph.agents.record import (
 )
 from mirror_graph.guard.memory import request_in
 from mirror_graph.guard.talker import failure_of_guard
-from mirror_graph.ledger.access import ledger_for_reply, publish_ledger, user_of
+from mirror_graph.ledger.access import ledger_for_reply, publish_stated
 from mirror_graph.ledger.user_messages import scan_messages, user_messages
 from mirror_graph.nodes.failures import with_failure
 from mirror_graph.nodes.schedule import is_exhausted
@@ -200,10 +200,8 @@ def next_pass(
 
 
 async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> None:
-    """Let the user's other conversations know of constraints that no pass will tell them of."""
-    left = unconfirmed(record["unread"])
-    if left and user_of(runtime) is not None:
-        await publish_ledger([{**constraint, "status": "active"} for constraint in left], runtime)
+    """Let the user's other conversations know of constraints that no pass will read."""
+    await publish_stated(unconfirmed(record["unread"]), runtime)
 
 
 def _is_guarded(message: AnyMessage) -> bool:

@@ -1,5 +1,6 @@
 """The ledger in this run: the thread's own, and what the user's store adds to it."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from langchain_core.messages import AnyMessage
@@ -11,7 +12,7 @@ from mirror_graph.ledger.retraction import denied
 from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_lists, publish
 from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
-from mirror_graph.state.branch import read_turn
+from mirror_graph.state.branch import last_turn, read_turn
 from mirror_graph.state.constraints import active
 from mirror_graph.state.context import check_user_id
 from mirror_graph.state.migration import migrate_constraints
@@ -54,6 +55,16 @@ async def ledger_for_reply(
     denied_ids = _denied_since(constraints, unread)
     holding = [constraint for constraint in constraints if constraint["id"] not in denied_ids]
     return for_speaker(holding, latest[-1].speaker if latest else "", user_id), failure
+
+
+def stated_since_last_pass(state: MirrorState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
+    """Return what the user's messages state that no pass has read, without what they plainly deny again."""
+    branch = state["branch"]
+    messages = messages_after(state["messages"], read_turn(state), branch)
+    unread = user_messages(messages, branch, last_turn(branch), user_of(runtime))
+    stated = scan_messages(unread)
+    denied_ids = _denied_since(stated, unread)
+    return [constraint for constraint in stated if constraint["id"] not in denied_ids]
 
 
 def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
@@ -102,11 +113,27 @@ async def commit_ledger(
     return await publish(runtime.store, user_id, with_edits)
 
 
-async def publish_ledger(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
-    """Let the user's other conversations know of `ledger`."""
+async def publish_stated(stated: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of constraints that no pass will read."""
     user_id = user_of(runtime)
-    if user_id is not None and runtime.store is not None:
-        await publish(runtime.store, user_id, lambda lists: apply_edits(ledger, lists.stated, lists.edited))
+    if not stated or user_id is None or runtime.store is None:
+        return
+    now = time.time()
+
+    def with_news(lists: UserLists) -> list[SafetyConstraint]:
+        known = {(shared["id"], shared["source"]["quote"]) for shared in lists.stated}
+        # A turn publishes again what earlier turns published. Only a new statement is written, with today's date.
+        news = [constraint for constraint in stated if (constraint["id"], constraint["source"]["quote"]) not in known]
+        active_news = [_active_since(now, constraint) for constraint in news]
+        return apply_edits(active_news, lists.stated, lists.edited)
+
+    await publish(runtime.store, user_id, with_news)
+
+
+def _active_since(now: float, constraint: SafetyConstraint) -> SafetyConstraint:
+    """Return a constraint as active, dated if it has no date yet."""
+    recorded_at = constraint["source"]["recorded_at"] or now
+    return {**constraint, "status": "active", "source": {**constraint["source"], "recorded_at": recorded_at}}
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
