@@ -8,13 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessageChunk
 
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from tests.agents import Stage, is_agents, mark_of, request, thread
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-AGENTS = ["agent", "deep_agent", "supervisor", "swarm"]
+AGENTS = ["middleware", "deep_agent", "supervisor", "swarm"]
 
 # langgraph-supervisor stands on a function that LangGraph is going to move.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -62,7 +63,7 @@ def check(example: ModuleType, stage: Stage, streamed: str, values: dict[str, An
 
 @pytest.mark.parametrize(
     "example",
-    ["deep_agent", "supervisor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("agent", "swarm"))],
+    ["deep_agent", "supervisor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("middleware", "swarm"))],
     indirect=True,
 )
 async def test_a_danger_of_turn_2_is_named_on_turn_12(example: ModuleType, stage: Stage) -> None:
@@ -98,7 +99,7 @@ def test_a_danger_of_turn_2_is_named_on_turn_12_without_an_event_loop(example: M
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AGENTS)
-def test_each_example_runs_as_it_stands(name: str) -> None:
+def test_each_agent_runs_as_it_stands(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", f"{name}.py"], cwd=EXAMPLES, capture_output=True, text=True, timeout=100
     )
@@ -106,3 +107,50 @@ def test_each_example_runs_as_it_stands(name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "you told me “I'm severely allergic to peanuts”" in done.stdout
     assert done.stdout.rstrip().endswith("(lag 0)")
+
+
+PRINTS = {
+    "hello": ["They are allergic to shellfish", "you told me"],
+    "stream": ["you told me", "(turn 2, guarded: ({'constraint':"],
+    "custom_thinker": ["goals: ", "guests: ", "memory: ", "reasoning: "],
+    "own_model": ["You say: Which satay shall I order?", "you told me"],
+    "user_constraints": ["you told me", '"about": "peanuts"', "after forget: []"],
+    "guard_any_model": ["guarded:  The satay is lovely", "you told me"],
+    "evaluation": ["failed {'n': 2, 'notes': 2}", "passed {'n': 1, 'notes': 0}"],
+    "mcp_tools": ["This call was not made", "I have not ordered it."],
+    "mirror_node": ["you told me", "'turn': 12"],
+    "sync": ["you told me", "{'turn': 12, 'lag': 0}"],
+}
+"""What each program without a server prints, in this order."""
+
+ELSEWHERE = {"conversation", "mcp_menu", "remote_graph", "fastapi_host", *AGENTS}
+"""Parts of other examples, and programs that have tests of their own."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRINTS)
+def test_each_program_prints_what_it_promises(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(EXAMPLES / f"{name}.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    place = 0
+    for text in PRINTS[name]:
+        place = done.stdout.find(text, place)
+        assert place >= 0, (text, done.stdout)
+
+
+def test_every_example_has_a_test() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PRINTS, *ELSEWHERE}
+
+
+def test_the_fastapi_example_streams_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    with TestClient(importlib.import_module("fastapi_host").app) as client:
+        client.post("/threads/dinner", json={"text": "I'm severely allergic to shellfish."})
+        assert "you told me" in client.post("/threads/dinner", json={"text": "Shall we order the paella?"}).text

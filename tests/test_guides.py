@@ -51,7 +51,7 @@ def check_twelve_turns(output: str, endpoint: Endpoint) -> None:
     assert (mark["turn"], mark["lag"]) == (12, 0)
 
 
-@pytest.mark.parametrize("name", ["own_graph.py", "sync.py"])
+@pytest.mark.parametrize("name", ["mirror_node.py", "sync.py"])
 def test_an_example_keeps_an_allergy_for_twelve_turns(
     name: str, endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:
@@ -68,9 +68,9 @@ def test_a_remote_graph_keeps_an_allergy_for_twelve_turns(endpoint: Endpoint, re
     check_twelve_turns(output, endpoint)
 
 
-def test_an_example_is_at_most_thirty_lines() -> None:
+def test_an_example_is_at_most_forty_lines() -> None:
     for path in EXAMPLES.glob("*.py"):
-        assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 30, path
+        assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 40, path
 
 
 HOSTED = ("fastapi", "jupyter", "langmem", "own-graph")
