@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evals test-slow test-local test-train format lint type golden constraints clean
+.PHONY: help setup demo serve test test-evals test-slow test-local test-train format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
@@ -15,6 +15,9 @@ setup: .venv/.stamp  ## install the package and its tools into .venv
 
 demo: setup  ## play a conversation, offline and without a key
 	@$(BIN)/mirror demo
+
+serve: setup  ## serve the page and the APIs on this machine until Ctrl-C
+	@$(BIN)/mirror serve
 
 test: setup  ## the tests of the product: offline
 	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench

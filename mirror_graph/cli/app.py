@@ -61,6 +61,23 @@ def chat(
 
 
 @app.command()
+def serve(
+    database: Database = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8765,
+    user: Annotated[
+        str, typer.Option(metavar="ID", help="Whose conversations these are, on a server that asks for no sign-in.")
+    ] = "me",
+    model: Model = None,
+    thinking: Mode = "parallel",
+) -> None:
+    """Serve a page for the browser, an endpoint for OpenAI clients and the memory API, on this machine."""
+    from mirror_graph.cli.serve import serve
+
+    serve(database=database, host=host, port=port, user=user, model=model, thinking=thinking)
+
+
+@app.command()
 def demo(model: Model = None, thinking: Mode = "parallel") -> None:
     """Play a conversation whose first message decides the last reply. Compare with `--thinking off`."""
     from mirror_graph.cli.demo import demo

@@ -1,0 +1,40 @@
+"""The application: every route of `mirror serve` over one `Mirror`."""
+
+import asyncio
+from typing import Literal
+
+from fastapi import FastAPI
+from typing_extensions import TypedDict
+
+from mirror_graph.host import Mirror
+from mirror_graph.serve.identity import identify
+from mirror_graph.serve.origin import LocalOnly
+from mirror_graph.serve.page import page_router
+from mirror_graph.serve.settings import ServeSettings
+
+
+class Health(TypedDict):
+    """The answer of a server that is up."""
+
+    status: Literal["ok"]
+
+
+def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
+    """Return the routes over `mirror`, for a server of yours or as a part of your application.
+
+    Set the event `app.state.stopping` when the server is to stop: open streams end at once.
+    """
+    # No `/docs`: it would load its script from another host. `/openapi.json` is there.
+    app = FastAPI(title="MIRROR", docs_url=None, redoc_url=None)
+    app.state.stopping = asyncio.Event()
+    if not settings.has_sign_in:
+        app.add_middleware(LocalOnly)
+    user_of = identify(settings)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say that the server is up."""
+        return {"status": "ok"}
+
+    app.include_router(page_router(mirror, user_of, app.state.stopping))
+    return app

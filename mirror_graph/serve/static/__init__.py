@@ -1,0 +1,1 @@
+"""The files of the page, sent as they stand."""

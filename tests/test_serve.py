@@ -1,0 +1,95 @@
+"""`mirror serve`: it listens, keeps foreign pages out, and stops."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from mirror_graph import ConfigurationError, MirrorContext, open_mirror
+from mirror_graph.serve.app import create_app
+from mirror_graph.serve.settings import ServeSettings
+
+COMMAND = [sys.executable, "-c", "from mirror_graph.cli import main; main()", "serve", "--port", "0"]
+LOCAL = ServeSettings(local_user="me")
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[FastAPI]:
+    async with open_mirror(context=MirrorContext(talker_model="scripted:demo")) as mirror:
+        yield create_app(mirror, settings=LOCAL)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "LOCALHOST", "[::1]:8765"])
+async def test_a_server_without_sign_in_answers_by_every_name_of_this_machine(app: FastAPI, host: str) -> None:
+    async with client_of(app, host=host) as client:
+        assert (await client.get("/health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "[", "", "user@evil"])
+async def test_a_server_without_sign_in_refuses_a_name_that_was_rebound_to_it(app: FastAPI, host: str) -> None:
+    async with client_of(app, host=host) as client:
+        assert (await client.get("/health")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:3000", "null", "https://evil.example:8765"]
+)
+async def test_a_server_without_sign_in_refuses_what_another_page_sends(app: FastAPI, origin: str) -> None:
+    async with client_of(app, origin=origin) as client:
+        assert (await client.get("/health")).status_code == 403
+
+
+async def test_a_server_without_sign_in_answers_its_own_page(app: FastAPI) -> None:
+    async with client_of(app, origin="http://127.0.0.1:8765") as client:
+        assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "chat.example"])
+def test_a_server_that_others_reach_needs_a_sign_in(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="sign-in"):
+        ServeSettings(host=host, local_user="me")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    environment = {**os.environ, "MIRROR_DATABASE": str(tmp_path / "mirror.db"), "COLUMNS": "200"}
+    command = [*COMMAND, "--model", "scripted:demo"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found is not None
+        yield process, found.group()
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_cleanly(served: tuple["subprocess.Popen[str]", str], number: int) -> None:
+    process, url = served
+    assert httpx.get(f"{url}/health").status_code == 200
+    process.send_signal(number)
+    assert process.wait(60) == 0
+
+
+def test_a_port_that_is_taken_is_one_line_of_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [*COMMAND[:-1], str(taken.getsockname()[1]), "--model", "scripted:demo", "--database", "mirror.db"]
+        finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 1
+    assert "cannot listen on 127.0.0.1" in finished.stderr
+    assert not (tmp_path / "mirror.db").exists()
