@@ -5,6 +5,7 @@ from mirror_graph.errors import ConfigurationError as ConfigurationError
 from mirror_graph.errors import HostClosedError as HostClosedError
 from mirror_graph.errors import MessageRefusedError as MessageRefusedError
 from mirror_graph.errors import MirrorError as MirrorError
+from mirror_graph.errors import MissingKeyError as MissingKeyError
 from mirror_graph.errors import ModelFileError as ModelFileError
 from mirror_graph.errors import NoRoomError as NoRoomError
 from mirror_graph.errors import RefusalError as RefusalError

@@ -1,5 +1,7 @@
 """The errors of this package, each named after what happened and carrying the facts."""
 
+from collections.abc import Sequence
+
 
 class MirrorError(Exception):
     """Any error of this package."""
@@ -66,6 +68,26 @@ class ModelFileError(MirrorError):
 
 class StorageError(MirrorError):
     """A stored thread cannot be read or written as this release expects."""
+
+
+class DamagedValueError(StorageError):
+    """A stored value is not what was written."""
+
+
+class MissingKeyError(StorageError, ConfigurationError):
+    """What is stored was encrypted with a key that is missing here. Nothing was overwritten.
+
+    `key_id` is the id of that key. An id is stored in clear, and no key can be recovered from it.
+    """
+
+    def __init__(self, key_id: str, known: Sequence[str], what: str = "") -> None:
+        keys = f"the keys here are {', '.join(known)}" if known else "there is no key here"
+        super().__init__(
+            f"{what and what + ': '}encrypted with the key {key_id}, and {keys}. Set MIRROR_AES_KEY, or pass `key`: "
+            "several keys are separated by commas"
+        )
+        self.key_id = key_id
+        self.known = known
 
 
 class HostClosedError(MirrorError):

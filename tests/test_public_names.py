@@ -39,6 +39,7 @@ PUBLIC = [
     "MirrorInput",
     "MirrorNode",
     "MirrorState",
+    "MissingKeyError",
     "ModelFileError",
     "MonologueEntry",
     "Narrative",

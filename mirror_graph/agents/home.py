@@ -11,6 +11,7 @@ from langgraph.constants import CONF, CONFIG_KEY_CHECKPOINTER
 from langgraph.store.base import BaseStore, Op, Result
 
 from mirror_graph.agents.record import AgentRecord, record_in
+from mirror_graph.encryption import seal_store
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling import ThinkingPass
 from mirror_graph.scheduling.base import mind_from
@@ -44,8 +45,10 @@ class Home:
 
     @property
     def usable_store(self) -> BaseStore | None:
-        """The store as a coroutine may use it, however the agent runs."""
-        return _BlockingStore(self.store) if self.store is not None and self.is_sync else self.store
+        """The store as a coroutine may use it, however the agent runs. It encrypts, if there is a key."""
+        if self.store is None:
+            return None
+        return seal_store(_BlockingStore(self.store) if self.is_sync else self.store)
 
     def minds(self, thinker: ThinkerGraph) -> MindStore:
         """Return the minds that are stored here, thought further by `thinker`."""

@@ -40,7 +40,7 @@ class CheckpointMindStore:
 
     async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
-        thinker = self._thinker.copy({"store": _GuardedStore(work, self._storage)})
+        thinker = self._thinker.copy({"store": self._storage.sealed(_PassStore(work, self._storage))})
         return await think(thinker, mind, work, meter, self._labels)
 
     async def commit(self, work: ThinkingPass, mind: MindState) -> None:
@@ -65,7 +65,7 @@ class CheckpointMindStore:
                 await self._storage.prune(thread_id)
 
 
-class _GuardedStore(BaseStore):
+class _PassStore(BaseStore):
     """The store as a pass may write it: not at all once its thread has been forgotten, here or by another host."""
 
     def __init__(self, work: ThinkingPass, storage: Storage) -> None:
@@ -80,10 +80,10 @@ class _GuardedStore(BaseStore):
         """Read at once, and write under the lock that forgetting takes too."""
         asked = list(ops)
         if not any(isinstance(op, PutOp) for op in asked):
-            return await self._storage.store.abatch(asked)
+            return await self._storage.items.abatch(asked)
         async with self._storage.lock(mind_thread(self._work.thread_id)):
             if _is_current(self._work, await self._storage.values(self._work.thread_id)):
-                return await self._storage.store.abatch(asked)
+                return await self._storage.items.abatch(asked)
         return [None] * len(asked)
 
 

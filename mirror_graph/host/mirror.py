@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
+from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard import Rule
 from mirror_graph.guard.warming import warm_up
@@ -44,6 +45,7 @@ async def open_mirror(
     metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
     guard: Rule | None = None,
+    key: str | None = None,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
@@ -59,12 +61,17 @@ async def open_mirror(
     `guard` replaces the built-in rule: it writes what is added to a reply that leaves a danger unnamed, or returns `""`
     to add nothing. `MirrorContext.guard` selects whether and how replies are guarded.
 
+    `key` encrypts what is stored: 32 bytes in base64 or hexadecimal, by default those of `MIRROR_AES_KEY`. Of several
+    keys, separated by commas, the first encrypts and each decrypts. What is stored in clear is read, and is encrypted
+    when it is written again. Raises `MissingKeyError` if the database needs another key.
+
     Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(warm_up)
     labels = Labels(metadata or {}, tags)
-    async with _open_storage(database, checkpointer, store) as storage:
+    async with _open_storage(database, checkpointer, store, Keyring.chosen(key)) as storage:
+        await storage.check_key()
         engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, labels=labels, guard=guard)
         try:
             with _leaving_on_sigterm():
@@ -74,13 +81,16 @@ async def open_mirror(
 
 
 def _open_storage(
-    database: str | PathLike[str] | None, checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None
+    database: str | PathLike[str] | None,
+    checkpointer: BaseCheckpointSaver[Any] | None,
+    store: BaseStore | None,
+    keyring: Keyring,
 ) -> AbstractAsyncContextManager[Storage]:
     if checkpointer is None and store is None:
-        return open_storage(database)
+        return open_storage(database, keyring)
     if database is not None:
         raise ConfigurationError("both a database and a checkpointer or store: expected one place for the threads")
-    return open_objects(checkpointer, store)
+    return open_objects(checkpointer, store, keyring)
 
 
 class Mirror:

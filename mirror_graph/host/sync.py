@@ -35,6 +35,7 @@ def open_mirror_sync(
     metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
     guard: Rule | None = None,
+    key: str | None = None,
 ) -> "SyncMirror":
     """Open a host as `open_mirror` does, with methods that return when they are done.
 
@@ -54,6 +55,7 @@ def open_mirror_sync(
             metadata=metadata,
             tags=tags,
             guard=guard,
+            key=key,
         )
     )
 

@@ -7,6 +7,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
 
 from mirror_graph.calls.model_call import context_of
+from mirror_graph.errors import MissingKeyError
 from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.ledger.retraction import denied
 from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_lists, publish
@@ -49,6 +50,8 @@ async def ledger_for_reply(
         if lists is not None:
             ledger = apply_edits(ledger, lists.stated, lists.edited)
             failure = "UnreadableItem" if lists.unreadable else ""
+    except MissingKeyError:
+        raise  # as any wrong setting: without the key, every reply would lack what the user stated elsewhere
     except Exception as error:
         failure = type(error).__name__
     constraints = active(with_provisional(ledger, scan_messages(latest)))

@@ -8,6 +8,7 @@ from uuid import uuid4
 from langgraph.config import get_store
 from langgraph.store.base import BaseStore, SearchItem
 
+from mirror_graph.encryption import seal_store
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling.base import ThinkingPass, mind_from, mind_thread
 from mirror_graph.scheduling.local import LocalScheduler
@@ -52,7 +53,7 @@ class StoreScheduler:
                 "or use `build_mirror` or `open_mirror`"
             )
         if store not in self._schedulers:
-            self._schedulers[store] = LocalScheduler(ItemMindStore(store, self._thinker))
+            self._schedulers[store] = LocalScheduler(ItemMindStore(seal_store(store), self._thinker))
         return self._schedulers[store]
 
 

@@ -4,29 +4,30 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from os import PathLike, fspath
 
+from mirror_graph.encryption import NO_KEYS, Keyring
 from mirror_graph.storage.base import Storage
 
 __all__ = ["Storage", "open_storage"]
 
 
 @asynccontextmanager
-async def open_storage(database: str | PathLike[str] | None) -> AsyncIterator[Storage]:
+async def open_storage(database: str | PathLike[str] | None, keyring: Keyring = NO_KEYS) -> AsyncIterator[Storage]:
     """Open `database`: None or `:memory:` for memory, a path for a SQLite file, or a `postgresql://` URL.
 
-    Raises `ConfigurationError` where it cannot be opened.
+    The first key of `keyring` encrypts what is written. Raises `ConfigurationError` where it cannot be opened.
     """
     if database is None or str(database) == ":memory:":
         from mirror_graph.storage.memory import open_memory as opened
 
-        async with opened() as storage:
+        async with opened(keyring) as storage:
             yield storage
     elif str(database).startswith(("postgresql://", "postgres://")):
         from mirror_graph.storage.postgres import open_postgres
 
-        async with open_postgres(str(database)) as storage:
+        async with open_postgres(str(database), keyring) as storage:
             yield storage
     else:
         from mirror_graph.storage.sqlite import open_sqlite
 
-        async with open_sqlite(fspath(database)) as storage:
+        async with open_sqlite(fspath(database), keyring) as storage:
             yield storage

@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
+from mirror_graph.encryption import NO_KEYS, ROOT, Keyring, SealedStore, is_sealed
 from mirror_graph.state import Narrative
 from mirror_graph.storage.guarding import Guard, GuardedSaver, GuardedStore
 from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import HostTables, Serialized
+from mirror_graph.storage.sealing import CheckpointSeal
 from mirror_graph.storage.turns import TurnSaver
+
+KEY_CHECK = (ROOT, "encryption"), "key"
+"""Where the item is stored that tells whether a host has the right key."""
 
 VERSIONS = 20
 """How many narratives of a thread are kept for its history."""
@@ -22,6 +27,8 @@ VERSIONS = 20
 
 class Storage:
     """Checkpoints by thread and facts by user (`store`), kept apart between hosts and bounded over time.
+
+    `keyring` encrypts all of it. `items` is the store under `store`, before encryption.
 
     `turns` is the saver for the runs of a talker, which stores of them what is ever read; `minds` is the saver for
     minds; `saver` is the saver of LangGraph's under both. `leases` is None if no other host can have the database.
@@ -35,12 +42,16 @@ class Storage:
         tables: HostTables,
         leases: Leases | None = None,
         errors: tuple[type[Exception], ...] = (),
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self._guard = Guard(errors)
+        self._seal = CheckpointSeal(keyring)
+        self._keyring = keyring
         self.saver = saver
-        self.turns = TurnSaver(saver, self._guard, leases)
-        self.minds = GuardedSaver(saver, self._guard, leases)
-        self.store = GuardedStore(store, self._guard)
+        self.turns = TurnSaver(saver, self._guard, leases, self._seal)
+        self.minds = GuardedSaver(saver, self._guard, leases, self._seal)
+        self.items = GuardedStore(store, self._guard)
+        self.store = self.sealed(self.items)
         self._tables = tables
         self._leases = leases
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -66,6 +77,7 @@ class Storage:
         config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         with self._guard(f"{name or f'thread {thread_id}'} cannot be read"):
             found = await self.saver.aget_tuple(config)
+            found = self._seal.open(found) if found else None
         return found.checkpoint["channel_values"] if found else {}
 
     async def save_version(self, thread_id: str, narrative: Narrative) -> None:
@@ -79,14 +91,17 @@ class Storage:
             versions.append(narrative)
         versions = sorted(versions, key=lambda version: version["turn"])[-VERSIONS:]
         with self._guard(f"the history of thread {thread_id} cannot be written"):
-            await self._tables.save_versions(thread_id, Serialized(*self.saver.serde.dumps_typed(versions)))
+            await self._tables.save_versions(thread_id, self._serialized(thread_id, versions))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
         with self._guard(f"the history of thread {thread_id} cannot be read"):
             written = await self._tables.versions(thread_id)
-            versions: list[Narrative] = self.saver.serde.loads_typed((written.kind, written.value)) if written else []
-        return versions
+            if written is None:
+                return []
+            if is_sealed(written.value):
+                return cast("list[Narrative]", self._seal.open_value(written.value, _versions_place(thread_id)))
+            return cast("list[Narrative]", self.saver.serde.loads_typed((written.kind, written.value)))
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint of a thread but the newest, which alone is ever read."""
@@ -103,3 +118,27 @@ class Storage:
         with self._guard(f"thread {thread_id} cannot be deleted"):
             await self.saver.adelete_thread(thread_id)
             await self._tables.forget(thread_id)
+
+    def sealed(self, store: BaseStore) -> SealedStore:
+        """Return `store` as one that encrypts with the keys of this storage."""
+        return SealedStore(store, self._keyring)
+
+    async def check_key(self) -> None:
+        """Make sure that the database can be read with the keys at hand, before anything is read or written.
+
+        The first host with a key leaves an encrypted item, which every later host has to be able to read.
+        Raises `MissingKeyError`.
+        """
+        with self._guard("the database cannot be opened"):
+            found = await self.store.aget(*KEY_CHECK)
+            if found is None and self._keyring:
+                await self.store.aput(*KEY_CHECK, {"check": "key"}, index=False)
+
+    def _serialized(self, thread_id: str, versions: list[Narrative]) -> Serialized:
+        if self._keyring:
+            return Serialized("sealed", self._seal.seal_value(versions, _versions_place(thread_id)))
+        return Serialized(*self.saver.serde.dumps_typed(versions))
+
+
+def _versions_place(thread_id: str) -> tuple[str, ...]:
+    return "versions", thread_id

@@ -16,9 +16,9 @@ from langgraph.checkpoint.base import (
 from langgraph.store.base import BaseStore, Op, Result
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 
-from mirror_graph.errors import MirrorError, StorageError
+from mirror_graph.errors import DamagedValueError, MirrorError, MissingKeyError, StorageError
 from mirror_graph.storage.leases import Leases
-from mirror_graph.storage.serde import DamagedValueError
+from mirror_graph.storage.sealing import CheckpointSeal, bare_config, bare_metadata
 
 
 class Guard:
@@ -35,6 +35,8 @@ class Guard:
             yield
         except DamagedValueError as error:
             raise StorageError(f"{what}: {error}") from error
+        except MissingKeyError as error:
+            raise MissingKeyError(error.key_id, error.known, what) from error
         except MirrorError:
             raise
         except self._errors as error:
@@ -42,13 +44,19 @@ class Guard:
 
 
 class GuardedSaver(BaseCheckpointSaver[str]):
-    """A saver of LangGraph's that asks, before each write, whether the host still has the thread to itself."""
+    """A saver of LangGraph's that asks, before each write, whether the host still has the thread to itself.
 
-    def __init__(self, saver: BaseCheckpointSaver[str], guard: Guard, leases: Leases | None) -> None:
+    What it stores is encrypted if `seal` has a key.
+    """
+
+    def __init__(
+        self, saver: BaseCheckpointSaver[str], guard: Guard, leases: Leases | None, seal: CheckpointSeal
+    ) -> None:
         super().__init__(serde=saver.serde)
         self._saver = saver
         self._guard = guard
         self._leases = leases
+        self._seal = seal
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Number a channel's versions as the saver does."""
@@ -57,7 +65,8 @@ class GuardedSaver(BaseCheckpointSaver[str]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return the newest checkpoint of a thread."""
         with self._guard(f"thread {_thread_of(config)} cannot be read"):
-            return await self._saver.aget_tuple(config)
+            found = await self._saver.aget_tuple(config)
+            return self._seal.open(found) if found else None
 
     async def aput(
         self,
@@ -71,6 +80,9 @@ class GuardedSaver(BaseCheckpointSaver[str]):
         with self._guard(f"thread {thread_id} cannot be written"):
             if self._leases is not None:
                 await self._leases.check(thread_id)
+            if self._seal.keyring:
+                checkpoint = self._seal.seal(checkpoint, config)
+                config, metadata = bare_config(config), bare_metadata(metadata)
             return await self._saver.aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(

@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
+from mirror_graph.encryption import Keyring
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.records import Serialized
 from mirror_graph.storage.serde import CompressedSerializer
 
 
 @asynccontextmanager
-async def open_memory() -> AsyncIterator[Storage]:
+async def open_memory(keyring: Keyring) -> AsyncIterator[Storage]:
     """Keep threads in memory."""
     saver = InMemorySaver(serde=CompressedSerializer())
-    yield Storage(saver, InMemoryStore(), MemoryTables(saver))
+    yield Storage(saver, InMemoryStore(), MemoryTables(saver), keyring=keyring)
 
 
 class MemoryTables:

@@ -19,6 +19,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
+from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.records import Serialized
@@ -30,7 +31,7 @@ PROBE: RunnableConfig = {"configurable": {"thread_id": "mirror-graph-probe", "ch
 
 @asynccontextmanager
 async def open_objects(
-    checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None
+    checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None, keyring: Keyring
 ) -> AsyncIterator[Storage]:
     """Keep threads in `checkpointer`, and what follows a user in `store`. Neither is closed here.
 
@@ -54,7 +55,7 @@ async def open_objects(
         lost.append(f"{_name(saver)} cannot delete: no conversation can be forgotten")
     log.warning("this host uses the program's own checkpointer and store: %s", "; ".join(lost))
     # Which errors a stranger's database raises is not known, so each of them counts as one.
-    yield Storage(saver, store, ItemRecords(saver, store), errors=(Exception,))
+    yield Storage(saver, store, ItemRecords(saver, store), errors=(Exception,), keyring=keyring)
 
 
 async def _readable(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.guarding import end_background_task
@@ -68,7 +69,7 @@ SETUP_LOCK = 7_230_917_455_210
 
 
 @asynccontextmanager
-async def open_postgres(url: str) -> AsyncIterator[Storage]:
+async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
     """Keep threads in the database at `url`, whose tables are made where they are missing.
 
     Raises `ConfigurationError` where the extra is not installed or the database cannot be reached.
@@ -103,7 +104,7 @@ async def open_postgres(url: str) -> AsyncIterator[Storage]:
         tables = PostgresTables(pool, saver, url)
         leases = Leases(tables)
         try:
-            yield Storage(saver, store, tables, leases, errors=(PostgresError,))
+            yield Storage(saver, store, tables, leases, errors=(PostgresError,), keyring=keyring)
         finally:
             await leases.close()
             await end_background_task(store)

@@ -5,17 +5,16 @@ from typing import Any
 import zstandard
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from mirror_graph.errors import StorageError
+from mirror_graph.errors import DamagedValueError
 from mirror_graph.storage.packing import pack, unpack
 
-MARK = "+zstd"
+MARK = ".zstd"
+"""No `+`: LangGraph's `EncryptedSerializer` reads what follows the first one as the name of its cipher."""
+
+EARLIER_MARK = "+zstd"
 
 LEVEL = 6
 """3 % smaller than zstd's own choice, for a millisecond a full window; the next 3 % take five."""
-
-
-class DamagedValueError(StorageError):
-    """A stored value is not what was written."""
 
 
 class CompressedSerializer(JsonPlusSerializer):
@@ -42,8 +41,8 @@ class CompressedSerializer(JsonPlusSerializer):
         """
         kind, written = data
         try:
-            if kind.endswith(MARK):
-                kind = kind.removesuffix(MARK)
+            if kind.endswith((MARK, EARLIER_MARK)):
+                kind = kind.removesuffix(MARK).removesuffix(EARLIER_MARK)
                 written = zstandard.ZstdDecompressor().decompress(written, allow_extra_data=False)
             return unpack(super().loads_typed((kind, written)))
         except Exception as error:

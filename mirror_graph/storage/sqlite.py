@@ -11,6 +11,7 @@ import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.sqlite.aio import AsyncSqliteStore
 
+from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.guarding import end_background_task
@@ -66,7 +67,7 @@ DELETE FROM checkpoints WHERE thread_id = :thread AND checkpoint_id < (
 
 
 @asynccontextmanager
-async def open_sqlite(path: str) -> AsyncIterator[Storage]:
+async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
     """Keep threads in the file `path`, made where it is missing, in WAL mode.
 
     Raises `ConfigurationError` where the file cannot be opened or is no database.
@@ -95,7 +96,7 @@ async def open_sqlite(path: str) -> AsyncIterator[Storage]:
         tables = SqliteTables(other, file)
         leases = Leases(tables)
         stack.push_async_callback(leases.close)
-        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,))
+        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,), keyring=keyring)
 
 
 def _placed(path: str) -> Path:
