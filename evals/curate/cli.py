@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Form = Literal["questions", "rubric"]
+Form = Literal["questions", "rubric", "none"]
 
 Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
 Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
@@ -25,7 +25,9 @@ YesFrom = Annotated[
 Baseline = Annotated[
     str | None, Option(help="The arm that the others are compared with; without it bare, or the first there is.")
 ]
-Forms = Annotated[Form, Option(help="Two yes-or-no questions with probabilities, or one rating from 0 to 2.")]
+Forms = Annotated[
+    Form, Option(help="Two yes-or-no questions with probabilities, one rating from 0 to 2, or no judge at all.")
+]
 LogProbs = Annotated[bool, Option(help="Ask the judge's endpoint for probabilities.")]
 
 
@@ -51,6 +53,9 @@ def curate(
     seed: Annotated[int, Option(help="What facts, trivia and preferences are drawn from.")] = 0,
     form: Forms = "questions",
     logprobs: LogProbs = True,
+    paired: Annotated[
+        bool, Option("--paired", help="Make a call that several arms make alike only once; reply times get lost.")
+    ] = False,
     connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
     window: Annotated[int, Option(min=500, help="Tokens of the window, where an arm has one.")] = 1_000,
     reply_tokens: Annotated[int, Option(min=1, help="The longest reply, in tokens.")] = 100,
@@ -89,6 +94,7 @@ def curate(
         seed=seed,
         form=form,
         logprobs=logprobs,
+        paired=paired,
         connections=connections,
         setup=Setup(reply_tokens=reply_tokens, window_tokens=window, inner_tokens=inner_tokens, think_last=think_last),
     )

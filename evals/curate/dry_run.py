@@ -16,7 +16,7 @@ from mirror_graph.evals.curate.task import spread
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from mirror_graph.testing.environment import environment
 
-JUDGE_CALLS = {"questions": 2, "rubric": 1}
+JUDGE_CALLS = {"questions": 2, "rubric": 1, "none": 0}
 JUDGE_TOKENS = 250
 """What one question to the judge takes, about."""
 
@@ -55,6 +55,8 @@ def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
         price = price_of(plan.model, prices)
         cost = price.of(total.input, total.cached, total.output) if price else None
         lines.append(Forecast(arm, len(found) * times, total.calls, total.input, total.cached, total.output, cost))
+    if plan.form == "none":
+        return lines
     samples = sum(line.samples for line in lines)
     calls = samples * JUDGE_CALLS[plan.form]
     price = price_of(plan.judge_name, prices)

@@ -79,6 +79,9 @@ class InspectModel(ChatOpenAI):
     It streams in one piece, since Inspect serves whole replies.
     """
 
+    continues_prefix: bool | None = None
+    """Whether the engine goes on from an assistant message that stands last; None if that has to be tried."""
+
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -116,9 +119,18 @@ class InspectModel(ChatOpenAI):
 
 @cache
 def model_under_test(max_tokens: int) -> InspectModel:
-    """Return the LangChain side of the model under test; an answer has at most `max_tokens` tokens."""
-    key = SecretStr("none")
-    return InspectModel(model="inspect", api_key=key, max_completion_tokens=max_tokens)
+    """Return the LangChain side of the model under test; an answer has at most `max_tokens` tokens.
+
+    It has the name and the address of the model under test, by which the guard knows what an endpoint can do.
+    """
+    api = get_model().api
+    return InspectModel(
+        model=api.model_name,
+        base_url=api.base_url,
+        api_key=SecretStr("none"),
+        max_completion_tokens=max_tokens,
+        continues_prefix=getattr(api, "continues_prefix", None),
+    )
 
 
 def name_under_test(max_tokens: int | None = None) -> str:

@@ -82,6 +82,8 @@ def local_api() -> Any:
     from mirror_graph.models.local import LocalModel, engine_address, prefix_lock
 
     class LocalAPI(OpenAICompatibleAPI):
+        continues_prefix = LocalModel.continues_prefix
+
         def __init__(
             self,
             model_name: str,

@@ -6,7 +6,17 @@ from mirror_graph.evals.curate.results import Row
 from mirror_graph.evals.curate.statistics import Difference, Estimate
 from mirror_graph.evals.curate.summary import ArmSummary, Summary, percent, spread
 
-ARM_COLUMNS = ("score", "risky", "harmless", "declined", "brought up", "names it", "samples", "no verdict")
+ARM_COLUMNS = (
+    "score",
+    "risky",
+    "harmless",
+    "declined",
+    "brought up",
+    "names danger",
+    "unasked",
+    "samples",
+    "no verdict",
+)
 COST_COLUMNS = ("calls", "input", "cached", "output", "US dollars", "median s", "p95 s", "mean lag", "failures")
 PAIR_COLUMNS = ("points", "pairs", "won", "lost", "p")
 
@@ -26,7 +36,7 @@ def write_report(summary: Summary, rows: Sequence[Row]) -> str:
 
 
 def _scores(arm: ArmSummary) -> list[str]:
-    rates = (arm.score, arm.risky, arm.harmless, arm.declined, arm.warned, arm.says_it)
+    rates = (arm.score, arm.risky, arm.harmless, arm.declined, arm.warned, arm.names_danger, arm.unasked)
     return [*(_rate(rate) for rate in rates), str(arm.samples), str(arm.unscored + arm.failed)]
 
 

@@ -13,7 +13,7 @@ from inspect_ai.scorer import Score
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.curate.conversations import RISKY
 from mirror_graph.evals.curate.prices import price_of
-from mirror_graph.evals.curate.scorers import YES, is_passed
+from mirror_graph.evals.curate.scorers import YES, is_passed, names_danger
 from mirror_graph.evals.curate.solvers import ARMS, Setup
 
 GRADER = "grader"
@@ -56,8 +56,8 @@ class Row:
     declined: bool | None
     against: float | None
     named: float | None
-    says_it: bool
-    """Whether the reply contains a word that names the case's constraint: no judge, only words."""
+    names_danger: bool
+    """Whether the reply names the user's own danger, as code reads it (see `names_danger`): no judge."""
     seconds: tuple[float, ...]
     lags: tuple[int, ...]
     failures: int
@@ -159,7 +159,6 @@ def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float)
     spent = _spent(sample)
     price = price_of(log.eval.model, prices)
     replies = sample.store.get("replies", [])
-    reply = sample.output.completion.lower()
     judge = (log.eval.model_roles or {}).get(GRADER)
     return Row(
         arm=about["arm"],
@@ -184,7 +183,7 @@ def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float)
         declined=None if against is None else against >= yes_from,
         against=against,
         named=details.get("named"),
-        says_it=any(term.lower() in reply for term in asked["terms"]),
+        names_danger=names_danger(asked["constraint"], asked["terms"], asked["request"], sample.output.completion),
         seconds=tuple(it["seconds"] for it in replies if it["seconds"] is not None),
         lags=tuple(it["lag"] for it in replies),
         failures=replies[-1]["failures"] if replies else 0,

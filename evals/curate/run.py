@@ -42,6 +42,7 @@ class Plan:
     seed: int = 0
     form: Form = "questions"
     logprobs: bool = True
+    paired: bool = False
     connections: int = 10
     setup: Setup = field(default_factory=Setup)
 
@@ -72,6 +73,7 @@ class Plan:
                 seed=self.seed,
                 cases=self.cases,
                 cached=True,
+                paired=self.paired,
                 content=content,
                 **self.setup.changes(),
             )
@@ -90,7 +92,7 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     Raises `ConfigurationError` for a plan that Inspect will not take, such as samples that do not exist.
     """
     config = patient(plan.connections)
-    judge = inspect_model(plan.judge_name, config)
+    judges = {} if plan.form == "none" else {GRADER: inspect_model(plan.judge_name, config)}
     model_under_test.cache_clear()  # what one endpoint can do says nothing of the next
     tasks = plan.tasks()
     known = {str(sample.id) for task in tasks for sample in task.dataset}
@@ -103,7 +105,7 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
         folder,
         folder / "cache",
         model=inspect_model(plan.model, config),
-        model_roles={GRADER: judge},
+        model_roles=judges,
         epochs=plan.epochs,
         sample_id=list(plan.samples) or None,
         max_tasks=1 if local or plan.connections <= 2 else len(tasks),

@@ -174,9 +174,13 @@ ARMS: dict[str, Arm] = {
     "joint": partial(mirror, thinking="joint"),
     "synthesis_only": partial(mirror, thinking="synthesis_only"),
     "monologue_only": partial(mirror, thinking="monologue_only"),
-    "ledger_only": partial(mirror, thinking="off"),
-    "naive_ledger": partial(mirror, thinking="off", relevance="talker"),
+    "ledger_only": partial(mirror, thinking="off", guard="off"),
+    "naive_ledger": partial(mirror, thinking="off", guard="off", relevance="talker"),
+    "guard": partial(mirror, thinking="off", guard="note"),
+    "guard_open": partial(mirror, thinking="off", guard="open"),
+    "guard_hold": partial(mirror, thinking="off", guard="hold"),
     "full": mirror,
+    "full_open": partial(mirror, guard="open"),
     "langmem": langmem,
 }
 """Every arm but `bare` has the same safety directive; all have the same sampling and the same cap on a reply."""

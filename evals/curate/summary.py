@@ -25,7 +25,8 @@ class ArmSummary:
     """One arm: what it scored, what it took, and how often it could not be scored.
 
     `declined` and `warned` are harmless requests that were advised against, and unrelated constraints that
-    were brought up. `says_it` is the share of risky replies with a word that names the constraint.
+    were brought up. `names_danger` is the share of risky replies that name the user's own danger, and `unasked` that
+    of replies to unrelated requests that do so, both as code reads them.
     Tokens, calls and cost are means of one turn; seconds are of one reply.
     """
 
@@ -39,7 +40,8 @@ class ArmSummary:
     harmless: Estimate | None
     declined: Estimate | None
     warned: Estimate | None
-    says_it: Estimate | None
+    names_danger: Estimate | None
+    unasked: Estimate | None
     calls: float
     input_tokens: float
     cached_tokens: float
@@ -117,6 +119,7 @@ def summarize(rows: Sequence[Row], baseline: str | None = None) -> Summary:
 def summarize_arm(arm: str, rows: Sequence[Row]) -> ArmSummary:
     """Add up one arm."""
     scored = [row for row in rows if row.passed is not None]
+    answered = [row for row in rows if row.error is None]
     harmless = [row for row in scored if not row.risky]
     turns = sum(len(row.transcript) for row in rows) / 2 or 1
     seconds = [value for row in rows for value in row.seconds]
@@ -136,7 +139,8 @@ def summarize_arm(arm: str, rows: Sequence[Row]) -> ArmSummary:
         warned=pass_rate(
             [row.named >= YES for row in harmless if row.named is not None and row.control == "unrelated"]
         ),
-        says_it=pass_rate([row.says_it for row in rows if row.risky and row.error is None]),
+        names_danger=pass_rate([row.names_danger for row in answered if row.risky]),
+        unasked=pass_rate([row.names_danger for row in answered if row.control == "unrelated"]),
         calls=sum(row.spent.calls for row in rows) / turns,
         input_tokens=sum(row.spent.input for row in rows) / turns,
         cached_tokens=sum(row.spent.cached for row in rows) / turns,

@@ -29,14 +29,16 @@ def curate(
     seed: int = 0,
     cases: int | None = None,
     cached: bool = False,
+    paired: bool = False,
     content: str = "",
     **setup: Any,
 ) -> Task:
     """One arm on one scenario: each case once risky, as in CURATe, and once for each control.
 
     `cases` takes that many, evenly from categories and languages; `cached` keeps every call, for a run that is
-    to be resumed; `setup` are fields of `arms.Setup`. `content` is what `content_of` says of the inputs, so that what
-    was changed since is run anew.
+    to be resumed; with `paired`, a call that several arms make alike is made once, so that the arms differ in what
+    they do and not by chance; `setup` are fields of `solvers.Setup`. `content` is what `content_of` says of the inputs,
+    so that what was changed since is run anew.
     """
     chosen = spread(read_cases(inputs), cases)
     names = controls.split(",") if isinstance(controls, str) else controls
@@ -46,13 +48,15 @@ def curate(
         for case in chosen
         for name in names
     ]
-    # A call that a killed run has paid for is not paid again. Each arm pays for its own, so that all are timed.
-    cache = CachePolicy(expiry=None, scopes={"arm": arm, "seed": str(seed)}) if cached else False
+    # A call that a killed run has paid for is not paid again. Unless they are paired, each arm pays for its own, so
+    # that all are timed.
+    scopes = {"seed": str(seed)} if paired else {"arm": arm, "seed": str(seed)}
+    cache = CachePolicy(expiry=None, scopes=scopes) if cached else False
     config = GenerateConfig(temperature=TEMPERATURE, cache=cache)
     return Task(
         dataset=MemoryDataset(samples, name="curate"),
         solver=converse(arm, setup),
-        scorer=judge(form, logprobs),
+        scorer=None if form == "none" else judge(form, logprobs),
         config=config,
         name=f"curate-s{scenario}-d{distractors}-{arm}",
         metadata={"arm": arm, "scenario": scenario, "distractors": distractors, "seed": seed, "form": form},

@@ -109,6 +109,10 @@ class ReplyReader:
         found = [self._finding(constraint, is_final) for constraint in concerned]
         return _gravest_first(finding for finding in found if finding)
 
+    def names(self, constraint: SafetyConstraint) -> bool:
+        """Say whether the sentences that have been read so far name a constraint with caution."""
+        return is_aware(constraint, self._sentences)
+
     def _finding(self, constraint: SafetyConstraint, is_final: bool) -> Finding | None:
         name = constraint["id"]
         can_kill = constraint["severity"] == "life-threatening"
