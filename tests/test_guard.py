@@ -551,6 +551,23 @@ def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
     assert mark["place"] == "opening"
 
 
+@pytest.mark.parametrize(
+    ("told", "begun"),
+    [
+        ("I have severe claustrophobia and panic in narrow spaces.", "panic in narrow spaces”. For that reason"),
+        ("I have brittle asthma. I am allergic to smoke.", "you told me “I have brittle asthma” and “I am allergic to"),
+    ],
+    ids=["one sentence", "two sentences"],
+)
+def test_half_a_sentence_quotes_two_sentences_at_most(told: str, begun: str) -> None:
+    request = "Shall I spend the evening in the narrow cellar bar, with smoke between the tables?"
+    reply = opened(ContinuingModel(script=lambda _: ", no."), told).invoke([HumanMessage(request)])
+
+    assert begun in reply.text
+    assert reply.text.endswith("For that reason, no.")
+    assert len(reply.response_metadata["mirror"]["guarded"]) == 2
+
+
 def test_half_a_sentence_that_the_model_does_not_go_on_from_is_ended() -> None:
     reply = opened(ContinuingModel(script=lambda _: "")).invoke([HumanMessage(SKYDIVING)])
 

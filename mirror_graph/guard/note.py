@@ -27,9 +27,9 @@ def write_opening(findings: Sequence[Finding], wording: Wording) -> str:
     return _written(wording.writes["opening"], findings, wording)
 
 
-def write_beginning(finding: Finding, wording: Wording) -> str:
-    """Write the half sentence that a model is to go on from."""
-    return wording.writes["begun"].format(quote=_quote(finding.constraint))
+def write_beginning(findings: Sequence[Finding], wording: Wording) -> str:
+    """Write the half sentence that a model is to go on from: what the user said of themselves."""
+    return wording.writes["begun"].format(quote=wording.writes["begun_between"].join(quotes_of(findings)))
 
 
 def write_order(findings: Sequence[Finding], wording: Wording) -> str:
@@ -93,6 +93,11 @@ def _reason(constraint: SafetyConstraint, explanation: Explanation) -> str:
     if explanation.is_eaten and constraint["kind"] in _EATEN_KINDS:
         return "eaten"
     return constraint["kind"]
+
+
+def quotes_of(findings: Sequence[Finding]) -> list[str]:
+    """Return the sentences in which the user mentioned the constraints, each of them once."""
+    return list(dict.fromkeys(_quote(finding.constraint) for finding in findings))
 
 
 def _quote(constraint: SafetyConstraint) -> str:

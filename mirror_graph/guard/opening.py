@@ -1,15 +1,18 @@
 """`guard="open"`: the first sentence of a reply is written by code, where a constraint is touched for certain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
-from mirror_graph.guard.note import marks_of, wording_of, write_advice, write_beginning, write_opening
+from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_advice, write_beginning, write_opening
 from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
 from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
+
+MOST_QUOTES = 2
+"""How many sentences of the user's half a sentence quotes. A model does not go on well from more."""
 
 
 class OpeningWatch(Watch):
@@ -89,10 +92,8 @@ class OpeningWatch(Watch):
 
     def _written_opening(self, continues: bool) -> str:
         wording = wording_of(self._case.request.text, self._named)
-        first = self._named[0].constraint
-        # Half a sentence can only be about one constraint, and about the user.
-        self._is_half = continues and len(self._named) == 1 and first["subject"] == "user"
-        return write_beginning(self._named[0], wording) if self._is_half else write_opening(self._named, wording)
+        self._is_half = continues and _fits_half_a_sentence(self._named)
+        return write_beginning(self._named, wording) if self._is_half else write_opening(self._named, wording)
 
     def _written_end(self) -> str:
         return f": {write_advice(self._named, wording_of(self._case.request.text, self._named))}"
@@ -102,6 +103,13 @@ class OpeningWatch(Watch):
             named = frozenset(finding.constraint["id"] for finding in self._named)
             self._reader = ReplyReader(lambda: self._case._replace(named=named))
         return self._reader
+
+
+def _fits_half_a_sentence(findings: Sequence[Finding]) -> bool:
+    """Say whether all of it is about the user, and was mentioned in few enough sentences to be quoted."""
+    return len(quotes_of(findings)) <= MOST_QUOTES and {finding.constraint["subject"] for finding in findings} == {
+        "user"
+    }
 
 
 def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
