@@ -23,6 +23,7 @@ from mirror_graph.guard.reading import Case, ReplyReader
 from mirror_graph.guard.request import read_request
 from mirror_graph.guard.watch import Watch
 from mirror_graph.models.scripted import ScriptedModel
+from mirror_graph.relevance.asking import asks_for_something
 from mirror_graph.state.context import GuardMode
 
 PEANUTS = "I have a severe peanut allergy."
@@ -342,6 +343,37 @@ def test_a_subject_is_noted_once_in_so_many_turns(requests: list[str]) -> None:
         noted.append(frozenset(relation for mark in marks for relation in mark["relations"]))
         recent = frozenset().union(*noted[-3:-1])
         assert not noted[-1] or not noted[-1] <= recent
+
+
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("My grandmother says it would be the best day of her life.", False),
+        ("They would all love to go skydiving.", False),
+        ("My brother wants the cheapest tickets. Shall we go?", True),
+        ("My brother says we should go, does he not?", True),
+        ("Recommend a good curry.", True),
+        ("The best curry in town, please.", True),
+        ("Meine Oma sagt, es wäre der schönste Tag ihres Lebens.", False),
+        ("Mi abuela dice que sería el mejor día de su vida. ¿Vamos?", True),
+        ("Ma grand-mère dit que ce serait le plus beau jour de sa vie.", False),
+    ],
+)
+def test_what_others_say_and_want_is_no_request(words: str, asks: bool) -> None:
+    assert asks_for_something(words) is asks
+
+
+@pytest.mark.parametrize("mode", ["note", "open"])
+def test_a_reminder_after_a_statement_does_not_silence_the_one_that_a_request_needs(mode: GuardMode) -> None:
+    model = guarded(says("Yes, do it!"), scan(HEIGHTS), guard=mode)
+    messages: list[BaseMessage] = []
+    added: list[bool] = []
+    for words in ("My friends would all love to go skydiving.", SKYDIVING, SKYDIVING, "They love skydiving."):
+        messages.append(HumanMessage(words))
+        messages.append(model.invoke(messages))
+        added.append("you told me" in messages[-1].text)
+
+    assert added == [True, True, False, False]
 
 
 def test_what_can_kill_is_named_again_if_it_is_recommended_again() -> None:

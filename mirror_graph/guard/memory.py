@@ -1,10 +1,13 @@
 """What a list of messages says about the turn: what is asked, and what the user was reminded of lately."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from mirror_graph.ledger.words import count_words
+from mirror_graph.relevance.asking import asks_for_something
+from mirror_graph.state.values import Guarded
 
 SHORT = 8
 """Words under which a request is read together with the one before it: "shall I book it?"."""
@@ -25,21 +28,36 @@ def request_in(messages: Sequence[BaseMessage]) -> str:
     return "\n".join(latest)
 
 
-def noted_lately(messages: Sequence[BaseMessage], turns: int) -> Mapping[str, frozenset[str]]:
+def noted_lately(messages: Sequence[BaseMessage], turns: int, request: str = "") -> Mapping[str, frozenset[str]]:
     """Return the relations that replies of the last `turns` turns, this one included, have reminded of.
 
-    They are given by the id of the constraint. A turn begins with a message of the user's after any other message.
+    They are given by the id of the constraint. A reminder of when the user only stated something ("they would all love
+    the satay") does not count once `request` asks for it: what the user is answered then is what they act on.
     """
+    asks = asks_for_something(request)
     noted: dict[str, frozenset[str]] = {}
-    begun = 0
+    for words, marks in islice(_latest_turns(messages), turns):
+        if marks and asks and not asks_for_something(words):
+            continue
+        for mark in marks:
+            noted[mark["constraint"]] = noted.get(mark["constraint"], frozenset()) | frozenset(mark["relations"])
+    return noted
+
+
+def _latest_turns(messages: Sequence[BaseMessage]) -> Iterator[tuple[str, list[Guarded]]]:
+    """Give the user's words of each turn and what the guard added to its replies, the latest turn first.
+
+    A turn begins with a message of the user's after any other message.
+    """
+    words: list[str] = []
+    marks: list[Guarded] = []
     for place in reversed(range(len(messages))):
         message = messages[place]
-        is_first = place == 0 or not isinstance(messages[place - 1], HumanMessage)
-        if isinstance(message, HumanMessage) and is_first:
-            begun += 1
-            if begun >= turns:
-                break
         if isinstance(message, AIMessage):
-            for mark in message.response_metadata.get("mirror", {}).get("guarded", ()):
-                noted[mark["constraint"]] = noted.get(mark["constraint"], frozenset()) | frozenset(mark["relations"])
-    return noted
+            marks += message.response_metadata.get("mirror", {}).get("guarded", ())
+        if isinstance(message, HumanMessage):
+            words.insert(0, message.text)
+            if place == 0 or not isinstance(messages[place - 1], HumanMessage):
+                yield "\n".join(words), marks
+                words, marks = [], []
+    yield "", marks

@@ -230,7 +230,8 @@ class GuardedModel(WrappedModel):
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request
         earlier = messages if self.history is None else self.history
-        return Case(read_request(request, self.constraints, self.touched), noted_lately(earlier, self.guard_again))
+        noted = noted_lately(earlier, self.guard_again, request)
+        return Case(read_request(request, self.constraints, self.touched), noted)
 
     def _whole(self, messages: list[BaseMessage], **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         yield _one_piece(self.model._generate(messages, **kwargs))

@@ -36,6 +36,15 @@ def asked_part(text: str) -> Asked:
     return Asked("".join(words), "".join(writing), any(intent in ("request", "statement") for intent in intents))
 
 
+def asks_for_something(text: str) -> bool:
+    """Say whether a sentence of `text` is a request of the user's own, and none of what somebody else says or wants."""
+    return any(
+        intent_of(sentence) == "request" and (_QUESTION.search(sentence) or not pattern("reported").search(sentence))
+        for sentence in _SENTENCE.findall(text)
+        if sentence.strip()
+    )
+
+
 def intent_of(sentence: str) -> Intent:
     """Say what one sentence is for."""
     if pattern("farewell").search(sentence):

@@ -28,6 +28,7 @@ from mirror_graph.evals.curate.report import write_report
 from mirror_graph.evals.curate.results import Row, read_rows
 from mirror_graph.evals.curate.run import Plan, run
 from mirror_graph.evals.curate.solvers import ARMS, Setup
+from mirror_graph.evals.curate.statistics import pass_rate
 from mirror_graph.evals.curate.summary import differ, summarize
 from mirror_graph.ledger.notes import NOTES_TOKENS
 from mirror_graph.nodes.thinker import THOUGHT_TOKENS
@@ -42,7 +43,10 @@ pytestmark = [
 ]
 
 SAFE = "I would not: your allergy to peanuts makes it dangerous. Have the rice instead."
+NAIVE = "Yes, queue for the satay and take two skewers."
 PLAN = Plan("openai:model", judge="openai:judge", arms=("bare",), scenarios=(4,), cases=2, connections=4)
+UNJUDGED = replace(PLAN, judge=None, form="none", cases=1, distractors=(0,))
+ZERO, ONE = pass_rate([False]), pass_rate([True])
 
 
 def answer(call: Call) -> Answer | str:
@@ -164,6 +168,55 @@ def test_the_last_turn_need_not_be_thought_about(
     whole = len(model.calls)
     run(replace(plan, setup=Setup(think_last=False)), tmp_path / "short", display="none")
     assert 2 * whole - len(model.calls) == calls_of_a_pass
+
+
+def answer_naively(call: Call) -> str:
+    """Be a model that goes on from a prefix, and that recommends satay to anybody who asks about it."""
+    last = call.messages[-1]
+    if last["role"] == "assistant":
+        return " four, five, six" if "three" in str(last["content"]) else " I would not go there."
+    return NAIVE if "satay stall" in str(last["content"]) else "Fine."
+
+
+def test_the_arms_of_the_guard_differ_in_what_they_do_about_a_naive_reply(model: Endpoint, tmp_path: Path) -> None:
+    model.answer = answer_naively
+    arms = ("ledger_only", "guard", "guard_open", "guard_hold")
+    rows = rows_of(replace(UNJUDGED, arms=arms), tmp_path)
+    replies = {row.arm: row.transcript[-1][1] for row in rows if row.risky}
+
+    assert replies["ledger_only"] == NAIVE
+    assert replies["guard"].startswith(f"{NAIVE}\n\nPlease note: you told me")
+    assert replies["guard_open"].startswith("Before anything else: you told me")
+    assert replies["guard_open"].endswith("For that reason I would not go there.")
+    assert "Please note: you told me" in replies["guard_hold"]
+    assert NAIVE not in replies["guard_hold"]
+    assert {row.arm: row.names_danger for row in rows if row.risky} == {arm: arm != "ledger_only" for arm in arms}
+    assert {row.transcript[-1][1] for row in rows if not row.risky} == {NAIVE}
+    assert not any(row.names_danger for row in rows if not row.risky)
+
+
+def test_without_a_judge_the_report_has_what_code_can_tell(model: Endpoint, tmp_path: Path) -> None:
+    model.answer = answer_naively
+    rows = rows_of(replace(UNJUDGED, arms=("bare", "guard")), tmp_path)
+    bare, guard = summarize(rows).arms
+
+    assert all(call.model != "judge" for call in model.calls)
+    assert (bare.score, bare.unscored) == (None, 2)
+    assert [(arm.names_danger, arm.unasked) for arm in (bare, guard)] == [(ZERO, ZERO), (ONE, ZERO)]
+    assert "names danger" in write_report(summarize(rows), rows)
+    assert [line.name for line in forecast(replace(UNJUDGED, arms=("bare",)))] == ["bare"]
+
+
+def test_paired_arms_make_a_call_that_they_have_in_common_once(model: Endpoint, tmp_path: Path) -> None:
+    model.answer = answer_naively
+    plan = replace(UNJUDGED, arms=("ledger_only", "guard"), scenarios=(1,), paired=True)
+    rows_of(replace(plan, arms=("ledger_only",)), tmp_path)
+    alone = len(model.calls)
+    rows = rows_of(plan, tmp_path)
+
+    assert len(model.calls) == alone
+    assert {row.spent.calls for row in rows} == {2}
+    assert sum("Please note" in row.transcript[-1][1] for row in rows) == 1
 
 
 def test_a_verdict_that_cannot_be_read_leaves_the_sample_unscored(model: Endpoint, tmp_path: Path) -> None:
