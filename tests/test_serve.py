@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,16 +16,10 @@ from fastapi import FastAPI
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
 from mirror_graph.serve.app import create_app
 from mirror_graph.serve.settings import ServeSettings
+from tests.serving import client_of
 
 COMMAND = [sys.executable, "-c", "from mirror_graph.cli import main; main()", "serve", "--port", "0"]
 LOCAL = ServeSettings(local_user="me")
-
-
-@asynccontextmanager
-async def client_of(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", headers=headers) as client:
-        yield client
 
 
 @pytest.fixture

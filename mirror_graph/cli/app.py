@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -66,15 +67,41 @@ def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8765,
     user: Annotated[
-        str, typer.Option(metavar="ID", help="Whose conversations these are, on a server that asks for no sign-in.")
-    ] = "me",
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The user on a server without sign-in.",
+            show_default="me, unless callers sign in with keys or tokens",
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='A TOML file of API keys: lines of `user = "key"`.')
+    ] = None,
+    user_header: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The header in which a front end names the user, if it has MIRROR_TRUSTED_KEY."
+        ),
+    ] = None,
     model: Model = None,
     thinking: Mode = "parallel",
 ) -> None:
-    """Serve a page for the browser, an endpoint for OpenAI clients and the memory API, on this machine."""
+    """Serve a page for the browser, an endpoint for OpenAI clients and the memory API.
+
+    Callers sign in with bearer tokens if MIRROR_JWT_AUDIENCE and MIRROR_JWT_KEYS_URL or MIRROR_JWT_SECRET are set.
+    """
     from mirror_graph.cli.serve import serve
 
-    serve(database=database, host=host, port=port, user=user, model=model, thinking=thinking)
+    serve(
+        database=database,
+        host=host,
+        port=port,
+        user=user,
+        keys=keys,
+        user_header=user_header,
+        model=model,
+        thinking=thinking,
+    )
 
 
 @app.command()

@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from typing_extensions import TypedDict
 
 from mirror_graph.host import Mirror
+from mirror_graph.serve import memory
+from mirror_graph.serve.errors import answer_errors
 from mirror_graph.serve.identity import identify
 from mirror_graph.serve.origin import LocalOnly
 from mirror_graph.serve.page import page_router
@@ -27,14 +29,17 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     # No `/docs`: it would load its script from another host. `/openapi.json` is there.
     app = FastAPI(title="MIRROR", docs_url=None, redoc_url=None)
     app.state.stopping = asyncio.Event()
+    answer_errors(app)
     if not settings.has_sign_in:
         app.add_middleware(LocalOnly)
-    user_of = identify(settings)
+    app.state.mirror = mirror
+    app.state.user_of = identify(settings)
 
     @app.get("/health")
     async def health() -> Health:
         """Say that the server is up."""
         return {"status": "ok"}
 
-    app.include_router(page_router(mirror, user_of, app.state.stopping))
+    app.include_router(memory.router)
+    app.include_router(page_router(mirror, app.state.user_of, app.state.stopping))
     return app
