@@ -14,15 +14,17 @@ _Result = TypeVar("_Result")
 
 
 class LoopThread:
-    """Runs coroutines in a loop of another thread. Any number of threads may use it at once."""
+    """Runs coroutines in a loop of another thread. Any number of threads may use it at once.
+
+    Raises `RuntimeError` if the loop has ended, or if this process was forked from the one that runs the loop.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
         self._loop = loop
         self._thread = thread
-
-    def start(self, coroutine: Coroutine[Any, Any, _Result]) -> Future[_Result]:
-        """Start a coroutine and return at once. It sees the context variables of its caller."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._process = os.getpid()
+        self._ended = False
+        self._lock = threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         """Run a coroutine to its end; Ctrl-C cancels it, once, and is raised when it has stopped.
@@ -32,22 +34,37 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a synchronous call from inside the event loop that would run it: await the async one")
-        ended = threading.Event()
+        done = threading.Event()
         tasks: list[asyncio.Task[_Result]] = []
 
-        async def begin() -> None:
-            tasks.append(asyncio.ensure_future(coroutine))
-            tasks[0].add_done_callback(lambda _: ended.set())
+        def begin() -> None:
+            task = self._loop.create_task(coroutine)
+            task.add_done_callback(lambda _: done.set())
+            tasks.append(task)
 
-        begun = self.start(begin())
+        with self._running(coroutine):
+            self._loop.call_soon_threadsafe(begin)
         try:
-            begun.result()
-            ended.wait()
+            done.wait()
         except KeyboardInterrupt:
             self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-            ended.wait()
+            done.wait()
             raise
         return tasks[0].result()
+
+    def start(self, coroutine: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+        """Start a coroutine and return at once. It sees the context variables of its caller."""
+        with self._running(coroutine):
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def end(self) -> None:
+        """Stop the loop and wait for its thread. What still runs in it is cancelled; later calls are errors."""
+        if not self._is_here():
+            return
+        with self._lock:
+            self._ended = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
     def iterate(self, items: AsyncGenerator[_Result]) -> Generator[_Result]:
         """Iterate over an asynchronous generator; leaving early closes it."""
@@ -68,7 +85,25 @@ class LoopThread:
         try:
             yield value
         finally:
-            self.run(resource.__aexit__(None, None, None))
+            if self._is_here():  # a forked child leaves what its parent has open
+                self.run(resource.__aexit__(None, None, None))
+
+    @contextmanager
+    def _running(self, coroutine: Coroutine[Any, Any, Any]) -> Iterator[None]:
+        if not self._is_here():
+            coroutine.close()
+            raise RuntimeError(
+                "opened before this process was forked, so its event loop is not here: open it in each worker"
+            )
+        # Under the lock, so that it is in the loop before `end` stops that, which cancels it: no caller waits for ever.
+        with self._lock:
+            if self._ended:
+                coroutine.close()
+                raise RuntimeError("used after it was closed: open it again")
+            yield
+
+    def _is_here(self) -> bool:
+        return os.getpid() == self._process
 
 
 @contextmanager
@@ -84,12 +119,11 @@ def open_loop_thread() -> Iterator[LoopThread]:
 
     thread = threading.Thread(target=serve, name="mirror-loop", daemon=True)
     thread.start()
-    loop = started.result()
+    loop = LoopThread(started.result(), thread)
     try:
-        yield LoopThread(loop, thread)
+        yield loop
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        loop.end()
 
 
 @cache

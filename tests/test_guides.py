@@ -73,7 +73,7 @@ def test_an_example_is_at_most_forty_lines() -> None:
         assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 40, path
 
 
-HOSTED = ("fastapi", "jupyter", "langmem", "own-graph")
+HOSTED = ("django", "fastapi", "flask", "jupyter", "langmem", "own-graph")
 """The guides whose programs talk through MIRROR itself; tests/test_agent_guides.py runs those to agents."""
 
 PROGRAMS = [

@@ -1,6 +1,8 @@
 """MIRROR without an event loop of one's own, and next to one that runs already."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies
 
 CONTEXT = MirrorContext(talker_model="openai:test", think_after=0, guard="off")
+FORGETFUL = Path(__file__).with_name("forgetful_program.py")
 
 
 def test_a_conversation_in_plain_python(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
@@ -93,6 +96,30 @@ def test_no_thread_is_left_behind(endpoint: Endpoint, replies: Replies) -> None:
     shared = {shared_loop_thread()}
     assert shared
     assert len([thread for thread in threading.enumerate() if thread.name == "mirror-loop"]) == 1
+
+
+def test_a_closed_host_says_that_it_is_closed(endpoint: Endpoint, replies: Replies) -> None:
+    with open_mirror_sync(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+
+    with pytest.raises(RuntimeError, match="used after it was closed: open it again"):
+        conversation.say("Hello")
+
+
+@pytest.mark.slow
+def test_a_host_that_nothing_closed_lets_its_program_end_and_does_not_survive_a_fork(
+    endpoint: Endpoint, replies: Replies, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-W", "error", "-W", "ignore:.*multi-threaded.*fork", str(FORGETFUL)]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "I hear you.",
+        "opened before this process was forked, so its event loop is not here: open it in each worker",
+        "7",
+        "2",
+    ]
 
 
 def test_a_loop_that_would_wait_for_itself_is_an_error() -> None:

@@ -1,5 +1,8 @@
 """The host for programs without an event loop of their own: a script, Flask, Django, a notebook."""
 
+import atexit
+import os
+import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
@@ -40,8 +43,9 @@ def open_mirror_sync(
     """Open a host as `open_mirror` does, with methods that return when they are done.
 
     Use it in a `with` block, or close it with `close()`. Its event loop runs in a thread of its own, so it works where
-    another loop runs, such as Jupyter's, and any number of threads may use it. A web server that forks its workers has
-    to open it in each worker.
+    another loop runs, such as Jupyter's, and any number of threads may use it. What is open when the program ends is
+    closed then. A web server that forks its workers has to open it in each worker: a method of one that was opened
+    before the fork raises `RuntimeError`, and so does one of a closed one.
     """
     return SyncMirror(
         open_mirror(
@@ -68,9 +72,11 @@ class SyncMirror:
             self._loop = stack.enter_context(open_loop_thread())
             self._mirror: Mirror = stack.enter_context(self._loop.opened(opening))
             self._open = stack.pop_all()
+        _open_mirrors.add(self)
 
     def close(self) -> None:
         """End the turns and passes as `open_mirror` does on leaving, and the loop. A second call does nothing."""
+        _open_mirrors.discard(self)
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -184,3 +190,19 @@ class SyncUser:
     def forget(self, constraint_id: str | None = None) -> None:
         """Erase a constraint, or everything that is stored about the user."""
         self._loop.run(self._user.forget(constraint_id))
+
+
+_open_mirrors: set[SyncMirror] = set()
+
+
+def _close_all() -> None:
+    for mirror in tuple(_open_mirrors):
+        mirror.close()
+
+
+# An open SQLite connection has a thread that the interpreter waits for at its end, and closing needs an executor. Only
+# functions of `threading` run before both are too late; without them, a program has to close what it opened.
+getattr(threading, "_register_atexit", atexit.register)(_close_all)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_mirrors.clear)  # the parent closes its own
