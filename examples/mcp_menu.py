@@ -3,7 +3,7 @@
 from mcp.server.fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 
-server = FastMCP("menu")
+server = FastMCP("menu", log_level="WARNING")
 
 
 @server.tool(annotations=ToolAnnotations(readOnlyHint=True))

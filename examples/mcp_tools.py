@@ -7,6 +7,7 @@ from pathlib import Path
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_mcp_adapters.client import MultiServerMCPClient
+from langchain_mcp_adapters.sessions import StdioConnection
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -26,7 +27,7 @@ def naive(call: Call) -> Answer | str:
 
 async def main() -> None:
     """Ask for lunch once, and print every message of the turn."""
-    menu = {"command": sys.executable, "args": [str(SERVER)], "transport": "stdio"}
+    menu = StdioConnection(command=sys.executable, args=[str(SERVER)], transport="stdio")
     tools = await MultiServerMCPClient({"menu": menu}).get_tools()
     with Endpoint(naive) as endpoint:
         model = ChatOpenAI(model="any", base_url=endpoint.url, api_key=lambda: "none")
