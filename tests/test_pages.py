@@ -22,8 +22,9 @@ SECTIONS = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (DOCS / "conversations.md"
 IMPORTS = "from langchain_core.messages import AIMessage, HumanMessage\n"
 
 
-def test_each_graph_is_drawn_as_it_is() -> None:
-    drawn = re.findall(r"^```mermaid\n(.*?)^```", (DOCS / "architecture.md").read_text(), re.DOTALL | re.MULTILINE)
+@pytest.mark.parametrize("page", ["architecture.md", "concepts/graph.md"])
+def test_each_graph_is_drawn_as_it_is(page: str) -> None:
+    drawn = re.findall(r"^```mermaid\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
     graphs = [build().compile().get_graph() for build in (build_mirror, build_talker, build_thinker)]
     assert [text.strip() for text in drawn] == [graph.draw_mermaid(with_styles=False).strip() for graph in graphs]
 
