@@ -6,12 +6,13 @@ import os
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -149,7 +150,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
-        *("chat", "demo", "mind", "forget", "prune", "user", "model", "eval", "train")
+        *("chat", "serve", "demo", "mind", "forget", "prune", "key", "encrypt", "user", "model", "eval", "train")
     ]
     assert "imported: set()" in ended.stdout
 
@@ -328,6 +329,30 @@ def test_a_mind_says_why_it_does_not_think(paused: Paused, title: str) -> None:
 def test_pruning_counts_the_threads(birthday: str, mirror: Mirror) -> None:
     assert re.fullmatch(r"Pruned \d+ threads?\.\n", mirror("prune").out)
     assert "mind after turn 2" in mirror("mind", "birthday", "--user", "ana").out
+
+
+def test_a_database_is_encrypted_in_place_and_then_needs_its_key(
+    birthday: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = mirror("key").out.strip()
+    monkeypatch.setenv("MIRROR_AES_KEY", key)
+    assert "mind after turn 2" in mirror("mind", "birthday", "--user", "ana").out
+    assert mirror("encrypt").out == "Encrypted 2 threads, and all constraints of users.\n"
+    assert mirror("encrypt").out == "Encrypted 0 threads, and all constraints of users.\n"
+    assert "mind after turn 2" in mirror("mind", "birthday", "--user", "ana").out
+    monkeypatch.setenv("MIRROR_AES_KEY", f"{mirror('key').out.strip()}")
+    ended = mirror("mind", "birthday", "--user", "ana")
+    assert ended.code == 1
+    assert "encrypted with the key" in ended.err
+    assert "MIRROR_AES_KEY" in ended.err
+    assert key not in ended.err
+
+
+def test_conversations_that_were_not_used_for_days_are_erased(birthday: str, mirror: Mirror) -> None:
+    assert mirror("prune", "--older-than", "1", "--yes").out.startswith("Erased 0 conversations.\n")
+    with closing(sqlite3.connect(os.environ["MIRROR_DATABASE"])) as file:
+        assert file.execute("SELECT count(*) FROM checkpoints").fetchone() == (2,)
+    assert mirror("prune", "--older-than", "0").code == 2
 
 
 def test_a_users_constraints_are_listed_changed_exported_and_erased(

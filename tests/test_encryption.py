@@ -1,5 +1,6 @@
 """Encryption at rest: nothing in clear on any database, keys that change, and keys that are missing."""
 
+import asyncio
 import base64
 import json
 import sqlite3
@@ -15,10 +16,12 @@ from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.store.memory import InMemoryStore
 
-from mirror_graph import ConfigurationError, MirrorContext, MissingKeyError, StorageError, open_mirror
+from mirror_graph import ConfigurationError, Mirror, MirrorContext, MissingKeyError, StorageError, open_mirror
 from mirror_graph.encryption import VARIABLE, Keyring, new_key
 from mirror_graph.errors import DamagedValueError
+from mirror_graph.storage import open_storage
 from mirror_graph.storage.serde import CompressedSerializer
+from tests.raw_scan import files_under, words_found
 
 CONTEXT = MirrorContext(talker_model="scripted:demo", think_after=0, user_id="ada")
 ALLERGY = "I have a severe peanut allergy."
@@ -174,6 +177,75 @@ async def test_a_value_moved_to_another_thread_is_an_error(tmp_path: Path) -> No
             await mirror.conversation("theirs", user_id="bob").messages()
         with pytest.raises(StorageError, match="moved here"):
             await mirror.user("ada").constraints()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["", new_key()], ids=["in clear", "with an earlier key"])
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+async def test_keys_change_under_load_and_everything_is_read_with_the_new_one(
+    engine: str, first: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    database = request.getfixturevalue("postgres") if engine == "postgres" else str(tmp_path / "mirror.db")
+    new = new_key()
+    both = ",".join(filter(None, (new, first)))
+    names, turns = [f"thread {number}" for number in range(4)], 4
+
+    async def talk(mirror: Mirror, name: str) -> None:
+        conversation = mirror.conversation(name, user_id=f"user of {name}")
+        for turn in range(turns):
+            await conversation.say(ALLERGY if turn == 0 else f"Question {turn}?")
+            await conversation.settle()
+
+    async with open_mirror(database, context=CONTEXT, key=first) as earlier:
+        await asyncio.gather(*(talk(earlier, name) for name in names))
+        # Two hosts go on: one writes with the key of before, the other with the new one.
+    async with (
+        open_mirror(database, context=CONTEXT, key=f"{first},{new}" if first else both) as old_host,
+        open_mirror(database, context=CONTEXT, key=both) as new_host,
+    ):
+        load = [talk(old_host, name) for name in names[:2]] + [talk(new_host, name) for name in names[2:]]
+        talking = asyncio.gather(*load)
+        rounds = 0
+        while not talking.done() or rounds == 0:
+            await new_host.encrypt()
+            rounds += 1
+        await talking
+    async with open_mirror(database, context=CONTEXT, key=both) as mirror:
+        await mirror.encrypt()
+        assert await mirror.encrypt() == 0
+    async with open_mirror(database, context=CONTEXT, key=new) as mirror:
+        for name in names:
+            conversation = mirror.conversation(name, user_id=f"user of {name}")
+            assert len(await conversation.messages()) == 2 * 2 * turns
+            assert (await conversation.mind()).turn == 2 * turns
+            assert len(await conversation.history()) == 2 * turns
+            assert await mirror.user(f"user of {name}").constraints()
+            assert (await conversation.say("And now?")).turn == 2 * turns + 1
+
+
+async def test_encrypting_needs_a_key(tmp_path: Path) -> None:
+    async with open_mirror(tmp_path / "mirror.db", key="") as mirror:
+        with pytest.raises(ConfigurationError, match="MIRROR_AES_KEY"):
+            await mirror.encrypt()
+
+
+async def test_encrypting_in_place_leaves_no_word_in_sqlites_files(tmp_path: Path) -> None:
+    await _talk(tmp_path / "mirror.db", "", ALLERGY)
+    assert words_found(["peanut"], files_under(tmp_path)) == {"peanut"}
+    async with open_mirror(tmp_path / "mirror.db", context=CONTEXT, key=new_key()) as mirror:
+        assert await mirror.encrypt() == 2
+        assert words_found(["peanut"], files_under(tmp_path)) == set()
+
+
+async def test_an_item_that_was_changed_meanwhile_is_not_replaced(database: str | None) -> None:
+    async with open_storage(database) as storage:
+        place = ("mirror", "somebody", "told"), "peanuts"
+        await storage.items.aput(*place, {"about": "newer"}, index=False)
+        assert not await storage.tables.replace_item(*place, {"about": "older"}, {"about": "encrypted"})
+        assert await storage.tables.replace_item(*place, {"about": "newer"}, {"about": "encrypted"})
+        found = await storage.items.aget(*place)
+        assert found is not None
+        assert found.value == {"about": "encrypted"}
 
 
 class _Cipher(CipherProtocol):

@@ -168,12 +168,44 @@ def forget(
 
 
 @app.command()
-def prune(database: Database = None) -> None:
+def prune(
+    database: Database = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", min=1, help="Also erase conversations that were not used for this many days."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
     """Delete checkpoints that no reply will read.
 
     open_mirror does this after every turn; run it for databases that other programs write to.
     """
-    from mirror_graph.cli.database import prune
+    from mirror_graph.cli.database import forget_unused, prune
 
+    if older_than is not None:
+        if not yes:
+            typer.confirm(f"Permanently erase conversations that were not used for {older_than} days?", abort=True)
+        erased = forget_unused(database, older_than)
+        typer.echo(f"Erased {erased:,} {'conversation' if erased == 1 else 'conversations'}.")
     threads = prune(database)
     typer.echo(f"Pruned {threads:,} {'thread' if threads == 1 else 'threads'}.")
+
+
+@app.command()
+def key() -> None:
+    """Print a new random key for MIRROR_AES_KEY."""
+    from mirror_graph.encryption.keys import new_key
+
+    typer.echo(new_key())
+
+
+@app.command()
+def encrypt(database: Database = None) -> None:
+    """Encrypt what is stored in clear or with an earlier key, with the first key of MIRROR_AES_KEY.
+
+    Hosts may go on working, if each of them has all keys that are in use.
+    """
+    from mirror_graph.cli.database import encrypt
+
+    threads = encrypt(database)
+    typer.echo(f"Encrypted {threads:,} {'thread' if threads == 1 else 'threads'}, and all constraints of users.")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,17 @@ def forget_thread(thread: str, database: str | None, user: str | None) -> None:
 def prune(database: str | None) -> int:
     """Delete checkpoints that no reply will read, and return the number of threads. Raises `NoDatabaseError`."""
     return _with_mirror(database, Mirror.prune)
+
+
+def forget_unused(database: str | None, days: int) -> int:
+    """Erase conversations that were not used for `days`; return how many there were. Raises `NoDatabaseError`."""
+    since = datetime.now(UTC) - timedelta(days=days)
+    return _with_mirror(database, lambda mirror: mirror.forget_unused(since))
+
+
+def encrypt(database: str | None) -> int:
+    """Encrypt everything with the first key; return the number of threads. Raises `NoDatabaseError`."""
+    return _with_mirror(database, Mirror.encrypt)
 
 
 def with_user(

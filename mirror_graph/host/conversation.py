@@ -110,13 +110,9 @@ class Conversation:
         return list((await self._engine.values(self.thread_id)).get("messages", []))
 
     async def forget(self) -> None:
-        """Erase the thread and its mind from the database."""
-        storage = self._engine.storage
-        async with storage.lock(self.thread_id):
-            await self._engine.scheduler.stop(self.thread_id)  # behind the turn that is under way, and its pass
-            async with storage.lock(mind_thread(self.thread_id)):
-                await storage.forget(self.thread_id)
-                await storage.forget(mind_thread(self.thread_id))
+        """Erase the thread and its mind from the database and, with SQLite, from its files."""
+        await self._engine.forget(self.thread_id)
+        await self._engine.storage.scrub()
 
     async def _pieces(self, said: Message, config: RunnableConfig) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from os import PathLike
 from typing import Any
 from uuid import UUID, uuid5
@@ -27,6 +28,7 @@ from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import check_user_id
 from mirror_graph.storage import Storage, open_storage
 from mirror_graph.storage.objects import open_objects
+from mirror_graph.storage.reencryption import encrypt
 
 THREADS = UUID("5b5f4a51-3c0a-5d33-9d8f-6f1b1f0c2e77")
 """The namespace in which a thread's name becomes its id."""
@@ -119,17 +121,38 @@ class Mirror:
         Raises `ConfigurationError` for an empty id, and for one that is not a string.
         """
         check_user_id(user_id)
-        return User(self._engine.storage.store, user_id)
+        storage = self._engine.storage
+        return User(storage.store, user_id, storage.scrub)
 
     async def prune(self) -> int:
         """Delete every checkpoint that no reply will read, and return the number of threads.
 
-        The host does this after each turn. Call it for a database that another program has written to.
+        The host does this after each turn. Call it for a database that another program has written to. A SQLite file
+        is also rewritten, so that it holds nothing of what an earlier release deleted.
         """
         threads = await self._engine.storage.threads()
         for thread_id in threads:
             await self._engine.storage.prune(thread_id)
+        await self._engine.storage.compact()
         return len(threads)
+
+    async def forget_unused(self, since: datetime) -> int:
+        """Erase every conversation that was not used after `since`, with its mind; return how many there were.
+
+        Users' constraints stay, since they hold for as long as the user does: `User.forget` erases them. Raises
+        `ConfigurationError` for a time without a time zone.
+        """
+        if since.tzinfo is None:
+            raise ConfigurationError(f"since is {since!r}: expected a time with a time zone")
+        return await self._engine.forget_unused(since)
+
+    async def encrypt(self) -> int:
+        """Encrypt what is stored in clear or with an earlier key, and return the number of threads it concerned.
+
+        Hosts may go on working on the database, if each of them has all keys that are in use. Raises
+        `ConfigurationError` if there is no key.
+        """
+        return await encrypt(self._engine.storage)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from datetime import datetime
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -12,12 +13,14 @@ from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_talker
 from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.scheduling.budget import DailyBudget
 from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.schema import MirrorInput
 from mirror_graph.storage import Storage
+from mirror_graph.storage.audit import log_erased
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,35 @@ class HostRuntime:
     def tidy(self, thread_id: str) -> None:
         """Prune a thread in the background, so that no reply waits for it."""
         _start(self._prune(thread_id), self._chores)
+
+    async def forget(self, thread_id: str, unused_since: datetime | None = None) -> bool:
+        """Erase a thread and its mind, after the turn that is under way; not if it was used after `unused_since`."""
+        mind_id = mind_thread(thread_id)
+        async with self.storage.lock(thread_id):
+            if unused_since is not None and not await self._is_unused([thread_id, mind_id], unused_since):
+                return False
+            await self.scheduler.stop(thread_id)
+            async with self.storage.lock(mind_id):
+                await self.storage.forget(thread_id)
+                await self.storage.forget(mind_id)
+        log_erased("thread", id=thread_id, reason="request" if unused_since is None else "retention")
+        return True
+
+    async def forget_unused(self, since: datetime) -> int:
+        """Erase every thread that was not used after `since`, with its mind; return how many there were."""
+        threads = await self.storage.threads()
+        minds = {mind_thread(thread_id) for thread_id in threads}
+        chats = [thread_id for thread_id in threads if thread_id not in minds]
+        count = sum([await self.forget(thread_id, unused_since=since) for thread_id in chats])
+        if count:
+            await self.storage.scrub()
+        return count
+
+    async def _is_unused(self, threads: Sequence[str], since: datetime) -> bool:
+        """Say whether threads of ours were last used before `since`. One that holds nothing of ours is not ours."""
+        used = [await self.storage.last_used(thread_id) for thread_id in threads]
+        times = [time for time in used if time is not None]
+        return bool(times) and max(times) < since
 
     async def close(self, drain: float = 0.0) -> None:
         """End the turns, then the passes, after `drain` seconds together at most, and finish the background tasks."""

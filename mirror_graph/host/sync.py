@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -98,6 +99,14 @@ class SyncMirror:
     def prune(self) -> int:
         """Delete the checkpoints that no reply will read, as `Mirror.prune` does."""
         return self._loop.run(self._mirror.prune())
+
+    def forget_unused(self, since: datetime) -> int:
+        """Erase the conversations that were not used after `since`, as `Mirror.forget_unused` does."""
+        return self._loop.run(self._mirror.forget_unused(since))
+
+    def encrypt(self) -> int:
+        """Encrypt what is stored with the first key, as `Mirror.encrypt` does."""
+        return self._loop.run(self._mirror.encrypt())
 
 
 class SyncConversation:

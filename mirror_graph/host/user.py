@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Unpack, cast, get_args
 
 from langgraph.store.base import BaseStore
@@ -24,10 +24,12 @@ from mirror_graph.ledger.user_constraints import (
     tombstone,
     user_lock,
 )
+from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import CONSTRAINT_LIMIT
 from mirror_graph.state.text import sanitize
 from mirror_graph.state.values import Kind, Severity, Source, Status
+from mirror_graph.storage.audit import log_erased
 
 EXPORT_VERSION = 1
 
@@ -45,9 +47,10 @@ class ConstraintChanges(TypedDict, total=False):
 class User:
     """A user's constraints, which apply in all of their conversations. Changes made here override every thought."""
 
-    def __init__(self, store: BaseStore, user_id: str) -> None:
+    def __init__(self, store: BaseStore, user_id: str, scrub: Callable[[], Awaitable[None]] | None = None) -> None:
         self._store = store
         self._user_id = user_id
+        self._scrub = scrub
 
     async def constraints(self) -> list[SafetyConstraint]:
         """Return all constraints of the user, including retracted ones: at most 64, the most important."""
@@ -116,8 +119,12 @@ class User:
             for kind in (STATED, EDITED, EVICTED):
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
-            return
-        await self._edited(tombstone(constraint_id, time.time()))
+        else:
+            await self._edited(tombstone(constraint_id, time.time()))
+        if self._scrub is not None:
+            await self._scrub()
+        user = about_run(self._user_id)["mirror_user"]
+        log_erased("constraints", user=user, id=constraint_id or "all")
 
     async def _edited(self, entry: SafetyConstraint) -> SafetyConstraint:
         async with user_lock(self._user_id):

@@ -1,13 +1,15 @@
 """What a host needs of a database: checkpoints per thread, a lock per thread, and the versions of a mind."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.store.base import BaseStore
 
 from mirror_graph.encryption import NO_KEYS, ROOT, Keyring, SealedStore, is_sealed
@@ -17,6 +19,8 @@ from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import HostTables, Serialized
 from mirror_graph.storage.sealing import CheckpointSeal
 from mirror_graph.storage.turns import TurnSaver
+
+log = logging.getLogger(__name__)
 
 KEY_CHECK = (ROOT, "encryption"), "key"
 """Where the item is stored that tells whether a host has the right key."""
@@ -44,15 +48,15 @@ class Storage:
         errors: tuple[type[Exception], ...] = (),
         keyring: Keyring = NO_KEYS,
     ) -> None:
-        self._guard = Guard(errors)
-        self._seal = CheckpointSeal(keyring)
-        self._keyring = keyring
+        self.guard = Guard(errors)
+        self.seal = CheckpointSeal(keyring)
+        self.keyring = keyring
         self.saver = saver
-        self.turns = TurnSaver(saver, self._guard, leases, self._seal)
-        self.minds = GuardedSaver(saver, self._guard, leases, self._seal)
-        self.items = GuardedStore(store, self._guard)
+        self.turns = TurnSaver(saver, self.guard, leases, self.seal)
+        self.minds = GuardedSaver(saver, self.guard, leases, self.seal)
+        self.items = GuardedStore(store, self.guard)
         self.store = self.sealed(self.items)
-        self._tables = tables
+        self.tables = tables
         self._leases = leases
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -68,17 +72,16 @@ class Storage:
                 yield
                 return
             async with AsyncExitStack() as stack:
-                with self._guard(f"thread {thread_id} cannot be locked"):
+                with self.guard(f"thread {thread_id} cannot be locked"):
                     await stack.enter_async_context(self._leases.hold(thread_id))
                 yield
 
     async def values(self, thread_id: str, name: str = "") -> dict[str, Any]:
         """Return the stored state of a thread, empty before its first checkpoint. Errors call it `name`."""
         config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
-        with self._guard(f"{name or f'thread {thread_id}'} cannot be read"):
+        with self.guard(f"{name or f'thread {thread_id}'} cannot be read"):
             found = await self.saver.aget_tuple(config)
-            found = self._seal.open(found) if found else None
-        return found.checkpoint["channel_values"] if found else {}
+            return self.seal.open(found).checkpoint["channel_values"] if found else {}
 
     async def save_version(self, thread_id: str, narrative: Narrative) -> None:
         """Keep a narrative in the thread's history, the newest `VERSIONS` of them. The thread is to be locked.
@@ -90,38 +93,55 @@ class Storage:
         if narrative["text"]:
             versions.append(narrative)
         versions = sorted(versions, key=lambda version: version["turn"])[-VERSIONS:]
-        with self._guard(f"the history of thread {thread_id} cannot be written"):
-            await self._tables.save_versions(thread_id, self._serialized(thread_id, versions))
+        with self.guard(f"the history of thread {thread_id} cannot be written"):
+            await self.tables.save_versions(thread_id, self.serialized(thread_id, versions))
 
     async def history(self, thread_id: str) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
-        with self._guard(f"the history of thread {thread_id} cannot be read"):
-            written = await self._tables.versions(thread_id)
+        with self.guard(f"the history of thread {thread_id} cannot be read"):
+            written = await self.tables.versions(thread_id)
             if written is None:
                 return []
             if is_sealed(written.value):
-                return cast("list[Narrative]", self._seal.open_value(written.value, _versions_place(thread_id)))
+                return cast("list[Narrative]", self.seal.open_value(written.value, _versions_place(thread_id)))
             return cast("list[Narrative]", self.saver.serde.loads_typed((written.kind, written.value)))
 
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint of a thread but the newest, which alone is ever read."""
-        with self._guard(f"thread {thread_id} cannot be pruned"):
-            await self._tables.prune(thread_id)
+        with self.guard(f"thread {thread_id} cannot be pruned"):
+            await self.tables.prune(thread_id)
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads of the database."""
-        with self._guard("the threads cannot be listed"):
-            return await self._tables.threads()
+        with self.guard("the threads cannot be listed"):
+            return await self.tables.threads()
+
+    async def last_used(self, thread_id: str) -> datetime | None:
+        """Return when a thread of ours was last written to; None for one that is unknown, or another program's."""
+        found = await self.newest(thread_id)
+        return datetime.fromisoformat(found.checkpoint["ts"]) if found and is_ours(found) else None
 
     async def forget(self, thread_id: str) -> None:
-        """Delete everything that is stored of a thread."""
-        with self._guard(f"thread {thread_id} cannot be deleted"):
+        """Delete everything that is stored of a thread. Call `scrub` after it."""
+        with self.guard(f"thread {thread_id} cannot be deleted"):
             await self.saver.adelete_thread(thread_id)
-            await self._tables.forget(thread_id)
+            await self.tables.forget(thread_id)
+
+    async def scrub(self) -> None:
+        """Remove what was deleted from the database's files, as far as a host can."""
+        with self.guard("what was deleted cannot be removed from the files"):
+            if not await self.tables.scrub():
+                log.warning("the database is busy: its log may hold what was erased until the next erasure")
+
+    async def compact(self) -> None:
+        """Remove from the files what was deleted by a release that did not scrub, as far as a host can."""
+        with self.guard("the database cannot be compacted"):
+            await self.tables.compact()
+            await self.tables.scrub()
 
     def sealed(self, store: BaseStore) -> SealedStore:
         """Return `store` as one that encrypts with the keys of this storage."""
-        return SealedStore(store, self._keyring)
+        return SealedStore(store, self.keyring)
 
     async def check_key(self) -> None:
         """Make sure that the database can be read with the keys at hand, before anything is read or written.
@@ -129,15 +149,26 @@ class Storage:
         The first host with a key leaves an encrypted item, which every later host has to be able to read.
         Raises `MissingKeyError`.
         """
-        with self._guard("the database cannot be opened"):
+        with self.guard("the database cannot be opened"):
             found = await self.store.aget(*KEY_CHECK)
-            if found is None and self._keyring:
+            if found is None and self.keyring:
                 await self.store.aput(*KEY_CHECK, {"check": "key"}, index=False)
 
-    def _serialized(self, thread_id: str, versions: list[Narrative]) -> Serialized:
-        if self._keyring:
-            return Serialized("sealed", self._seal.seal_value(versions, _versions_place(thread_id)))
+    async def newest(self, thread_id: str) -> CheckpointTuple | None:
+        """Return the newest checkpoint of a thread as it is stored."""
+        with self.guard(f"thread {thread_id} cannot be read"):
+            return await self.saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+
+    def serialized(self, thread_id: str, versions: list[Narrative]) -> Serialized:
+        """Return the versions of a mind as they are stored."""
+        if self.keyring:
+            return Serialized("sealed", self.seal.seal_value(versions, _versions_place(thread_id)))
         return Serialized(*self.saver.serde.dumps_typed(versions))
+
+
+def is_ours(found: CheckpointTuple) -> bool:
+    """Say whether a checkpoint is of a graph of ours. A program's own database holds its other threads too."""
+    return {"narrative", "schema_version"} <= found.checkpoint["channel_values"].keys()
 
 
 def _versions_place(thread_id: str) -> tuple[str, ...]:

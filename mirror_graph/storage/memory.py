@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
@@ -16,14 +17,16 @@ from mirror_graph.storage.serde import CompressedSerializer
 async def open_memory(keyring: Keyring) -> AsyncIterator[Storage]:
     """Keep threads in memory."""
     saver = InMemorySaver(serde=CompressedSerializer())
-    yield Storage(saver, InMemoryStore(), MemoryTables(saver), keyring=keyring)
+    store = InMemoryStore()
+    yield Storage(saver, store, MemoryTables(saver, store), keyring=keyring)
 
 
 class MemoryTables:
     """Records in dictionaries. No other host can reach them, so there are no leases."""
 
-    def __init__(self, saver: InMemorySaver) -> None:
+    def __init__(self, saver: InMemorySaver, store: InMemoryStore) -> None:
         self._saver = saver
+        self._store = store
         self._versions: dict[str, Serialized] = {}
 
     async def save_versions(self, thread_id: str, versions: Serialized) -> None:
@@ -56,3 +59,20 @@ class MemoryTables:
     async def threads(self) -> list[str]:
         """Return the ids of all threads."""
         return [thread_id for thread_id, namespaces in self._saver.storage.items() if any(namespaces.values())]
+
+    async def replace_item(
+        self, namespace: tuple[str, ...], key: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> bool:
+        """Give an item another value unless it has changed."""
+        item = await self._store.aget(namespace, key)
+        if item is None or item.value != before:
+            return False
+        await self._store.aput(namespace, key, after, index=False)
+        return True
+
+    async def scrub(self) -> bool:
+        """Do nothing: memory that is freed is not stored."""
+        return True
+
+    async def compact(self) -> None:
+        """Do nothing: there are no files."""

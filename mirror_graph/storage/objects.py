@@ -22,7 +22,7 @@ from langgraph.store.memory import InMemoryStore
 from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
-from mirror_graph.storage.records import Serialized
+from mirror_graph.storage.records import VERSIONS_NAMESPACE, Serialized
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +143,11 @@ class ItemRecords:
     async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Store the versions of a mind."""
         item = {"kind": versions.kind, "value": base64.b64encode(versions.value).decode()}
-        await self._store.aput(VERSIONS, thread_id, item, index=False)
+        await self._store.aput(VERSIONS_NAMESPACE, thread_id, item, index=False)
 
     async def versions(self, thread_id: str) -> Serialized | None:
         """Return the stored versions of a mind."""
-        item = await self._store.aget(VERSIONS, thread_id)
+        item = await self._store.aget(VERSIONS_NAMESPACE, thread_id)
         return Serialized(item.value["kind"], base64.b64decode(item.value["value"])) if item else None
 
     async def prune(self, thread_id: str) -> None:
@@ -157,15 +157,30 @@ class ItemRecords:
 
     async def forget(self, thread_id: str) -> None:
         """Delete the versions of a thread."""
-        await self._store.adelete(VERSIONS, thread_id)
+        await self._store.adelete(VERSIONS_NAMESPACE, thread_id)
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
         found = {cast(str, item.config.get("configurable", {})["thread_id"]) async for item in self._saver.alist(None)}
         return sorted(found)
 
+    async def replace_item(
+        self, namespace: tuple[str, ...], key: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> bool:
+        """Give an item another value unless it has changed. A store of LangGraph's cannot
+        compare and write in one step: a change in between is lost."""
+        item = await self._store.aget(namespace, key)
+        if item is None or item.value != before:
+            return False
+        await self._store.aput(namespace, key, after, index=False)
+        return True
 
-VERSIONS = ("mirror", "versions")
+    async def scrub(self) -> bool:
+        """Leave it to the program, whose database it is."""
+        return True
+
+    async def compact(self) -> None:
+        """Leave it to the program, too."""
 
 
 def _can(saver: BaseCheckpointSaver[Any], method: str) -> bool:

@@ -56,6 +56,8 @@ ON CONFLICT (thread_id) DO UPDATE SET kind = excluded.kind, value = excluded.val
 
 VERSIONS = "SELECT kind, value FROM mirror_versions WHERE thread_id = %(thread)s"
 
+REPLACE = "UPDATE store SET value = %(after)s WHERE prefix = %(prefix)s AND key = %(key)s AND value = %(before)s"
+
 FORGET = "DELETE FROM mirror_versions WHERE thread_id = %(thread)s"
 
 POOL_SIZE = 10
@@ -173,6 +175,22 @@ class PostgresTables:
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
         return [row["thread_id"] for row in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
+
+    async def replace_item(
+        self, namespace: tuple[str, ...], key: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> bool:
+        """Give an item another value unless it has changed."""
+        from psycopg.types.json import Jsonb
+
+        place = {"prefix": ".".join(namespace), "key": key}
+        return await self._write(REPLACE, {**place, "before": Jsonb(before), "after": Jsonb(after)}) == 1
+
+    async def scrub(self) -> bool:
+        """Leave it to the operator: only `VACUUM (FULL)` removes a deleted row, and it locks the whole table."""
+        return True
+
+    async def compact(self) -> None:
+        """Leave it to the operator, too."""
 
     async def _write(self, statement: LiteralString, given: dict[str, Any]) -> int:
         """Run a statement, a transaction by itself; return how many rows it touched."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 LEASE_SECONDS = 5.0
 """How long a thread stays closed after its host was killed in the middle of a turn."""
+
+VERSIONS_NAMESPACE = ("mirror", "versions")
+"""Where the versions of minds are stored in a program's own store. They are encrypted before they become items."""
 
 
 class Serialized(NamedTuple):
@@ -70,4 +73,21 @@ class HostTables(Protocol):
 
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
+        ...
+
+    async def replace_item(
+        self, namespace: tuple[str, ...], key: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> bool:
+        """Give an item of the store another value; False if its value is no longer `before`."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Remove what was deleted from the database's files; False if something prevented it.
+
+        It does what a host can do: `docs/operations.md` says what is left to an operator.
+        """
+        ...
+
+    async def compact(self) -> None:
+        """Remove from the files what was deleted before `scrub` existed, if a host can."""
         ...

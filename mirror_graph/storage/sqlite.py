@@ -1,5 +1,6 @@
 """Threads in one SQLite file, shared by processes on one machine."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -53,6 +54,11 @@ KEEP = "INSERT OR REPLACE INTO mirror_versions VALUES (:thread, :kind, :value)"
 
 VERSIONS = "SELECT kind, value FROM mirror_versions WHERE thread_id = :thread"
 
+REPLACE = "UPDATE store SET value = :after WHERE prefix = :prefix AND key = :key AND value = :before"
+
+SCRUB_SECONDS = 5.0
+"""How long emptying the log waits for readers."""
+
 PRUNE_WRITES = """
 DELETE FROM writes WHERE thread_id = :thread AND checkpoint_id < (
     SELECT max(checkpoint_id) FROM checkpoints AS newest
@@ -88,6 +94,7 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
             for each in (connection, other):
                 await each.execute("PRAGMA busy_timeout = 10000")
                 await each.execute("PRAGMA synchronous = NORMAL")
+                await each.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
             await saver.setup()
             await store.setup()
             await connection.executescript(SETUP)
@@ -166,6 +173,33 @@ class SqliteTables:
     async def threads(self) -> list[str]:
         """Return the ids of all threads that have a checkpoint."""
         return [thread_id for (thread_id,) in await self._read("SELECT DISTINCT thread_id FROM checkpoints", {})]
+
+    async def replace_item(
+        self, namespace: tuple[str, ...], key: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> bool:
+        """Give an item another value unless it has changed."""
+        place = {"prefix": ".".join(namespace), "key": key}
+        rows = await self._read("SELECT value FROM store WHERE prefix = :prefix AND key = :key", place)
+        if not rows or json.loads(rows[0][0]) != before:
+            return False
+        return await self._write(REPLACE, {**place, "before": rows[0][0], "after": json.dumps(after)}) == 1
+
+    async def scrub(self) -> bool:
+        """Write the pages of the log into the file and empty the log, where earlier versions of pages stand.
+
+        False if a reader of another connection still needs the log.
+        """
+        return await asyncio.to_thread(self._maintain, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def compact(self) -> None:
+        """Rewrite the file. Free pages of an earlier release may hold what was deleted."""
+        await asyncio.to_thread(self._maintain, "VACUUM")
+
+    def _maintain(self, statement: str) -> bool:
+        # A connection of its own: on those of the turns, everything would wait for it.
+        with closing(sqlite3.connect(self._file, timeout=SCRUB_SECONDS, isolation_level=None)) as connection:
+            is_busy, *_ = connection.execute(statement).fetchone() or (0,)
+            return not is_busy
 
     async def _write(self, statement: str, given: dict[str, Any]) -> int:
         """Run a statement, a transaction by itself; return how many rows it touched."""
