@@ -14,6 +14,7 @@ from mirror_graph.errors import StorageError as StorageError
 from mirror_graph.errors import UnknownConstraintError as UnknownConstraintError
 from mirror_graph.graphs import MirrorNode as MirrorNode
 from mirror_graph.graphs import build_mirror as build_mirror
+from mirror_graph.graphs import build_recommend as build_recommend
 from mirror_graph.graphs import build_talker as build_talker
 from mirror_graph.graphs import build_thinker as build_thinker
 from mirror_graph.graphs import mirror_node as mirror_node
@@ -64,3 +65,14 @@ from mirror_graph.state import Status as Status
 from mirror_graph.state import Thinking as Thinking
 from mirror_graph.state import Thought as Thought
 from mirror_graph.state import Tokens as Tokens
+from mirror_graph.state.offers import Fit as Fit
+from mirror_graph.state.offers import InvalidItemError as InvalidItemError
+from mirror_graph.state.offers import Item as Item
+from mirror_graph.state.offers import ItemSource as ItemSource
+from mirror_graph.state.offers import Met as Met
+from mirror_graph.state.offers import Offer as Offer
+from mirror_graph.state.offers import Screener as Screener
+from mirror_graph.state.offers import Verdict as Verdict
+from mirror_graph.state.recommendation import RecommendInput as RecommendInput
+from mirror_graph.state.recommendation import RecommendOutput as RecommendOutput
+from mirror_graph.state.recommendation import RecommendState as RecommendState

@@ -1,5 +1,7 @@
 """How ledgers merge, what is evicted from a full one, and what a reply is shown first."""
 
+from collections.abc import Iterable
+
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import check_value
 from mirror_graph.state.values import SafetyConstraint
@@ -62,3 +64,8 @@ def _recency(constraint: SafetyConstraint) -> tuple[float, int, bool, int, str]:
     content = {**constraint, "first_turn": 0}
     triggers = len(constraint.get("triggers", []))
     return source["recorded_at"], source["turn"], is_confirmed, triggers, str(sorted(content.items()))
+
+
+def lethal_ids(constraints: Iterable[SafetyConstraint]) -> frozenset[str]:
+    """Return the ids of the constraints that may kill."""
+    return frozenset(entry["id"] for entry in constraints if entry["severity"] == "life-threatening")

@@ -1,6 +1,7 @@
 """The values of a recommendation: items, the verdict of a screening, and what the user is offered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, cast, get_args
 
 from typing_extensions import TypedDict, TypeIs
@@ -10,7 +11,7 @@ from mirror_graph.errors import MirrorError
 Met = Literal["shown", "eaten", "taken", "done"]
 """How an item is met: a film, book or game is shown; a dish is eaten; a medicine is taken; an outing is done."""
 
-Finding = Literal["fits", "touches", "unknown"]
+Fit = Literal["fits", "touches", "unknown"]
 Screener = Literal["relations", "tags", "model"]
 
 MOST_ITEMS = 50
@@ -45,17 +46,18 @@ class Verdict(TypedDict):
     """
 
     item: Item
-    finding: Finding
+    finding: Fit
     constraint: str
     by: Screener
 
 
-class Offer(TypedDict):
+@dataclass(frozen=True)
+class Offer:
     """What a user is offered.
 
     `items` fit every constraint, or are counted in `unchecked`. `missing` is how many items fewer there are than were
     asked for. `withheld` are the verdicts on the items that were not offered. `rounds` is how often items were
-    proposed.
+    proposed. `text` is the reply that the user reads.
     """
 
     items: list[Item]
@@ -63,6 +65,14 @@ class Offer(TypedDict):
     withheld: list[Verdict]
     unchecked: int
     rounds: int
+    text: str = ""
+
+
+ItemSource = Callable[[str, int, list[str]], object]
+"""Proposes items: a function of the request, how many are wanted, and the titles to leave out.
+
+It returns a list of items, or awaits one. Both may have more or fewer items than are wanted.
+"""
 
 
 class InvalidItemError(MirrorError, ValueError):

@@ -6,6 +6,9 @@ from langchain_core.messages import AIMessage
 
 from mirror_graph.state.schema import ComponentUsage, MindState, Tokens
 
+REPLYING = frozenset({"talker", "check", "propose", "screen"})
+"""The components whose calls are part of a reply. All others think."""
+
 NO_TOKENS: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
 
 
@@ -30,7 +33,7 @@ def add_tokens(left: Tokens, right: Tokens) -> Tokens:
 
 def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
     """Return what thinking has taken of a thread, input and output."""
-    thinking = [used["total"] for name, used in usage.items() if name not in ("talker", "check")]
+    thinking = [used["total"] for name, used in usage.items() if name not in REPLYING]
     return sum(tokens["input"] + tokens["output"] for tokens in thinking)
 
 

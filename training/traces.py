@@ -99,7 +99,7 @@ def redact(text: str) -> str:
 
 def _row(trace: Trace, name: str, user: str, split: Split, recorded: set[str]) -> Row | None:
     rejected = {key(title) for title in trace.get("rejected", [])}
-    wanted = [item for item in trace["offer"]["items"] if key(item["title"]) not in rejected][:MOST_ITEMS]
+    wanted = [item for item in trace["offer"].items if key(item["title"]) not in rejected][:MOST_ITEMS]
     if not wanted:
         return None
     bounds = [f"I have to avoid this: {redact(constraint['about'])}" for constraint in trace["constraints"]]
@@ -134,9 +134,9 @@ def _with_traced_items(
         return places[identity]
 
     for trace in traces:
-        for item in trace["offer"]["items"]:
+        for item in trace["offer"].items:
             place_of(item)
-        for verdict in trace["offer"]["withheld"]:
+        for verdict in trace["offer"].withheld:
             if verdict["finding"] != "touches":
                 continue
             violated = _constraint(pseudonyms[trace["user"]], verdict["constraint"])

@@ -1,15 +1,17 @@
 """Titles: one spelling for comparing them, how a model's list is read, and which item of a catalogue a line names."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mirror_graph.state.titles import key
+
+__all__ = ["YEARS_APART", "Index", "key", "parse"]
+
 YEARS_APART = 2
 """A year in a list may differ from the catalogue's by this much: festivals and countries release at different times."""
 
-_ARTICLE_LAST = re.compile(r"^(?P<title>.+),\s*(?P<article>the|an|a)$")
 _SOLUTION = re.compile(r"<solution>(.*?)(?:</solution>|\Z)", re.DOTALL | re.IGNORECASE)
 _BULLET = re.compile(r"^(?:[-*+\u2022\u00b7\u2013\u2014]|>)\s+")
 _NUMBER = re.compile(r"^[*_#\s]{0,3}(?:\d{1,3}[.):]|[(\[]\d\d?[)\]])[*_]{0,2}\s+(?=\S)")
@@ -17,20 +19,6 @@ _YEAR = re.compile(r"[(\[](?P<year>(?:18|19|20)\d\d)(?:\s*[-\u2013\u2014]\s*(?:\
 _OPENING = '*_`"\u201c\u201e\u00ab\u300c '
 _CLOSING = '*_`"\u201d\u201c\u00bb\u300d ,:'
 _PAIRS = (("'", "'"), ("\u2018", "\u2019"))
-
-
-def key(title: str) -> str:
-    """Return the spelling by which titles are compared: letters and digits only, no accents, no case.
-
-    "&" is "and", and an article after a comma goes to the front. A leading article stays: "The Batman" is another film
-    than "Batman".
-    """
-    decomposed = unicodedata.normalize("NFKD", title)
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).casefold().strip()
-    inverted = _ARTICLE_LAST.match(plain)
-    if inverted:
-        plain = f"{inverted['article']} {inverted['title']}"
-    return "".join(letter for letter in plain.replace("&", "and") if letter.isalnum())
 
 
 def parse(text: str) -> list[tuple[str, int | None]]:

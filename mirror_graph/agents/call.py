@@ -17,7 +17,7 @@ from mirror_graph.agents.record import AgentRecord
 from mirror_graph.calls.context_block import context_block
 from mirror_graph.guard import GuardedModel
 from mirror_graph.models import ending
-from mirror_graph.nodes.talker import narrative_turn
+from mirror_graph.nodes.turn import narrative_turn
 from mirror_graph.prompts import render, strip_leading_tags
 from mirror_graph.relevance.choose import Relevant, find_relevant
 from mirror_graph.relevance.levels import relevant

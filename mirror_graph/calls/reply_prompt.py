@@ -32,9 +32,13 @@ TOOL_BLOCKS = ("tool_use", "tool_call", "function_call", "server_tool_call", "se
 
 
 def reply_prompt(
-    messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn], inner: str, context: MirrorContext
+    messages: Sequence[AnyMessage],
+    branch: Sequence[AnsweredTurn],
+    inner: str,
+    context: MirrorContext,
+    template: str = "talker",
 ) -> list[BaseMessage]:
-    """Lay out the talker's prompt: what never changes, then the window, then what is new this turn.
+    """Lay out a prompt to reply from: what never changes (`template`), then the window, then what is new this turn.
 
     The mind (`inner`) stands in front of the user's last words and is never stored with them, so that the
     prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.
@@ -47,7 +51,7 @@ def reply_prompt(
     latest = _latest_part(spoken, branch)
     history = [_provider_message(message) for message in spoken[: len(spoken) - len(latest)] if _has_words(message)]
     return [
-        SystemMessage(render("talker", instructions="".join(instructions))),
+        SystemMessage(render(template, instructions="".join(instructions))),
         *history,
         _user_message(latest, inner, context.window_tokens),
     ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -15,17 +15,26 @@ from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
+from mirror_graph.nodes.propose import recommended_in
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
 from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.offers import ItemSource, Offer, check_count
+from mirror_graph.state.recommendation import DEFAULT_COUNT
 from mirror_graph.state.reducers import merge_failures, merge_usage
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import pending_exchanges
 
 log = logging.getLogger(__name__)
+
+Send = Callable[[str | Reply], None]
+"""Passes on a piece of a reply, or the whole reply."""
+
+Answer = Callable[[HumanMessage, Send], Awaitable[None]]
+"""Answers a message, and sends what it answers."""
 
 LOOK_SECONDS = 5.0
 """How long to look, after the database failed, whether a reply was stored."""
@@ -62,7 +71,41 @@ class Conversation:
         Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
         loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-        return ReplyStream(self._pieces(message, config or {}))
+
+        async def answer(sent: HumanMessage, send: Send) -> None:
+            await self._answer(sent, config or {}, send)
+
+        return ReplyStream(self._pieces(message, answer, is_offer=False))
+
+    async def recommend(
+        self,
+        message: Message,
+        k: int = DEFAULT_COUNT,
+        source: ItemSource | None = None,
+        *,
+        config: RunnableConfig | None = None,
+    ) -> Offer:
+        """Send a message that asks for recommendations, and return what is offered: `k` items at most.
+
+        `source` proposes the items: a function of the request, how many are wanted, and the titles to leave out. Without
+        one the talker's model does. No item that touches a constraint of the user's is offered, whoever proposed it. An
+        offer of fewer items, or of none, is no error. `message` and `config` are as in `say`.
+
+        Raises `InvalidItemError` for a `k` that is no whole number from 1 to 50, and for a wrong item of the source's;
+        `ReplyError` if nothing was proposed or the source failed; and the other errors of `say`. After an error the same
+        message may be sent again. An offer that was stored although the database failed is then returned, without
+        what it withheld.
+        """
+        check_count(k)
+        made: list[Offer] = []
+
+        async def answer(sent: HumanMessage, send: Send) -> None:
+            made.append(await self._offer(sent, k, source, config or {}, send))
+
+        stream = ReplyStream(self._pieces(message, answer, is_offer=True))
+        async for _ in stream:
+            pass
+        return made[-1] if made else await self._stored_offer(stream.reply)
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait at most `timeout` seconds until thinking has caught up with the conversation.
@@ -114,11 +157,11 @@ class Conversation:
         await self._engine.forget(self.thread_id)
         await self._engine.storage.scrub()
 
-    async def _pieces(self, said: Message, config: RunnableConfig) -> AsyncGenerator[str | Reply]:
+    async def _pieces(self, said: Message, answer: Answer, *, is_offer: bool) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
         message = accepted_message(said, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
-        turn = self._engine.start_turn(self._turn(message, config, pieces.put_nowait))
+        turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -130,7 +173,7 @@ class Conversation:
             turn.cancel()
             await asyncio.wait({turn})
 
-    async def _turn(self, message: HumanMessage, config: RunnableConfig, send: Callable[[str | Reply], None]) -> None:
+    async def _turn(self, message: HumanMessage, answer: Answer, send: Send, is_offer: bool) -> None:
         """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
 
@@ -141,8 +184,8 @@ class Conversation:
 
         try:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
-                if not await self._was_answered(message, pass_on):
-                    await self._answer(message, config, pass_on)
+                if not await self._was_answered(message, pass_on, is_offer):
+                    await answer(message, pass_on)
         except (StorageError, asyncio.CancelledError) as error:
             if not is_given:
                 raise
@@ -155,13 +198,13 @@ class Conversation:
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
-    async def _was_answered(self, message: HumanMessage, send: Callable[[str | Reply], None]) -> bool:
+    async def _was_answered(self, message: HumanMessage, send: Send, is_offer: bool) -> bool:
         """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""
         failed = self._engine.unconfirmed.get(self.thread_id)
         if failed is None or failed.content != message.content:
             return False
         reply = _reply_to(failed, await self.messages())
-        if reply is None:
+        if reply is None or is_offer != ("offer" in reply.response_metadata["mirror"]):
             return False
         send(reply.text)
         send(Reply.of(reply))
@@ -179,24 +222,13 @@ class Conversation:
         except TimeoutError:
             return False
 
-    async def _answer(
-        self, message: HumanMessage, callers: RunnableConfig, send: Callable[[str | Reply], None]
-    ) -> None:
+    async def _answer(self, message: HumanMessage, callers: RunnableConfig, send: Send) -> None:
         """Run the talker over a message."""
         opening = LeadingTagFilter()
-        labels = self._engine.labels
-        ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
-        config: RunnableConfig = {
-            "run_name": "turn",
-            **callers,
-            "configurable": {"thread_id": self.thread_id},
-            "tags": [*labels.tags, *(callers.get("tags") or [])],
-            "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},
-        }
         # Sync, so that the user's words are in the database before the first token of a reply to them.
         events = self._engine.talker.astream(
             {"messages": [message]},
-            config,
+            self._run_config(callers),
             context=self._context,
             stream_mode=["messages", "updates"],
             durability="sync",
@@ -211,6 +243,47 @@ class Conversation:
                         send(rest)
                     reply = next(message for message in event["talker"]["messages"] if isinstance(message, AIMessage))
                     send(Reply.of(reply))
+
+    async def _offer(
+        self, message: HumanMessage, k: int, source: ItemSource | None, callers: RunnableConfig, send: Send
+    ) -> Offer:
+        """Run the graph `recommend` over a message."""
+        made: Offer | None = None
+        events = self._engine.recommender(source).astream(
+            {"messages": [message], "k": k},
+            self._run_config(callers),
+            context=self._context,
+            stream_mode=["custom", "updates"],
+            durability="sync",
+        )
+        async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
+            async for mode, event in events:
+                if mode == "custom" and "offer" in event:
+                    made = Offer(**event["offer"])
+                elif mode == "updates" and "offer" in event:
+                    messages = event["offer"]["messages"]
+                    send(Reply.of(next(message for message in messages if isinstance(message, AIMessage))))
+        assert made is not None  # the run would have raised
+        return made
+
+    async def _stored_offer(self, reply: Reply) -> Offer:
+        """Return the offer that a stored reply made. What it withheld is stored nowhere."""
+        for message in reversed(await self.messages()):
+            if isinstance(message, AIMessage) and turn_of(message) == reply.turn:
+                return Offer(**recommended_in(message), withheld=[], text=reply.text)
+        raise StorageError("the offer that was stored has left the window: send the message again")
+
+    def _run_config(self, callers: RunnableConfig) -> RunnableConfig:
+        """Return the config of a turn's run: the caller's callbacks, tags and metadata, and ours."""
+        labels = self._engine.labels
+        ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
+        return {
+            "run_name": "turn",
+            **callers,
+            "configurable": {"thread_id": self.thread_id},
+            "tags": [*labels.tags, *(callers.get("tags") or [])],
+            "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},
+        }
 
     async def _left_over(self) -> ThinkingPass | None:
         """Return the pass that is due and was not made: it failed, or its host was stopped."""

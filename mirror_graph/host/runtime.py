@@ -10,7 +10,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph.state import CompiledStateGraph
 
 from mirror_graph.errors import HostClosedError
-from mirror_graph.graphs import build_talker
+from mirror_graph.graphs import build_recommend, build_talker
 from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
 from mirror_graph.scheduling import mind_thread
@@ -18,6 +18,8 @@ from mirror_graph.scheduling.budget import DailyBudget
 from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.local import LocalScheduler
 from mirror_graph.state import MirrorContext, MirrorState
+from mirror_graph.state.offers import ItemSource
+from mirror_graph.state.recommendation import RecommendInput, RecommendOutput, RecommendState
 from mirror_graph.state.schema import MirrorInput
 from mirror_graph.storage import Storage
 from mirror_graph.storage.audit import log_erased
@@ -31,6 +33,8 @@ Two cores serve about 30 turns per second whether 64 or 1,000 run at once. 512 k
 seconds per reply, and bound what an overloaded host holds in memory.
 """
 
+
+Recommender = CompiledStateGraph[RecommendState, MirrorContext, RecommendInput, RecommendOutput]
 
 NO_LABELS = Labels()
 
@@ -54,6 +58,7 @@ class HostRuntime:
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.scheduler, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
+        self._recommender: Recommender | None = None
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
         """By thread, the message whose turn failed in the database: its reply may be stored all the same."""
@@ -64,6 +69,17 @@ class HostRuntime:
     async def values(self, thread_id: str) -> dict[str, Any]:
         """Return the stored state of a chat thread, empty before its first turn."""
         return await self.storage.values(thread_id)
+
+    def recommender(self, source: ItemSource | None) -> Recommender:
+        """Return the graph `recommend` with a source of items. Without one it is compiled once."""
+        if source is None and self._recommender is not None:
+            return self._recommender
+        graph = build_recommend(self.scheduler, source).compile(
+            checkpointer=self.storage.turns, store=self.storage.store, name="recommend"
+        )
+        if source is None:
+            self._recommender = graph
+        return graph
 
     def start_turn(self, turn: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a turn as a task that ends before the host does. Raises `HostClosedError` once the host is left."""

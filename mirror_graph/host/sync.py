@@ -24,6 +24,8 @@ from mirror_graph.host.reply import Reply, ReplyStream
 from mirror_graph.host.user import ConstraintChanges, User
 from mirror_graph.loop_thread import LoopThread, open_loop_thread
 from mirror_graph.state import MirrorContext, Narrative, SafetyConstraint
+from mirror_graph.state.offers import ItemSource, Offer
+from mirror_graph.state.recommendation import DEFAULT_COUNT
 from mirror_graph.state.values import Kind, Severity
 
 
@@ -125,6 +127,17 @@ class SyncConversation:
     def stream(self, message: Message, *, config: RunnableConfig | None = None) -> "SyncReplyStream":
         """Say something and iterate over the pieces of the reply as the model emits them."""
         return SyncReplyStream(self._loop, self._conversation.stream(message, config=config))
+
+    def recommend(
+        self,
+        message: Message,
+        k: int = DEFAULT_COUNT,
+        source: ItemSource | None = None,
+        *,
+        config: RunnableConfig | None = None,
+    ) -> Offer:
+        """Ask for recommendations and return the offer. Does and raises as `Conversation.recommend` does."""
+        return self._loop.run(self._conversation.recommend(message, k, source, config=config))
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until thinking has caught up, `timeout` seconds at most; say whether it has."""

@@ -15,14 +15,14 @@ from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, is_related, weigh
 from mirror_graph.relevance.reading import Reading, read, wanted_part
 from mirror_graph.relevance.relations import content
-from mirror_graph.state.offers import Finding, Item, Screener, Verdict
+from mirror_graph.state.offers import Fit, Item, Screener, Verdict
 from mirror_graph.state.values import SafetyConstraint
 
 _SEVERITIES = ("life-threatening", "serious", "preference")
 
 
 class _Decision(NamedTuple):
-    finding: Finding
+    finding: Fit
     by: Screener
 
 
@@ -36,7 +36,7 @@ def screen(constraints: Sequence[SafetyConstraint], item: Item) -> Verdict:
     The verdict names the first constraint that it touches. If it touches none, but the relations cannot decide about
     some, the verdict is "unknown" and names the most severe of those: somebody else must decide.
     """
-    undecided: list[SafetyConstraint] = []
+    open_ones: list[SafetyConstraint] = []
     for constraint in constraints:
         if not _holds(constraint, item):
             continue
@@ -44,11 +44,17 @@ def screen(constraints: Sequence[SafetyConstraint], item: Item) -> Verdict:
         if decision.finding == "touches":
             return _verdict(item, decision, constraint["id"])
         if decision.finding == "unknown":
-            undecided.append(constraint)
-    if undecided:
-        most_severe = min(undecided, key=lambda constraint: _SEVERITIES.index(constraint["severity"]))
+            open_ones.append(constraint)
+    if open_ones:
+        most_severe = min(open_ones, key=lambda constraint: _SEVERITIES.index(constraint["severity"]))
         return _verdict(item, _UNKNOWN, most_severe["id"])
     return _verdict(item, _FITS, "")
+
+
+def undecided(constraints: Sequence[SafetyConstraint], item: Item) -> list[SafetyConstraint]:
+    """Return the constraints of which the relations cannot tell whether an item touches them."""
+    holding = [constraint for constraint in constraints if _holds(constraint, item)]
+    return [constraint for constraint in holding if _decide(constraint, item).finding == "unknown"]
 
 
 def _holds(constraint: SafetyConstraint, item: Item) -> bool:

@@ -1,0 +1,127 @@
+"""Whether items touch a user's constraints: by relations, and by one model call for what those cannot decide."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from pydantic import BaseModel
+
+from mirror_graph.calls.structured import ask_structured
+from mirror_graph.errors import CallError
+from mirror_graph.prompts import quoted, render
+from mirror_graph.relevance.check import CHECK_SECONDS
+from mirror_graph.relevance.screening import screen, undecided
+from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.offers import Item, Verdict
+from mirror_graph.state.tokens import truncate_middle
+from mirror_graph.state.values import SafetyConstraint
+
+SCREEN = "screen"
+TOKENS_PER_ITEM = 24
+ABOUT_TOKENS = 120
+"""How much of an item's description the model reads."""
+
+
+class Near(BaseModel):
+    """A thing, and a danger that it brings near, by their numbers."""
+
+    thing: int
+    danger: int
+
+
+class Judgement(BaseModel):
+    """What the model answers."""
+
+    near: list[Near]
+
+
+class Screening(NamedTuple):
+    """The verdicts, in the order of the items; what a model call took, and the class of its failure."""
+
+    verdicts: list[Verdict]
+    tokens: Tokens | None = None
+    failure: str = ""
+
+
+async def screen_items(
+    constraints: Sequence[SafetyConstraint],
+    items: Sequence[Item],
+    context: MirrorContext,
+    turn: int,
+    seconds: float = CHECK_SECONDS,
+) -> Screening:
+    """Screen items by relations, and ask a model once about all that the relations cannot decide.
+
+    If no answer comes within `seconds`, these stay undecided.
+    """
+    verdicts = [screen_with_reason(constraints, item) for item in items]
+    open_verdicts = [verdict for verdict in verdicts if verdict["finding"] == "unknown"]
+    if not open_verdicts:
+        return Screening(verdicts)
+    dangers = _undecided(constraints, open_verdicts)
+    prompt = screen_prompt(dangers, [verdict["item"] for verdict in open_verdicts])
+    steady = replace(context, temperature=0.0)
+    most = TOKENS_PER_ITEM * (len(open_verdicts) + 1)
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await ask_structured(SCREEN, prompt, Judgement, steady, turn, most)
+    except (CallError, TimeoutError) as error:
+        cause = getattr(error, "cause", None) or error
+        return Screening(verdicts, failure=type(cause).__name__)
+    judged = iter(_judged(open_verdicts, dangers, answer.value))
+    decided = [next(judged) if verdict["finding"] == "unknown" else verdict for verdict in verdicts]
+    return Screening(decided, answer.tokens)
+
+
+def screen_with_reason(constraints: Sequence[SafetyConstraint], item: Item) -> Verdict:
+    """Screen an item by relations, and the reason that the user would read with it.
+
+    The reason can only speak against an item: praise is no description.
+    """
+    verdict = screen(constraints, item)
+    reason = item.get("why", "")
+    if verdict["finding"] == "touches" or not reason:
+        return verdict
+    read: Item = {**item, "about": reason, "tags": []}
+    of_reason = screen(constraints, read)
+    return {**of_reason, "item": item} if of_reason["finding"] == "touches" else verdict
+
+
+def screen_prompt(dangers: Sequence[SafetyConstraint], items: Sequence[Item]) -> list[BaseMessage]:
+    """Lay out the question: the dangers and the things, both numbered."""
+    listed = "\n".join(
+        f"{number}. {danger['kind']}: {quoted(danger['about'])}, as they said it: {quoted(danger['source']['quote'])}"
+        for number, danger in enumerate(dangers, 1)
+    )
+    things = "\n".join(f"{number}. {_described(item)}" for number, item in enumerate(items, 1))
+    return [HumanMessage(render("screen", dangers=listed, items=things))]
+
+
+def _described(item: Item) -> str:
+    about = truncate_middle("; ".join(text for text in (item["about"], ", ".join(item["tags"])) if text), ABOUT_TOKENS)
+    return f"{quoted(item['title'])} ({item['met']}): {quoted(about)}"
+
+
+def _undecided(constraints: Sequence[SafetyConstraint], verdicts: Sequence[Verdict]) -> list[SafetyConstraint]:
+    found = [undecided(constraints, verdict["item"]) for verdict in verdicts]
+    ids = {constraint["id"] for those in found for constraint in those}
+    return [constraint for constraint in constraints if constraint["id"] in ids]
+
+
+def _judged(verdicts: Sequence[Verdict], dangers: Sequence[SafetyConstraint], judgement: Judgement) -> list[Verdict]:
+    """Return the verdicts as the model decided them. An item that it does not name fits."""
+    touched: Mapping[int, str] = {
+        near.thing: dangers[near.danger - 1]["id"] for near in judgement.near if 1 <= near.danger <= len(dangers)
+    }
+    unclear = {near.thing for near in judgement.near} - touched.keys()
+    decided: list[Verdict] = []
+    for number, verdict in enumerate(verdicts, 1):
+        if number in touched:
+            decided.append({**verdict, "finding": "touches", "constraint": touched[number], "by": "model"})
+        elif number in unclear:
+            decided.append(verdict)  # the model spoke against it, for a danger that is none
+        else:
+            decided.append({**verdict, "finding": "fits", "constraint": "", "by": "model"})
+    return decided

@@ -1,0 +1,120 @@
+"""`offer`: the reply of a recommendation, written by code from the items that fit."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib.resources import files
+from typing import cast
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+
+from mirror_graph.calls.model_call import context_of
+from mirror_graph.guard.words import wording_for
+from mirror_graph.ledger.access import ledger_for_reply
+from mirror_graph.nodes.screen import check_whole
+from mirror_graph.nodes.turn import begin_turn, end_turn, mark_of
+from mirror_graph.prompts import one_line
+from mirror_graph.relevance.choose import request_text
+from mirror_graph.state import MirrorContext
+from mirror_graph.state.constraints import lethal_ids
+from mirror_graph.state.offering import is_offerable, offerable
+from mirror_graph.state.offers import Item, Offer, Verdict
+from mirror_graph.state.recommendation import Recommended, RecommendState, RecommendUpdate
+from mirror_graph.state.tokens import truncate_at_sentence
+
+REASON_TOKENS = 80
+"""How much of a reason the reply shows."""
+
+_WORD = re.compile(r"\w+")
+
+
+async def offer(state: RecommendState, runtime: Runtime[MirrorContext]) -> RecommendUpdate:
+    """Offer the first `k` items that fit, in the order in which they were proposed, and reply with them.
+
+    The whole offer, with what was withheld, goes to the stream `custom`, and nowhere else.
+    """
+    check_whole(state)
+    turn = begin_turn(state, context_of(runtime))
+    constraints, _ = await ledger_for_reply(turn.thread, turn.messages, turn.number, runtime)
+    request = request_text(turn.messages, turn.branch)
+    language = wording_for([request], [constraint["source"]["language"] for constraint in constraints]).code
+    made = make_offer(state["verdicts"], lethal_ids(constraints), state["k"], state["rounds"], language)
+    noted: Recommended = {
+        "items": [_noted(item) for item in made.items],
+        "missing": made.missing,
+        "unchecked": made.unchecked,
+        "rounds": made.rounds,
+    }
+    mark = {**mark_of(turn, "stop"), "offer": noted}
+    reply = AIMessage(made.text, id=str(uuid4()), response_metadata={"mirror": mark})
+    runtime.stream_writer({"offer": asdict(made)})
+    offered: RecommendUpdate = {"items": made.items, "missing": made.missing, "unchecked": made.unchecked}
+    return cast(RecommendUpdate, {**end_turn(state, turn, reply, {}, {}, runtime), **offered})
+
+
+def make_offer(verdicts: Sequence[Verdict], lethal: frozenset[str], k: int, rounds: int, language: str) -> Offer:
+    """Make the offer of the first `k` items that may be offered. It is never padded."""
+    chosen = offerable(verdicts, lethal)[:k]
+    withheld = [verdict for verdict in verdicts if not is_offerable(verdict, lethal)]
+    items = [_without_hint(verdict["item"], withheld) for verdict in chosen]
+    unchecked = sum(verdict["finding"] == "unknown" for verdict in chosen)
+    return Offer(items, k - len(items), withheld, unchecked, rounds, reply_text(items, k, language))
+
+
+def reply_text(items: Sequence[Item], k: int, language: str) -> str:
+    """Write the reply: a line per item, and one neutral sentence if there are fewer than were asked for."""
+    sentences = _sentences()[language]
+    if not items:
+        return sentences["none"]
+    lines = [f"{place}. {_line(item)}" for place, item in enumerate(items, 1)]
+    if len(items) < k:
+        lines.append(f"\n{sentences['fewer'].format(count=len(items), wanted=k)}")
+    return "\n".join(lines)
+
+
+def _line(item: Item) -> str:
+    title = one_line(item["title"])
+    named = title if item["year"] is None else f"{title} ({item['year']})"
+    reason = _reason(item)
+    return f"{named}: {reason}" if reason else named
+
+
+def _reason(item: Item) -> str:
+    return truncate_at_sentence(one_line(item.get("why", "")), REASON_TOKENS)
+
+
+def _noted(item: Item) -> Item:
+    """Return of an item what the reply shows."""
+    return {
+        "title": item["title"],
+        "year": item["year"],
+        "about": "",
+        "tags": [],
+        "met": item["met"],
+        "why": _reason(item),
+    }
+
+
+def _without_hint(item: Item, withheld: Sequence[Verdict]) -> Item:
+    """Return an item without a reason that names something withheld: "milder than ..."."""
+    reason = _words(item.get("why", ""))
+    if not any(_words(verdict["item"]["title"]) in reason for verdict in withheld):
+        return item
+    return {**item, "why": ""}
+
+
+def _words(text: str) -> str:
+    """Return the words of a text between spaces, so that one stands in another only as whole words."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
+
+
+@cache
+def _sentences() -> Mapping[str, Mapping[str, str]]:
+    sentences: Mapping[str, Mapping[str, str]] = tomllib.loads(
+        files("mirror_graph.nodes").joinpath("offer.toml").read_text("utf-8")
+    )
+    return sentences
