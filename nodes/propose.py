@@ -12,7 +12,6 @@ from mirror_graph.errors import ReplyError
 from mirror_graph.ledger.access import ledger_for_reply
 from mirror_graph.nodes.failures import with_failure
 from mirror_graph.nodes.turn import Turn, begin_turn
-from mirror_graph.relevance.choose import request_text
 from mirror_graph.state import MirrorContext, SafetyConstraint
 from mirror_graph.state.branch import reply_ids
 from mirror_graph.state.constraints import lethal_ids
@@ -20,6 +19,7 @@ from mirror_graph.state.offering import Title, count_to_propose, new_items, titl
 from mirror_graph.state.offers import ItemSource, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT, Recommended, RecommendState, RecommendUpdate
 from mirror_graph.state.usage import add_usage
+from mirror_graph.state.window import pending_messages
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Propose:
     ) -> Proposed:
         if self.source is None:
             return await ask_model(turn.window, turn.thread, constraints, count, without, context, turn.number)
-        request = request_text(turn.messages, turn.branch)
+        request = "\n".join(message.text for message in pending_messages(turn.messages, turn.branch))
         return Proposed(await ask_source(self.source, request, count, without, context.talker_timeout))
 
 

@@ -87,14 +87,14 @@ class Conversation:
     ) -> Offer:
         """Send a message that asks for recommendations, and return what is offered: `k` items at most.
 
-        `source` proposes the items: a function of the request, how many are wanted, and the titles to leave out. Without
-        one the talker's model does. No item that touches a constraint of the user's is offered, whoever proposed it. An
-        offer of fewer items, or of none, is no error. `message` and `config` are as in `say`.
+        `source` proposes the items: a function of the request, how many are wanted, and the titles to leave out.
+        Without one the talker's model does. No item that touches a constraint of the user's is offered, whoever
+        proposed it. An offer of fewer items, or of none, is no error. `message` and `config` are as in `say`.
 
         Raises `InvalidItemError` for a `k` that is no whole number from 1 to 50, and for a wrong item of the source's;
-        `ReplyError` if nothing was proposed or the source failed; and the other errors of `say`. After an error the same
-        message may be sent again. An offer that was stored although the database failed is then returned, without
-        what it withheld.
+        `ReplyError` if nothing was proposed or the source failed; and the other errors of `say`.
+        After an error the same message may be sent again. If its offer was stored although the database failed, that
+        offer is returned, without what it withheld.
         """
         check_count(k)
         made: list[Offer] = []

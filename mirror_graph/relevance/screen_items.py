@@ -1,7 +1,7 @@
 """Whether items touch a user's constraints: by relations, and by one model call for what those cannot decide."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ ABOUT_TOKENS = 120
 """How much of an item's description the model reads."""
 
 
-class Near(BaseModel):
-    """A thing, and a danger that it brings near, by their numbers."""
+class Decision(BaseModel):
+    """The number of a thing, and that of the danger which it brings near, or 0."""
 
     thing: int
     danger: int
@@ -34,7 +34,7 @@ class Near(BaseModel):
 class Judgement(BaseModel):
     """What the model answers."""
 
-    near: list[Near]
+    things: list[Decision]
 
 
 class Screening(NamedTuple):
@@ -111,17 +111,15 @@ def _undecided(constraints: Sequence[SafetyConstraint], verdicts: Sequence[Verdi
 
 
 def _judged(verdicts: Sequence[Verdict], dangers: Sequence[SafetyConstraint], judgement: Judgement) -> list[Verdict]:
-    """Return the verdicts as the model decided them. An item that it does not name fits."""
-    touched: Mapping[int, str] = {
-        near.thing: dangers[near.danger - 1]["id"] for near in judgement.near if 1 <= near.danger <= len(dangers)
-    }
-    unclear = {near.thing for near in judgement.near} - touched.keys()
+    """Return the verdicts as the model decided them. An item of which it said nothing clear stays undecided."""
+    decisions = {decision.thing: decision.danger for decision in judgement.things}
     decided: list[Verdict] = []
     for number, verdict in enumerate(verdicts, 1):
-        if number in touched:
-            decided.append({**verdict, "finding": "touches", "constraint": touched[number], "by": "model"})
-        elif number in unclear:
-            decided.append(verdict)  # the model spoke against it, for a danger that is none
-        else:
+        danger = decisions.get(number, -1)
+        if danger == 0:
             decided.append({**verdict, "finding": "fits", "constraint": "", "by": "model"})
+        elif 0 < danger <= len(dangers):
+            decided.append({**verdict, "finding": "touches", "constraint": dangers[danger - 1]["id"], "by": "model"})
+        else:
+            decided.append(verdict)
     return decided
