@@ -300,8 +300,7 @@ async def test_a_wrong_source_costs_the_reply_and_not_the_message(problem: str) 
 
 
 async def offer_from(conversation: Conversation) -> Offer:
-    model_free = await conversation.recommend("Dinner tonight?", k=1, source=_instant)
-    return model_free
+    return await conversation.recommend("Dinner tonight?", k=1, source=_instant)
 
 
 async def _instant(request: str, count: int, without: list[str]) -> list[dict[str, Any]]:
