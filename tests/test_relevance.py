@@ -217,6 +217,48 @@ def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
     assert relevant(entries, "A climb up the tower, then satay!") == ["0", "1", "2"]  # type: ignore[arg-type]  # spread
 
 
+@pytest.mark.parametrize(
+    ("entry", "near", "far"),
+    [
+        (told("medical", "I have narcolepsy"), "Shall I drive us across the country?", "Shall we play football?"),
+        (told("medical", "I have autism"), "Shall we go to the rave?", "Shall we take the mountain bike trail?"),
+        (
+            told("medical", "I have severe asthma"),
+            "Shall we play football?",
+            "Shall we take tickets to the football final?",
+        ),
+        (told("medical", "I have COPD"), "Shall we sleep at 4,000 metres?", "Can we be 4 people at the table?"),
+        (
+            told("trauma", "I was in a bad theme park accident"),
+            "Shall we try the roller coaster?",
+            "Shall we see the national parks?",
+        ),
+        (told("trauma", "I survived domestic violence"), "Shall we hear gangsta rap?", "Is it open since the war?"),
+        (told("phobia", "I am afraid of nightclubs"), "Shall we go to a techno party?", "Shall I study technology?"),
+        (
+            told("trauma", "I nearly drowned"),
+            "Shall we try an underwater walk?",
+            "Can you help me navigate my deep backlog?",
+        ),
+        (
+            told("phobia", "I am afraid of fairground rides"),
+            "Shall we go to the travelling fair?",
+            "Is it a fair price?",
+        ),
+    ],
+)
+def test_a_constraint_minds_what_is_dangerous_to_it_and_not_what_only_sounds_so(
+    entry: SafetyConstraint, near: str, far: str
+) -> None:
+    assert relevant([entry], near)
+    assert not relevant([entry], far)
+
+
+def test_no_phrase_is_what_a_comma_leaves_of_a_number() -> None:
+    named = {"13", "420"}
+    assert {phrase for (*rest, phrase) in relations().phrases if not rest and phrase.isdigit()} == named
+
+
 def test_of_what_matters_less_it_takes_two() -> None:
     blind = told("physical", "I am blind.")
     assert relevant([blind], "Shall we have dinner in the dark?") == []

@@ -82,9 +82,9 @@ def _little(minor: Names, reading: Reading) -> int:
 def _own_words(triggers: Triggers, reading: Reading, is_shown_enough: bool) -> int:
     """Count the constraint's own words in a text, at the beginning of a compound too."""
     stems = reading.stems | reading.shown_stems if is_shown_enough else reading.stems
-    found = len(triggers.words & stems)
+    found = len(triggers.telling & stems)
     if not found:
-        compounds = {word for word in triggers.words & reading.beginnings if len(word) >= COMPOUND}
+        compounds = {word for word in triggers.telling & reading.beginnings if len(word) >= COMPOUND}
         found = sum(any(other.startswith(word) for other in stems) for word in compounds)
     if not reading.runs:
         return found

@@ -87,7 +87,10 @@ def bounded(text: str) -> str:
 
 def wanted_part(text: str) -> str:
     """Leave out what is named to be avoided or given up: "peanut-free", "without alcohol", "how do I quit smoking"."""
-    return pattern("left_out").sub(" . ", pattern("little_salt").sub(" lowsalt ", text))
+    wanted = pattern("left_out").sub(" . ", pattern("little_salt").sub(" lowsalt ", text))
+    # Whoever watches a sport meets its crowd, and none of its strain.
+    is_watched = pattern("watched").search(wanted) and not pattern("played").search(wanted)
+    return pattern("sport").sub(" stadium ", wanted) if is_watched else wanted
 
 
 def _shown_part(text: str) -> str:

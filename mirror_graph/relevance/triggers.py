@@ -12,7 +12,8 @@ from mirror_graph.state.values import Kind, SafetyConstraint
 class Triggers(NamedTuple):
     """What a constraint is touched by: concepts, more of them that matter less (`also`), its own words.
 
-    `words` are stems, and `terms` the names of things in scripts without spaces. Thinking has anticipated `phrases`.
+    `words` are stems, and `terms` the names of things in scripts without spaces. `telling` are the words that say what
+    it is about even on their own: "park" does not, in "theme park". Thinking has anticipated `phrases`.
     `own` holds the fields that the concepts it names put it in. `is_known` says whether the relations know it, and
     `by_sight` whether seeing is enough to bring it on.
     """
@@ -20,6 +21,7 @@ class Triggers(NamedTuple):
     concepts: Names
     also: Names
     words: Names
+    telling: Names
     terms: tuple[str, ...]
     phrases: frozenset[Phrase]
     own: Names
@@ -44,17 +46,25 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
     also = frozenset[str]().union(*(concepts[name].also for name in fitting)) - minds
     words = content(about) or content(quote)
     spaced = frozenset(word for word in words if not is_unspaced(word))
+    spaced |= frozenset(stem(without_umlaut(word)) for word in spaced)
     phrases = {tuple(sorted(set(content(touch)) - set(words))) for touch in touches}
     return Triggers(
         concepts=minds,
         also=also,
-        words=spaced | frozenset(stem(without_umlaut(word)) for word in spaced),
+        words=spaced,
+        telling=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)),
         terms=_terms(about) or _terms(quote),
         phrases=frozenset(phrases - {()}),
         own=frozenset[str]().union(*(concepts[name].own for name in fitting)),
         is_known=bool(fitting),
         by_sight=any(concepts[name].sight for name in fitting),
     )
+
+
+def _in_known_phrases(text: str, concepts: Names) -> Names:
+    """Return the stems of the phrases of several words by which a text names concepts."""
+    phrases = [phrase for phrase, names in relations().found(split(text)) if names & concepts]
+    return frozenset(stem(word) for phrase in phrases if " " in phrase for word in phrase.split())
 
 
 # What stands between the names of things, and says nothing about what is feared.
