@@ -11,7 +11,9 @@ from mirror_graph.errors import NoRoomError as NoRoomError
 from mirror_graph.errors import RefusalError as RefusalError
 from mirror_graph.errors import ReplyError as ReplyError
 from mirror_graph.errors import StorageError as StorageError
+from mirror_graph.errors import ThreadInUseError as ThreadInUseError
 from mirror_graph.errors import UnknownConstraintError as UnknownConstraintError
+from mirror_graph.errors import UnknownMessageError as UnknownMessageError
 from mirror_graph.graphs import MirrorNode as MirrorNode
 from mirror_graph.graphs import build_mirror as build_mirror
 from mirror_graph.graphs import build_recommend as build_recommend
@@ -25,7 +27,9 @@ from mirror_graph.guard import TouchedBy as TouchedBy
 from mirror_graph.guard import guarded as guarded
 from mirror_graph.host import ConstraintChanges as ConstraintChanges
 from mirror_graph.host import Conversation as Conversation
+from mirror_graph.host import EventKind as EventKind
 from mirror_graph.host import Mind as Mind
+from mirror_graph.host import MindEvent as MindEvent
 from mirror_graph.host import Mirror as Mirror
 from mirror_graph.host import Paused as Paused
 from mirror_graph.host import Reply as Reply

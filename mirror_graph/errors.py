@@ -113,3 +113,23 @@ class NoRoomError(MirrorError):
             f"the list is full: all {limit} constraints are at least as important as the new one. Erase one first"
         )
         self.limit = limit
+
+
+class UnknownMessageError(MirrorError):
+    """The window holds no such message of the user's.
+
+    `message_id` is the id that was asked for, or `""` if it was the last message.
+    """
+
+    def __init__(self, message_id: str = "") -> None:
+        which = f"no message {message_id!r} of the user's in the window" if message_id else "no message of the user's"
+        super().__init__(f"the conversation has {which}: `messages()` lists what can be answered again")
+        self.message_id = message_id
+
+
+class ThreadInUseError(MirrorError):
+    """The conversation has a turn already, so a history cannot become its beginning. `turns` is how many it has."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__(f"the conversation has {turns} turns already: adopt a history under a name that is new")
+        self.turns = turns

@@ -42,4 +42,4 @@ class Recall:
         }
         counted = {"failures": mind["failures"], "usage": mind["usage"], "schema_version": mind["schema_version"]}
         overwrites = {channel: Overwrite(value) for channel, value in replaced.items()}
-        return cast(MirrorUpdate, {**overwrites, **counted, "branch": branch, "turns": turns})
+        return cast(MirrorUpdate, {**overwrites, **counted, "turns": turns})

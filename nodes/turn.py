@@ -75,13 +75,18 @@ def end_turn(
     gone = [*turn.early, *messages_to_drop([*turn.window, reply], budget=budget, waiting=unthought)]
     update: MirrorUpdate = {
         "messages": [*turn.repeats, reply, *gone],
-        "branch": extend_branch(turn.branch, number, reply.id or ""),
+        "branch": extend_branch(turn.branch, number, reply.id or "", _asked(turn)),
         "turns": number,
         "usage": usage,
         "constraints": _constraints_of_departed(turn, gone, runtime),
         "failures": {name: with_failure(state, name, number, error)[name] for name, error in failed.items() if error},
     }
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
+
+
+def _asked(turn: Turn) -> list[str]:
+    """Return the ids of the messages that a turn answers."""
+    return [message.id for message in pending_messages(turn.messages, turn.branch) if message.id]
 
 
 def mark_of(turn: Turn, finish_reason: FinishReason) -> dict[str, Any]:

@@ -7,7 +7,7 @@ conversation. A mind that has read such a reply must not shape the next one.
 from collections.abc import Container, Mapping, Sequence
 from typing import TypeVar, cast
 
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from mirror_graph.state.alignment import is_summary
 from mirror_graph.state.reducers import BRANCH_LIMIT, NOTHING_READ
@@ -41,14 +41,29 @@ def current_branch(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn
     if not standing:
         if any(map(is_summary, messages)):
             return list(branch)  # the replies have left the window, and a summary stands in for them
-        return []  # cleared, or the first message was edited: the last exchange never leaves a window by itself
+        # The first message of the window is to be answered again: the turns before its own had left the window.
+        # Else the chat was cleared, because the last exchange never leaves a window by itself.
+        return list(branch[: _place_of_first_message(messages, branch)])
     departed = list(branch[: list(branch).index(standing[0])])
     return [*departed, *standing]
 
 
-def extend_branch(branch: Sequence[AnsweredTurn], turn: int, reply_id: str) -> list[AnsweredTurn]:
-    """Return `branch` with one more answered turn, at most `BRANCH_LIMIT` of them."""
+def _place_of_first_message(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> int:
+    """Return the place in `branch` of the turn that answered the first user message, or 0 if no turn did."""
+    first = next((message.id for message in messages if isinstance(message, HumanMessage)), None)
+    return next((place for place, answered in enumerate(branch) if first in answered.get("asked", [])), 0)
+
+
+def extend_branch(
+    branch: Sequence[AnsweredTurn], turn: int, reply_id: str, asked: Sequence[str] = ()
+) -> list[AnsweredTurn]:
+    """Return `branch` with one more answered turn, at most `BRANCH_LIMIT` of them.
+
+    `asked` are the ids of the messages that the reply answers.
+    """
     answered: AnsweredTurn = {"turn": turn, "reply": reply_id}
+    if asked:
+        answered["asked"] = list(asked)
     return [*branch, answered][-BRANCH_LIMIT:]
 
 
@@ -113,13 +128,14 @@ def rewind(
     given_up = [passage for passage in mind["monologue"] if not _end_of(passage, branch)]
     abandoned = {message for passage in given_up for message in passage.get("messages", [])}
     texts = {message.id or "": message.text for message in messages}
+    departed = _departed_turns(messages, branch)
     return {
         **mind,
         "narrative": versions[-1] if versions else {"turn": 0, "text": ""},
         "thoughts": monologue[-1]["thoughts"] if monologue else [],
         "monologue": monologue,
         "constraints": [
-            _superseded(entry) if _is_withdrawn(entry, read["turn"], abandoned, texts) else entry
+            _superseded(entry) if _is_withdrawn(entry, read["turn"], departed, abandoned, texts) else entry
             for entry in mind["constraints"]
         ],
         "turn": read["turn"],
@@ -127,17 +143,31 @@ def rewind(
     }
 
 
-def _is_withdrawn(entry: SafetyConstraint, read: int, abandoned: Container[str], texts: Mapping[str, str]) -> bool:
+def _departed_turns(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> Container[int]:
+    """Return the turns of `branch` whose messages are not among `messages` any more, so that no edit reaches them."""
+    replies = {message.id for message in messages}
+    standing = next((place for place, answered in enumerate(branch) if answered["reply"] in replies), len(branch))
+    turns = {answered["turn"] for answered in branch[:standing]}
+    lost = range(branch[0]["turn"]) if len(branch) == BRANCH_LIMIT else range(0)  # a full record loses its beginning
+    return turns | set(lost)
+
+
+def _is_withdrawn(
+    entry: SafetyConstraint, read: int, departed: Container[int], abandoned: Container[str], texts: Mapping[str, str]
+) -> bool:
     """Say whether the only message that stated a constraint is no longer part of the conversation.
 
     `abandoned` are the ids of the messages that the mind has read on the abandoned branch, and `texts` the words of
-    the messages that the conversation holds, by id: an edited message keeps its id, but not its words.
+    the messages that the conversation holds, by id: an edited message keeps its id, but not its words. `departed`
+    are the turns whose messages are held no more.
     """
     message = entry["source"]["message"]
     if entry["status"] == "superseded" or message not in abandoned:
         return False  # stated in a message that stands, in another conversation, or edited by the user themselves
     if entry["source"]["quote"] in texts.get(message, ""):
         return False  # only the reply to it was given up
+    if entry["source"]["turn"] in departed:
+        return False  # the message has left the window since, and was read in the same pass as a later one
     return entry["first_turn"] > read  # else an earlier message stated it too
 
 

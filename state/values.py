@@ -31,10 +31,14 @@ class Failure(TypedDict):
 
 
 class AnsweredTurn(TypedDict):
-    """A turn that was answered: its number, and the id of the reply. No two turns of a thread share both."""
+    """A turn that was answered: its number, and the id of the reply. No two turns of a thread share both.
+
+    `asked` are the ids of the messages that the reply answers. What an earlier release wrote has none.
+    """
 
     turn: int
     reply: str
+    asked: NotRequired[list[str]]
 
 
 class Exchange(TypedDict):

@@ -9,12 +9,13 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from mirror_graph.errors import HostClosedError, StorageError
+from mirror_graph.errors import HostClosedError, StorageError, UnknownMessageError
 from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
+from mirror_graph.host.watching import MindEvent
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists, withdraw
 from mirror_graph.nodes.propose import recommended_in
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
@@ -26,7 +27,7 @@ from mirror_graph.state.offers import ItemSource, Offer, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT
 from mirror_graph.state.reducers import merge_failures, merge_usage
 from mirror_graph.state.values import AnsweredTurn
-from mirror_graph.state.window import pending_exchanges
+from mirror_graph.state.window import is_users, pending_exchanges
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,7 @@ class Conversation:
         host was closed.
         After any of them the same message may be sent again: it is stored and answered once.
         """
-        stream = self.stream(message, config=config)
-        async for _ in stream:
-            pass
-        return stream.reply
+        return await _whole(self.stream(message, config=config))
 
     def stream(self, message: Message, *, config: RunnableConfig | None = None) -> ReplyStream:
         """Send a message, as in `say`, and iterate over the pieces of the reply as the model emits them.
@@ -71,11 +69,7 @@ class Conversation:
         Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
         loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-
-        async def answer(sent: HumanMessage, send: Send) -> None:
-            await self._answer(sent, config or {}, send)
-
-        return ReplyStream(self._pieces(message, answer, is_offer=False))
+        return ReplyStream(self._pieces(message, self._answering(config)))
 
     async def recommend(
         self,
@@ -103,9 +97,52 @@ class Conversation:
             made.append(await self._offer(sent, k, source, config or {}, send))
 
         stream = ReplyStream(self._pieces(message, answer, is_offer=True))
-        async for _ in stream:
-            pass
+        await _whole(stream)
         return made[-1] if made else await self._stored_offer(stream.reply)
+
+    async def retake(self, *, config: RunnableConfig | None = None) -> Reply:
+        """Answer the user's last message again, and return the new reply.
+
+        The last reply goes, and with it what was thought about it. What the user stated stays. If the last message
+        has no reply yet, because its turn failed, it is answered now.
+
+        Raises `UnknownMessageError` if the user has sent nothing yet, and the errors of `say`.
+        """
+        return await _whole(self.retake_stream(config=config))
+
+    def retake_stream(self, *, config: RunnableConfig | None = None) -> ReplyStream:
+        """Answer the user's last message again, as `retake` does, and iterate over the pieces of the reply."""
+        return ReplyStream(self._pieces(None, self._answering(config), place=""))
+
+    async def edit(
+        self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
+    ) -> Reply:
+        """Replace the user's last message, or the one with `message_id`, and return the reply to the new words.
+
+        All that followed the old message goes, and the mind is taken back to what it was before it. A constraint that
+        was stated in nothing but the old message is withdrawn; what was stated earlier stays. The message keeps its id.
+
+        Raises `UnknownMessageError` if the window holds no such message of the user's, and the errors of `say`.
+        """
+        return await _whole(self.edit_stream(message, message_id=message_id, config=config))
+
+    def edit_stream(
+        self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
+    ) -> ReplyStream:
+        """Replace a message, as `edit` does, and iterate over the pieces of the reply."""
+        return ReplyStream(self._pieces(message, self._answering(config), place=message_id or ""))
+
+    def watch(self) -> AsyncGenerator[MindEvent]:
+        """Watch the mind: iterate over the present one, and then over what becomes of it, until the host closes.
+
+        A `"mind"` event comes whenever a turn was answered, a thinking pass was committed, a constraint of the user's
+        was edited or the conversation was forgotten, and the mind is another than before. A `"thought"` event comes
+        when a thinker of this host has finished, before its pass is committed. A reader that is slow gets the newest
+        mind instead of each.
+
+        Raises `StorageError` if the mind cannot be read.
+        """
+        return self._engine.watchers.watch(self.thread_id, self._context.user_id, self.mind)
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait at most `timeout` seconds until thinking has caught up with the conversation.
@@ -157,11 +194,25 @@ class Conversation:
         await self._engine.forget(self.thread_id)
         await self._engine.storage.scrub()
 
-    async def _pieces(self, said: Message, answer: Answer, *, is_offer: bool) -> AsyncGenerator[str | Reply]:
-        """Start a turn and pass on what it sends: the pieces of the reply, then the reply."""
-        message = accepted_message(said, self._context.window_tokens)
+    def _answering(self, config: RunnableConfig | None) -> Answer:
+        """Return what answers a message with a reply of the talker's."""
+
+        async def answer(sent: HumanMessage, send: Send) -> None:
+            await self._answer(sent, config or {}, send)
+
+        return answer
+
+    async def _pieces(
+        self, said: Message | None, answer: Answer, *, is_offer: bool = False, place: str | None = None
+    ) -> AsyncGenerator[str | Reply]:
+        """Start a turn and pass on what it sends: the pieces of the reply, then the reply.
+
+        `said` comes behind all that was said or, with a `place`, in the place of the user's message of that id: `""` is
+        the last one. Without `said`, the message in that place is answered again.
+        """
+        message = None if said is None else accepted_message(said, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
-        turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer))
+        turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer, place))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -173,9 +224,12 @@ class Conversation:
             turn.cancel()
             await asyncio.wait({turn})
 
-    async def _turn(self, message: HumanMessage, answer: Answer, send: Send, is_offer: bool) -> None:
+    async def _turn(
+        self, said: HumanMessage | None, answer: Answer, send: Send, is_offer: bool, place: str | None
+    ) -> None:
         """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
+        message = said
 
         def pass_on(piece: str | Reply) -> None:
             nonlocal is_given
@@ -184,10 +238,13 @@ class Conversation:
 
         try:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
-                if not await self._was_answered(message, pass_on, is_offer):
+                if place is not None:
+                    message = await self._replace(said, place)
+                    await answer(message, pass_on)
+                elif message is not None and not await self._was_answered(message, pass_on, is_offer):
                     await answer(message, pass_on)
         except (StorageError, asyncio.CancelledError) as error:
-            if not is_given:
+            if not is_given or message is None:
                 raise
             # The reply may be stored although the database reported an error, or although the turn was cut off.
             if isinstance(error, StorageError):
@@ -195,8 +252,47 @@ class Conversation:
             if not await self._has_stored_reply(message):
                 raise
             log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
+        finally:
+            self._engine.watchers.note_change(self.thread_id)
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
+
+    async def _replace(self, said: HumanMessage | None, place: str) -> HumanMessage:
+        """Put `said` in the place of a message that the window holds, under its id, and return what is to be answered.
+
+        All that followed the message goes, and so does what it alone has stated.
+        """
+        held = await self.messages()
+        for position in reversed(range(len(held))):
+            message = held[position]
+            if isinstance(message, HumanMessage) and is_users(message) and place in ("", message.id):
+                answered = message if said is None else said.model_copy(update={"id": message.id})
+                await self._write({"messages": [answered]})
+                await self._withdraw(held[position:], answered)
+                return answered
+        raise UnknownMessageError(place)
+
+    async def _write(self, values: dict[str, Any]) -> None:
+        """Write to the thread outside a turn. The thread is to be locked."""
+        config: RunnableConfig = {"configurable": {"thread_id": self.thread_id, "checkpoint_ns": ""}}
+        await self._engine.talker.aupdate_state(config, values, as_node="schedule")
+
+    async def _withdraw(self, given_up: Sequence[AnyMessage], answered: HumanMessage) -> None:
+        """Take what only these messages have stated off the list that the user's conversations share."""
+        user_id = self._context.user_id
+        if user_id is None:
+            return
+        ids = {message.id for message in given_up if isinstance(message, HumanMessage)}
+
+        def is_withdrawn(constraint: SafetyConstraint) -> bool:
+            source = constraint["source"]
+            is_in_answered = source["message"] == answered.id and source["quote"] in answered.text
+            # If the first turn is another one, the same was stated elsewhere too.
+            return source["message"] in ids and not is_in_answered and constraint["first_turn"] == source["turn"]
+
+        storage = self._engine.storage
+        async with storage.lock(mind_thread(self.thread_id)):  # behind a pass that is sharing what it has read
+            await withdraw(storage.store, user_id, is_withdrawn)
 
     async def _was_answered(self, message: HumanMessage, send: Send, is_offer: bool) -> bool:
         """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""
@@ -317,6 +413,12 @@ class Conversation:
         if is_exhausted(mind, self._context):
             return "thread budget"
         return "daily budget" if self._engine.scheduler.budget.is_spent else ""
+
+
+async def _whole(stream: ReplyStream) -> Reply:
+    async for _ in stream:
+        pass
+    return stream.reply
 
 
 def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:

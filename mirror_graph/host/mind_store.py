@@ -1,6 +1,7 @@
 """Minds in a database: loaded, updated and committed."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
@@ -8,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, Op, PutOp, Result
 
 from mirror_graph.graphs import build_thinker
+from mirror_graph.host.watching import Watchers
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.scheduling.base import mind_from
 from mirror_graph.scheduling.labels import Labels
@@ -20,8 +22,9 @@ from mirror_graph.storage import Storage
 class CheckpointMindStore:
     """Minds as checkpoints of the graph `thinker`, one thread each."""
 
-    def __init__(self, storage: Storage, labels: Labels | None = None) -> None:
+    def __init__(self, storage: Storage, labels: Labels | None = None, watchers: Watchers | None = None) -> None:
         self._labels = labels or Labels()
+        self._watchers = watchers or Watchers()
         builder = build_thinker()
         self._storage = storage
         self._thinker = builder.compile(name="thinker")
@@ -41,7 +44,8 @@ class CheckpointMindStore:
     async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:
         """Return `mind` after a pass over `work`; nothing is stored but what it tells the user's other threads."""
         thinker = self._thinker.copy({"store": self._storage.sealed(_PassStore(work, self._storage))})
-        return await think(thinker, mind, work, meter, self._labels)
+        show = partial(self._watchers.show_thought, work.thread_id)
+        return await think(thinker, mind, work, meter, self._labels, show)
 
     async def commit(self, work: ThinkingPass, mind: MindState) -> None:
         """Merge `mind` into the stored one under the thread's lock, in one write.
@@ -63,6 +67,7 @@ class CheckpointMindStore:
             }:
                 await self._stored.aupdate_state(_config(thread_id), {"usage": mind["usage"]}, as_node="commit")
                 await self._storage.prune(thread_id)
+        self._watchers.note_change(work.thread_id, work.context.user_id)
 
 
 class _PassStore(BaseStore):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from os import PathLike
 from typing import Any
 from uuid import UUID, uuid5
@@ -102,16 +103,17 @@ class Mirror:
         self._engine = engine
         self._context = context
 
-    def conversation(self, thread: str, *, user_id: str | None = None) -> Conversation:
+    def conversation(self, thread: str, *, user_id: str | None = None, instructions: str | None = None) -> Conversation:
         """Return the conversation named `thread`, of `user_id` if one is given.
 
-        A name is any string. The same name of two users is two conversations. Raises `ConfigurationError` for
-        anything else.
+        A name is any string. The same name of two users is two conversations. `instructions` replace the context's
+        for what this object says; they are not stored. Raises `ConfigurationError` for anything else.
         """
         if not isinstance(thread, str):
             raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")
         owner = user_id if user_id is not None else self._context.user_id
-        context = replace(self._context, user_id=owner)
+        chosen = self._context.instructions if instructions is None else instructions
+        context = replace(self._context, user_id=owner, instructions=chosen)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
         return Conversation(self._engine, thread_id, context)
 
@@ -122,7 +124,8 @@ class Mirror:
         """
         check_user_id(user_id)
         storage = self._engine.storage
-        return User(storage.store, user_id, storage.scrub)
+        on_change = partial(self._engine.watchers.note_change, "", user_id)
+        return User(storage.store, user_id, storage.scrub, on_change)
 
     async def prune(self) -> int:
         """Delete every checkpoint that no reply will read, and return the number of threads.

@@ -13,6 +13,7 @@ from mirror_graph.errors import HostClosedError
 from mirror_graph.graphs import build_recommend, build_talker
 from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
+from mirror_graph.host.watching import Watchers
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.scheduling.budget import DailyBudget
 from mirror_graph.scheduling.labels import Labels
@@ -53,7 +54,8 @@ class HostRuntime:
     ) -> None:
         self.storage = storage
         self.labels = labels
-        self.minds = CheckpointMindStore(storage, labels)
+        self.watchers = Watchers()
+        self.minds = CheckpointMindStore(storage, labels, self.watchers)
         self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.scheduler, guard=guard
@@ -102,6 +104,7 @@ class HostRuntime:
             async with self.storage.lock(mind_id):
                 await self.storage.forget(thread_id)
                 await self.storage.forget(mind_id)
+        self.watchers.note_change(thread_id)
         log_erased("thread", id=thread_id, reason="request" if unused_since is None else "retention")
         return True
 
@@ -134,6 +137,7 @@ class HostRuntime:
                 await asyncio.wait(late)
         await self.scheduler.close(max(0.0, left - loop.time()))
         await asyncio.gather(*self._chores, return_exceptions=True)
+        await self.watchers.close()
 
     async def _prune(self, thread_id: str) -> None:
         try:

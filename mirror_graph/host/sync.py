@@ -22,6 +22,7 @@ from mirror_graph.host.mind import Mind
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
 from mirror_graph.host.user import ConstraintChanges, User
+from mirror_graph.host.watching import MindEvent
 from mirror_graph.loop_thread import LoopThread, open_loop_thread
 from mirror_graph.state import MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.offers import ItemSource, Offer
@@ -90,9 +91,12 @@ class SyncMirror:
     ) -> None:
         self.close()
 
-    def conversation(self, thread: str, *, user_id: str | None = None) -> "SyncConversation":
+    def conversation(
+        self, thread: str, *, user_id: str | None = None, instructions: str | None = None
+    ) -> "SyncConversation":
         """Return the conversation named `thread`, as `Mirror.conversation` does."""
-        return SyncConversation(self._loop, self._mirror.conversation(thread, user_id=user_id))
+        conversation = self._mirror.conversation(thread, user_id=user_id, instructions=instructions)
+        return SyncConversation(self._loop, conversation)
 
     def user(self, user_id: str) -> "SyncUser":
         """Return what follows a user into every conversation, as `Mirror.user` does."""
@@ -138,6 +142,29 @@ class SyncConversation:
     ) -> Offer:
         """Ask for recommendations and return the offer. Does and raises as `Conversation.recommend` does."""
         return self._loop.run(self._conversation.recommend(message, k, source, config=config))
+
+    def retake(self, *, config: RunnableConfig | None = None) -> Reply:
+        """Answer the user's last message again. Raises as `Conversation.retake` does."""
+        return self._loop.run(self._conversation.retake(config=config))
+
+    def retake_stream(self, *, config: RunnableConfig | None = None) -> "SyncReplyStream":
+        """Answer the user's last message again, and iterate over the pieces of the reply."""
+        return SyncReplyStream(self._loop, self._conversation.retake_stream(config=config))
+
+    def edit(self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None) -> Reply:
+        """Replace a message of the user's and return the reply to it. Raises as `Conversation.edit` does."""
+        return self._loop.run(self._conversation.edit(message, message_id=message_id, config=config))
+
+    def edit_stream(
+        self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
+    ) -> "SyncReplyStream":
+        """Replace a message of the user's, and iterate over the pieces of the reply."""
+        stream = self._conversation.edit_stream(message, message_id=message_id, config=config)
+        return SyncReplyStream(self._loop, stream)
+
+    def watch(self) -> Generator[MindEvent]:
+        """Watch the mind, as `Conversation.watch` does. Each step waits for the next event."""
+        return self._loop.iterate(self._conversation.watch())
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until thinking has caught up, `timeout` seconds at most; say whether it has."""

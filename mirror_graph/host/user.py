@@ -47,10 +47,17 @@ class ConstraintChanges(TypedDict, total=False):
 class User:
     """A user's constraints, which apply in all of their conversations. Changes made here override every thought."""
 
-    def __init__(self, store: BaseStore, user_id: str, scrub: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        store: BaseStore,
+        user_id: str,
+        scrub: Callable[[], Awaitable[None]] | None = None,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
         self._store = store
         self._user_id = user_id
         self._scrub = scrub
+        self._on_change = on_change
 
     async def constraints(self) -> list[SafetyConstraint]:
         """Return all constraints of the user, including retracted ones: at most 64, the most important."""
@@ -119,6 +126,7 @@ class User:
             for kind in (STATED, EDITED, EVICTED):
                 for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
                     await self._store.adelete(item.namespace, item.key)
+            self._note_change()
         else:
             await self._edited(tombstone(constraint_id, time.time()))
         if self._scrub is not None:
@@ -135,7 +143,13 @@ class User:
             # An edit that the full list has no room for must not look as if it had been taken.
             if entry["id"] not in saved:
                 raise NoRoomError(CONSTRAINT_LIMIT)
-            return entry
+        self._note_change()
+        return entry
+
+    def _note_change(self) -> None:
+        """Let those who watch the user's conversations know."""
+        if self._on_change is not None:
+            self._on_change()
 
 
 def _check(changes: Mapping[str, Any]) -> None:

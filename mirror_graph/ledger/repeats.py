@@ -60,7 +60,17 @@ def merge_repeat(known: SafetyConstraint, stated: SafetyConstraint) -> SafetyCon
     source = stated["source"] if is_as_severe and is_fuller else known["source"]
     latest = stated["source"]
     dated: Source = {**source, "turn": latest["turn"], "recorded_at": latest["recorded_at"]}
-    return {**known, "severity": severity, "source": dated}
+    return {**known, "severity": severity, "source": dated, "first_turn": _first_turn(known, latest)}
+
+
+def _first_turn(known: SafetyConstraint, latest: Source) -> int:
+    """Return the turn in which a constraint was first stated; 0 if that was in another conversation, as far as we see.
+
+    Turns of two conversations cannot be compared. A constraint whose first turn is not that of its latest words has
+    been stated elsewhere too, so that an edit of these words does not withdraw it.
+    """
+    is_earlier = known["first_turn"] < latest["turn"] or known["source"]["message"] == latest["message"]
+    return known["first_turn"] if is_earlier else 0
 
 
 def _history(constraint: SafetyConstraint) -> SafetyConstraint:

@@ -119,6 +119,15 @@ async def publish(
         return ledger
 
 
+async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[SafetyConstraint], bool]) -> None:
+    """Take what one message alone has stated off the list of what the user's conversations share."""
+    async with user_lock(user_id):
+        lists = await load_lists(store, user_id)
+        staying = [constraint for constraint in lists.stated if not is_withdrawn(constraint)]
+        if len(staying) < len(lists.stated):
+            await _write_changes(store, namespace(user_id, STATED), lists.stated, staying)
+
+
 def user_lock(user_id: str) -> asyncio.Lock:
     """Return the lock under which a user's lists are read and written, so that no change of this process is lost."""
     key = user_id, id(asyncio.get_running_loop())

@@ -1,9 +1,9 @@
 """A pass in this process: the mind is loaded, updated, counted and committed, wherever minds are stored."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler
@@ -15,7 +15,7 @@ from langsmith.run_helpers import tracing_context
 
 from mirror_graph.scheduling.base import ThinkingPass, mind_from
 from mirror_graph.scheduling.labels import Labels, about_run
-from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative
+from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorState, Narrative, Thought
 from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, rewind
 from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.reducers import merge_usage
@@ -110,10 +110,22 @@ class MindStore(Protocol):
         ...
 
 
+def _ignore(thought: Thought) -> None:
+    """Take no notice of a thought."""
+
+
 async def think(
-    thinker: ThinkerGraph, mind: MindState, work: ThinkingPass, meter: Meter, labels: Labels | None = None
+    thinker: ThinkerGraph,
+    mind: MindState,
+    work: ThinkingPass,
+    meter: Meter,
+    labels: Labels | None = None,
+    on_thought: Callable[[Thought], None] = _ignore,
 ) -> MindState:
-    """Run `thinker` over a pass and return the mind after it. The pass is traced as part of its turn."""
+    """Run `thinker` over a pass and return the mind after it. The pass is traced as part of its turn.
+
+    `on_thought` is called with each thought as its thinker finishes, before anything is committed.
+    """
     labels = labels or Labels()
     ours = {"thread_id": work.thread_id, "turn": work.turn, "component": "thinking"}
     config: RunnableConfig = {
@@ -131,8 +143,21 @@ async def think(
             "branch": work.branch,
             "turns": work.turn,
         }
-        thought = await thinker.ainvoke(given, config, context=work.context)
-    return mind_from(thought)
+        values: dict[str, Any] = {}
+        events = thinker.astream(given, config, context=work.context, stream_mode=["updates", "values"])
+        async for mode, event in cast("AsyncIterator[tuple[str, Any]]", events):
+            if mode == "values":
+                values = event
+            else:
+                for thought in _thoughts_in(event):
+                    on_thought(thought)
+    return mind_from(values)
+
+
+def _thoughts_in(updates: Mapping[str, Any]) -> list[Thought]:
+    """Return the thoughts among what the nodes of a step wrote."""
+    written = [update for update in updates.values() if isinstance(update, dict)]
+    return [draft for update in written for draft in update.get("drafts", [])]
 
 
 async def _finish_despite_cancel(work: Coroutine[Any, Any, None]) -> None:
