@@ -34,7 +34,7 @@ def build_recommend(
     `scheduler`, `context` and `retry` are as in `build_talker`.
     """
     retry = retry or default_retry()
-    scheduler = scheduler or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
+    scheduler = scheduler or (ServerScheduler(thinker) if is_in_server() else StoreScheduler(thinker))
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(RecommendState, MirrorContext, input_schema=RecommendInput, output_schema=RecommendOutput)

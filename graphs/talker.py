@@ -37,7 +37,7 @@ def build_talker(
     a `context` that holds an object.
     """
     retry = retry or default_retry()
-    scheduler = scheduler or (ServerScheduler() if is_in_server() else StoreScheduler(thinker))
+    scheduler = scheduler or (ServerScheduler(thinker) if is_in_server() else StoreScheduler(thinker))
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)

@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from mirror_graph.calls.model_call import thread_of
+from mirror_graph.ledger.access import user_of
 from mirror_graph.scheduling import Scheduler
 from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.branch import current_branch, is_on_branch, last_turn, rewind
@@ -24,12 +25,12 @@ class Recall:
 
         A mind that has read a turn which is no longer part of the conversation is taken back to the last one that is.
         """
-        thread_id = thread_of(runtime)
+        thread_id, owner = thread_of(runtime), user_of(runtime)
         branch = current_branch(state["messages"], state["branch"])
-        mind = await self.scheduler.recall(thread_id)
+        mind = await self.scheduler.recall(thread_id, owner, branch)
         turns = max(state["turns"], mind["turn"], last_turn(branch))
         if not is_on_branch(mind, branch):
-            mind = rewind(mind, branch, state["messages"], await self.scheduler.narratives(thread_id))
+            mind = rewind(mind, branch, state["messages"], await self.scheduler.narratives(thread_id, owner))
         constraints = merge_constraints(mind["constraints"], unconfirmed(state["constraints"]))
         # The mind's own thread is the authority: whatever this thread holds of the mind is a copy of an earlier one.
         replaced = {

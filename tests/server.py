@@ -70,10 +70,19 @@ class ServerFixture(FakeModels):
         self.url = url
         self.clients: list[LangGraphClient] = []
 
-    def chat(self, graph: str = "talker", headers: Mapping[str, str] | None = None, **context: Any) -> "Chat":
-        """Open a conversation. `think_after` is 0 unless the context says otherwise."""
+    def chat(
+        self,
+        graph: str = "talker",
+        headers: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        **context: Any,
+    ) -> "Chat":
+        """Open a conversation, of the signed-in `owner` if there is one.
+
+        `think_after` is 0 unless the context says otherwise.
+        """
         self.clients.append(get_client(url=self.url, headers=headers))
-        chat = Chat(self, graph, self.clients[-1], context)
+        chat = Chat(self, graph, self.clients[-1], context, owner=owner)
         self.replies[chat.model] = chat.replies
         return chat
 
@@ -94,6 +103,12 @@ class Chat:
     replies: Replies = field(default_factory=Replies)
     thread_id: str = field(default_factory=lambda: str(uuid4()))
     model: str = field(default_factory=lambda: f"test-{uuid4()}")
+    owner: str | None = None
+
+    @property
+    def mind_thread(self) -> str:
+        """The id of the thread that the mind is on."""
+        return mind_thread(self.thread_id, self.owner or self.context.get("user_id"))
 
     @property
     def calls(self) -> list[Call]:
@@ -125,12 +140,12 @@ class Chat:
 
     async def minds(self) -> list[dict[str, Any]]:
         """Return all the values that the mind's own thread has had, newest first."""
-        states = await self.client.threads.get_history(mind_thread(self.thread_id), limit=100)
+        states = await self.client.threads.get_history(self.mind_thread, limit=100)
         return [cast("dict[str, Any]", state["values"]) for state in states]
 
     async def passes(self) -> list[str]:
         """Return the statuses of the passes that left a run, newest first."""
-        return [run["status"] for run in await self.client.runs.list(mind_thread(self.thread_id), limit=100)]
+        return [run["status"] for run in await self.client.runs.list(self.mind_thread, limit=100)]
 
     async def settle(self) -> None:
         """Wait until no pass is due or running."""

@@ -300,10 +300,10 @@ async def test_a_thread_does_not_grow(database: str | None) -> None:
 class ForgetfulLane:
     """A lane whose database is away."""
 
-    async def recall(self, thread_id: str) -> Any:
+    async def recall(self, thread_id: str, owner: Any = None, branch: Any = ()) -> Any:
         raise OSError("XYZZY the database is away")
 
-    async def narratives(self, thread_id: str) -> Any:
+    async def narratives(self, thread_id: str, owner: Any = None) -> Any:
         raise OSError("XYZZY the database is away")
 
     async def schedule(self, work: Any) -> None:

@@ -11,7 +11,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
-from mirror_graph.scheduling import mind_thread
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import prompts_of
 from tests.server import ServerFixture, serving, until
@@ -144,7 +143,7 @@ async def test_a_mind_belongs_to_whose_conversation_it_is(tmp_path: Any) -> None
     (tmp_path / "auth.py").write_text(AUTH)
     with Endpoint() as endpoint, serving(endpoint, auth={"path": f"{tmp_path}/auth.py:auth"}) as url:
         server = ServerFixture(url, endpoint)
-        chat = server.chat(headers={"x-name": "ana"})
+        chat = server.chat(headers={"x-name": "ana"}, owner="ana")
         stranger = server.chat(headers={"x-name": "bob"}).client
 
         await chat.say("I am allergic to peanuts.")
@@ -152,10 +151,10 @@ async def test_a_mind_belongs_to_whose_conversation_it_is(tmp_path: Any) -> None
         reply = await chat.say("What shall we cook?")
 
         assert reply["response_metadata"]["mirror"]["narrative_turn"] == 1
-        mind = await chat.client.threads.get(mind_thread(chat.thread_id))
+        mind = await chat.client.threads.get(chat.mind_thread)
         assert mind["metadata"]["owner"] == "ana"  # type: ignore[index]
         with pytest.raises(Exception, match="not found"):
-            await stranger.threads.get_state(mind_thread(chat.thread_id))
+            await stranger.threads.get_state(chat.mind_thread)
         await server.close()
 
 

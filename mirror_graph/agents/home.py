@@ -1,7 +1,7 @@
 """Where the mind of an agent's thread is stored: in the agent's store, or next to the thread in its checkpointer."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from mirror_graph.scheduling.base import mind_from
 from mirror_graph.scheduling.item_store import ItemMindStore, join_minds
 from mirror_graph.scheduling.thinking_pass import Meter, MindStore, ThinkerGraph, think
 from mirror_graph.state import MindState, Narrative, empty_mind
+from mirror_graph.state.values import AnsweredTurn
 
 NAMESPACE = "mirror"
 """The checkpoint namespace of a thread in which its mind is stored, as a subgraph's state is in one of its own."""
@@ -100,12 +101,12 @@ class CheckpointMinds:
         self._saver = saver
         self._thinker = thinker
 
-    async def load(self, thread_id: str) -> MindState:
-        """Return the newest mind of a thread."""
+    async def load(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
+        """Return the newest mind of a thread. It is part of the thread, so whoever has the thread has its mind."""
         found = await self._saver.get(_config(thread_id, NAMESPACE))
         return mind_from(found.checkpoint["channel_values"][CHANNEL]) if found else empty_mind()
 
-    async def narratives(self, thread_id: str) -> list[Narrative]:
+    async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Return the narratives of the last commits, oldest first."""
         commits = await self._saver.newest(_config(thread_id, NAMESPACE), NARRATIVES)
         minds = [mind_from(found.checkpoint["channel_values"][CHANNEL]) for found in reversed(commits)]

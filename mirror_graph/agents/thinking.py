@@ -38,6 +38,11 @@ class AgentThread:
     context: MirrorContext | None
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def owner(self) -> str | None:
+        """The user whose thread it is, or None."""
+        return self.context.user_id if self.context else None
+
     @classmethod
     def here(cls, thread_id: str, home: Home, record: AgentRecord, context: MirrorContext | None) -> "AgentThread":
         """Return a thread whose passes run in the running loop."""
@@ -89,20 +94,20 @@ class Thinking:
     async def _settle(self, thread: AgentThread) -> bool:
         scheduler = self.scheduler(thread.home)
         await scheduler.settle(thread.thread_id)
-        mind = await scheduler.recall(thread.thread_id)
+        mind = await scheduler.recall(thread.thread_id, thread.owner, thread.record["branch"])
         if thread.context is not None and (
             work := next_pass(thread.record, mind, thread.thread_id, thread.context, {})
         ):
             # The pass that was due failed, or its process or its event loop has ended.
             await scheduler.schedule(work)
             await scheduler.settle(thread.thread_id)
-            mind = await scheduler.recall(thread.thread_id)
+            mind = await scheduler.recall(thread.thread_id, thread.owner, thread.record["branch"])
         return lag_of(mind, thread.record["branch"]) == 0
 
     async def _mind(self, thread: AgentThread) -> Mind:
-        mind, record = await self.scheduler(thread.home).recall(thread.thread_id), thread.record
+        record, user_id = thread.record, thread.owner
+        mind = await self.scheduler(thread.home).recall(thread.thread_id, user_id, record["branch"])
         ledger = merge_constraints(mind["constraints"], record["unread"])
-        user_id = thread.context.user_id if thread.context else None
         store = thread.home.usable_store
         if user_id is not None and store is not None:
             lists = await load_lists(store, user_id)
@@ -126,7 +131,7 @@ class Thinking:
                 "delete the thread there (delete_thread), and the mind goes with it"
             )
         await self.scheduler(thread.home).stop(thread.thread_id)
-        await ItemMindStore(store, thinker).forget(thread.thread_id)
+        await ItemMindStore(store, thinker).forget(thread.thread_id, thread.owner)
 
     async def _where_it_thinks(self, thread_id: str, act: Callable[[AgentThread], Awaitable[_Result]]) -> _Result:
         """Do something in the loop that a thread's passes run in, or in this one if that loop has ended."""

@@ -20,7 +20,7 @@ from mirror_graph.agents.record import (
 )
 from mirror_graph.guard.memory import request_in
 from mirror_graph.guard.talker import failure_of_guard
-from mirror_graph.ledger.access import ledger_for_reply, publish_stated
+from mirror_graph.ledger.access import ledger_for_reply, publish_stated, user_of
 from mirror_graph.ledger.user_messages import scan_messages, user_messages
 from mirror_graph.nodes.failures import with_failure
 from mirror_graph.nodes.schedule import is_exhausted
@@ -57,13 +57,13 @@ async def begin_turn(
 
     A mind that cannot be read costs no reply: the turn starts from the one that the thread saw last.
     """
-    branch = current_branch(messages, record["branch"])
+    branch, owner = current_branch(messages, record["branch"]), user_of(runtime)
     away = ""
     try:
-        mind = await scheduler.recall(thread_id)
+        mind = await scheduler.recall(thread_id, owner, branch)
         if not is_on_branch(mind, branch):
             earlier = [*conversation_in(record["pending"]), *messages]
-            mind = rewind(mind, branch, earlier, await scheduler.narratives(thread_id))
+            mind = rewind(mind, branch, earlier, await scheduler.narratives(thread_id, owner))
     except Exception as error:
         mind, away = record["mind"], type(error).__name__
     pending = still_pending(record["pending"], mind, branch)

@@ -10,6 +10,7 @@ import zstandard
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
 
 from mirror_graph.encryption.keys import Keyring, is_sealed
+from mirror_graph.errors import DamagedValueError
 
 ROOT = "mirror"
 """The first part of every namespace of ours. Items of other namespaces are left as they are."""
@@ -44,13 +45,20 @@ class SealedStore(BaseStore):
 
     def _opened(self, result: Result) -> Any:
         if isinstance(result, list):
-            return [self._opened(item) if isinstance(item, Item) else item for item in result]
+            return [self._opened_or_sealed(item) if isinstance(item, Item) else item for item in result]
         if not isinstance(result, Item) or not is_sealed_item(result.value):
             return result
         # A copy: a store in memory returns the very item that it holds.
         opened = copy.copy(result)
         opened.value = open_item(self._keyring, result.value, result.namespace, result.key)
         return opened
+
+    def _opened_or_sealed(self, item: Item) -> Any:
+        """Return an item of a search. One that was changed stays encrypted, and so costs none of the others."""
+        try:
+            return self._opened(item)
+        except DamagedValueError:
+            return item
 
 
 def seal_store(store: BaseStore) -> SealedStore:

@@ -1,6 +1,6 @@
 """Minds in a database: loaded, updated and committed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.thinking_pass import Meter, think
 from mirror_graph.state import MindState, Narrative
 from mirror_graph.state.branch import current_branch
+from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.storage import Storage
 
 
@@ -30,14 +31,14 @@ class CheckpointMindStore:
         self._thinker = builder.compile(name="thinker")
         self._stored = builder.compile(checkpointer=storage.minds, name="thinker")
 
-    async def load(self, thread_id: str) -> MindState:
-        """Return the newest mind of a thread.
+    async def load(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
+        """Return the newest mind of a thread. The owner needs no check here: a host's thread ids derive from it.
 
         Raises `StorageError` for one that a later release has written.
         """
         return mind_from(await self._storage.values(mind_thread(thread_id), f"the mind of thread {thread_id}"))
 
-    async def narratives(self, thread_id: str) -> list[Narrative]:
+    async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
         return await self._storage.history(mind_thread(thread_id))
 

@@ -19,6 +19,9 @@ from mirror_graph.state.context import check_user_id
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.window import messages_after, pending_messages
 
+ANONYMOUS = "anonymous"
+"""The identity that a server gives to callers who did not sign in."""
+
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
     """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
@@ -146,9 +149,14 @@ async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
 
 
 def user_of(runtime: Runtime[MirrorContext]) -> str | None:
-    """Return the id of the run's user: on a server the signed-in one, whatever the context says; else the context's."""
+    """Return the id of the run's user: on a server the signed-in one, whatever the context says; else the context's.
+
+    `anonymous` is no user: it is what a server without sign-in calls everybody.
+    """
     server = runtime.server_info
-    if server is not None and server.user is not None:
-        check_user_id(server.user.identity)
-        return server.user.identity
-    return context_of(runtime).user_id
+    signed_in = server.user.identity if server is not None and server.user is not None else ANONYMOUS
+    user_id = context_of(runtime).user_id if signed_in == ANONYMOUS else signed_in
+    if user_id is None or user_id == ANONYMOUS:
+        return None
+    check_user_id(user_id)
+    return user_id

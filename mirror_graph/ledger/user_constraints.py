@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, Item
 
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import merge_constraints
@@ -27,9 +27,24 @@ ERASED_LIMIT = 1_000
 """How many erased constraints are remembered, the latest first."""
 
 
+OWNER = "owner"
+"""The field of a stored item that says whose it is, besides its place."""
+
+
+def owner_mark(user_id: str) -> str:
+    """Return what stands for a user in the store: always the same, and the id cannot be read from it."""
+    return sha256(user_id.encode()).hexdigest()
+
+
 def namespace(user_id: str, kind: str) -> tuple[str, ...]:
-    """Return where a user's constraints are stored. It depends on the user's id alone, which cannot be read from it."""
-    return ROOT, sha256(user_id.encode()).hexdigest(), kind
+    """Return where a user's constraints are stored. It depends on the user's id alone."""
+    return ROOT, owner_mark(user_id), kind
+
+
+def is_owned(item: Item, place: tuple[str, ...], owner: str) -> bool:
+    """Say whether an item is at `place` itself and is its owner's. Items of earlier releases name no owner."""
+    # A search also finds what is stored below a place, and in some stores what merely begins like it.
+    return item.namespace == place and item.value.get(OWNER, owner) == owner
 
 
 class UserLists(NamedTuple):
@@ -45,11 +60,12 @@ async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     readable: dict[str, list[SafetyConstraint]] = {}
     unreadable = 0
     for kind in (STATED, EDITED):
-        items = await store.asearch(namespace(user_id, kind), limit=2 * ERASED_LIMIT)
-        values = migrate_constraints([item.value for item in items])
+        place = namespace(user_id, kind)
+        items = await store.asearch(place, limit=2 * ERASED_LIMIT)
+        values = migrate_constraints([_without_owner(item.value) for item in items])
         readable[kind] = []
         for item, value in zip(items, values, strict=True):
-            if is_constraint(value) and value["id"] == item.key:
+            if is_owned(item, place, owner_mark(user_id)) and is_constraint(value) and value["id"] == item.key:
                 readable[kind].append(value)
             else:
                 unreadable += 1
@@ -125,7 +141,7 @@ async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[Safet
         lists = await load_lists(store, user_id)
         staying = [constraint for constraint in lists.stated if not is_withdrawn(constraint)]
         if len(staying) < len(lists.stated):
-            await _write_changes(store, namespace(user_id, STATED), lists.stated, staying)
+            await _write_changes(store, user_id, STATED, lists.stated, staying)
 
 
 def user_lock(user_id: str) -> asyncio.Lock:
@@ -147,7 +163,7 @@ async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> s
     """
     bounded = _bounded(after)
     for kind, constraints in bounded.items():
-        await _write_changes(store, namespace(user_id, kind), before[kind], constraints)
+        await _write_changes(store, user_id, kind, before[kind], constraints)
     stored = _ids(bounded)
     lost = len(_ids(before) - stored)
     if lost:
@@ -169,15 +185,24 @@ def _bounded(lists: Lists) -> dict[str, list[SafetyConstraint]]:
 
 
 async def _write_changes(
-    store: BaseStore, place: tuple[str, ...], before: Sequence[SafetyConstraint], after: Sequence[SafetyConstraint]
+    store: BaseStore,
+    user_id: str,
+    kind: str,
+    before: Sequence[SafetyConstraint],
+    after: Sequence[SafetyConstraint],
 ) -> None:
     """Write what is new or changed in a list, and delete what is no longer in it."""
+    place = namespace(user_id, kind)
     known = {constraint["id"]: constraint for constraint in before}
     for constraint in after:
         if known.pop(constraint["id"], None) != constraint:
-            await store.aput(place, constraint["id"], cast("dict[str, Any]", constraint), index=False)
+            await store.aput(place, constraint["id"], {**constraint, OWNER: owner_mark(user_id)}, index=False)
     for removed in known:
         await store.adelete(place, removed)
+
+
+def _without_owner(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in value.items() if key != OWNER}
 
 
 async def evicted(store: BaseStore, user_id: str) -> int:

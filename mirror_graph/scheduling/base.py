@@ -1,6 +1,6 @@
 """The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 from uuid import UUID, uuid5
@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from langchain_core.messages import AnyMessage
 
 from mirror_graph.errors import StorageError
+from mirror_graph.ledger.user_constraints import owner_mark
 from mirror_graph.state import SCHEMA_VERSION, MindState, MirrorContext, Narrative, SafetyConstraint, empty_mind
 from mirror_graph.state.migration import migrate_mind
 from mirror_graph.state.validation import is_constraint
@@ -35,15 +36,24 @@ class ThinkingPass:
     unread: list[SafetyConstraint] = field(default_factory=list)
     branch: list[AnsweredTurn] = field(default_factory=list)
 
+    @property
+    def owner(self) -> str | None:
+        """The user whose conversation it is, or None."""
+        return self.context.user_id
+
 
 class Scheduler(Protocol):
     """Runs thinking independently of talking. Each thread has one mind, which only its passes write."""
 
-    async def recall(self, thread_id: str) -> MindState:
-        """Return the newest mind of a thread: one read, never a wait for a pass."""
+    async def recall(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
+        """Return the newest mind of a thread of `owner`, a user or None: one read, never a wait for a pass.
+
+        Another owner's mind is never returned. A mind that an earlier release stored without an owner is returned if
+        it has read a reply of `branch`, the conversation's answered turns.
+        """
         ...
 
-    async def narratives(self, thread_id: str) -> list[Narrative]:
+    async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first; a mind goes back to one if its branch is abandoned."""
         ...
 
@@ -52,9 +62,22 @@ class Scheduler(Protocol):
         ...
 
 
-def mind_thread(thread_id: str) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same)."""
-    return str(uuid5(thread_uuid(thread_id), "mind"))
+def mind_thread(thread_id: str, owner: str | None = None) -> str:
+    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+
+    A thread id that was deleted may be used again by another owner, who gets another mind.
+    """
+    mind = uuid5(thread_uuid(thread_id), "mind")
+    return str(mind if owner is None else uuid5(mind, owner_mark(owner)))
+
+
+def is_proven(mind: MindState, branch: Sequence[AnsweredTurn]) -> bool:
+    """Say whether a mind without an owner is of the conversation with these turns: it has read one of its replies.
+
+    The ids of replies cannot be guessed, and a deleted conversation's replies are in no other.
+    """
+    reply = mind["read"].get("reply")
+    return bool(reply) and any(answered["reply"] == reply for answered in branch)
 
 
 def thread_uuid(thread_id: str) -> UUID:

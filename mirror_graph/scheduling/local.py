@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from mirror_graph.scheduling.budget import DailyBudget
 from mirror_graph.scheduling.semaphore import FairSemaphore
 from mirror_graph.scheduling.thinking_pass import MindStore, run_pass
 from mirror_graph.state import MindState, Narrative
+from mirror_graph.state.values import AnsweredTurn
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +39,13 @@ class LocalScheduler:
         self._slots: dict[str, _Slot] = {}
         self._thinking = FairSemaphore(max_thinking)
 
-    async def recall(self, thread_id: str) -> MindState:
+    async def recall(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
         """Read the newest mind from the database."""
-        return await self._minds.load(thread_id)
+        return await self._minds.load(thread_id, owner, branch)
 
-    async def narratives(self, thread_id: str) -> list[Narrative]:
+    async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Read the kept narratives from the database."""
-        return await self._minds.narratives(thread_id)
+        return await self._minds.narratives(thread_id, owner)
 
     async def schedule(self, work: ThinkingPass) -> None:
         """Take over a pass; returns at once. With the day's budget spent, nothing is thought."""

@@ -1,7 +1,7 @@
 """A pass in this process: the mind is loaded, updated, counted and committed, wherever minds are stored."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast
 from uuid import UUID
@@ -21,6 +21,7 @@ from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.reducers import merge_usage
 from mirror_graph.state.schema import PassState
 from mirror_graph.state.usage import add_usage, usage_of
+from mirror_graph.state.values import AnsweredTurn
 
 ThinkerGraph = CompiledStateGraph[PassState, MirrorContext, MirrorState, MirrorState]
 
@@ -43,11 +44,11 @@ async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int]
 
 async def _load_for(work: ThinkingPass, minds: "MindStore") -> tuple[ThinkingPass, MindState]:
     """Load the mind that a pass goes on from: the newest, taken back to the branch that the pass is about."""
-    mind = await minds.load(work.thread_id)
+    mind = await minds.load(work.thread_id, work.owner, work.branch)
     branch = current_branch(work.messages, work.branch)
     if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
         return work, mind  # a mind that is ahead of a late pass stays as it is
-    earlier = rewind(mind, branch, work.messages, await minds.narratives(work.thread_id))
+    earlier = rewind(mind, branch, work.messages, await minds.narratives(work.thread_id, work.owner))
     return replace(work, branch=after_other_branch(branch, mind["turn"])), earlier
 
 
@@ -93,11 +94,11 @@ class Meter(AsyncCallbackHandler):
 class MindStore(Protocol):
     """Where minds are kept, and how one is thought further."""
 
-    async def load(self, thread_id: str) -> MindState:
-        """Return the newest mind of a thread."""
+    async def load(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
+        """Return the newest mind of a thread of `owner`; `branch` is as in `Scheduler.recall`."""
         ...
 
-    async def narratives(self, thread_id: str) -> list[Narrative]:
+    async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Return the kept narratives of a thread, oldest first."""
         ...
 
