@@ -1,6 +1,9 @@
 """`recommend`: a turn that is answered with items. Recall, propose, screen, offer, schedule."""
 
+from typing import Any
+
 from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import RetryPolicy
 
 from mirror_graph.graphs.node import GraphNode
@@ -15,6 +18,19 @@ from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import context_as_json
 from mirror_graph.state.offers import ItemSource
 from mirror_graph.state.recommendation import RecommendInput, RecommendOutput, RecommendState
+
+
+class RecommendBuilder(StateGraph[RecommendState, MirrorContext, RecommendInput, RecommendOutput]):
+    """A graph whose streams and traces show its output, and not what was proposed and withheld on the way."""
+
+    def compile(
+        self, *args: Any, **kwargs: Any
+    ) -> CompiledStateGraph[RecommendState, MirrorContext, RecommendInput, RecommendOutput]:
+        """Compile the graph as any other."""
+        graph = super().compile(*args, **kwargs)
+        # LangGraph streams every channel, and LangSmith shows what is streamed as the output of the run.
+        graph.stream_channels = graph.output_channels
+        return graph
 
 
 def build_recommend(
@@ -37,7 +53,9 @@ def build_recommend(
     scheduler = scheduler or (ServerScheduler(thinker) if is_in_server() else StoreScheduler(thinker))
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
-    builder = StateGraph(RecommendState, MirrorContext, input_schema=RecommendInput, output_schema=RecommendOutput)
+    builder = RecommendBuilder(
+        RecommendState, MirrorContext, input_schema=RecommendInput, output_schema=RecommendOutput
+    )
     builder.add_node(
         "recall",
         GraphNode(Recall(scheduler), context),

@@ -18,6 +18,10 @@ def component_of(call: Call) -> str:
         return "anticipation"
     if "You are a kind companion" in system or "Between turns you go on thinking about this conversation" in system:
         return "talker"
+    if "You recommend things to one person" in system:
+        return "propose"
+    if "You judge things that could be recommended" in last:
+        return "screen"
     if "You are its core" in system:
         return "synthesis"
     if "Now think about each of these" in last:
@@ -31,6 +35,8 @@ class Replies:
     def __init__(self) -> None:
         self.by_component: dict[str, Response | list[Response]] = {
             "talker": "I hear you.",
+            "propose": '{"items": []}',
+            "screen": '{"things": []}',
             "probe": "What are the numbers for?",
             "goals": "They want to plan a dinner.",
             "reasoning": "Food may be a risk.",

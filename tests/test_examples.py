@@ -118,6 +118,7 @@ PRINTS = {
     "guard_any_model": ["guarded:  The satay is lovely", "you told me"],
     "evaluation": ["failed {'n': 2, 'notes': 2}", "passed {'n': 1, 'notes': 0}"],
     "mcp_tools": ["This call was not made", "I have not ordered it."],
+    "recommend": ["1. Tomato soup", "withheld: [('Shrimp skewers'", "1. Ribollita", "(missing: 2)"],
     "mirror_node": ["you told me", "'turn': 12"],
     "sync": ["you told me", "{'turn': 12, 'lag': 0}"],
 }

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.calls.context_block import context_block
+from mirror_graph.calls.proposing import proposal_request
 from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.host.reply import LeadingTagFilter
 from mirror_graph.ledger.narrative_guard import restore_dangers
@@ -17,8 +18,10 @@ from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.nodes.synthesis import synthesis_prompt
 from mirror_graph.nodes.thinker import thinker_prompt, thinker_task
 from mirror_graph.prompts import TEMPLATES, escape_brackets, fenced, quoted, render, strip_leading_tags
-from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, empty_mind
+from mirror_graph.relevance.screen_items import screen_prompt
+from mirror_graph.state import ALL_THINKERS, MindState, MirrorContext, MirrorState, empty_mind
 from mirror_graph.state.constraints import active
+from mirror_graph.state.offers import Item
 from tests.builders import constraint
 
 CONTEXT = MirrorContext(instructions="Mention that the kitchen closes at ten.")
@@ -179,6 +182,22 @@ def test_the_synthesis_prompt(thoughts: bool, snapshot: SnapshotAssertion) -> No
     mind = a_mind()
     exchanges = mind["monologue"][0]["exchanges"]
     assert as_text(synthesis_prompt(mind, exchanges, mind["thoughts"] if thoughts else [], CONTEXT)) == snapshot
+
+
+def test_the_prompt_for_a_proposal(snapshot: SnapshotAssertion) -> None:
+    request = proposal_request(a_state(), [constraint("peanuts")], 8, ["Satay", "Dal"])
+    messages = [HumanMessage("Something warm for tonight?", id="1")]
+    prompt = reply_prompt(messages, [], fenced("0badcafe", request), CONTEXT, template="propose")
+    assert as_text(prompt) == snapshot
+
+
+def test_the_prompt_of_a_screening(snapshot: SnapshotAssertion) -> None:
+    dish: Item = {"title": "Surprise", "year": None, "about": "The chef's idea.", "tags": ["warm"], "met": "eaten"}
+    assert as_text(screen_prompt([constraint("peanuts")], [dish])) == snapshot
+
+
+def a_state() -> MirrorState:
+    return {**a_mind(), "messages": [], "branch": [], "turns": 1}
 
 
 def test_the_voices_there_are(snapshot: SnapshotAssertion) -> None:

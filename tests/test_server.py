@@ -1,6 +1,7 @@
-"""The three graphs on a real `langgraph dev`, as its clients see them."""
+"""The graphs on a real `langgraph dev`, as its clients see them."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
@@ -47,7 +48,37 @@ async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
 async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerFixture) -> None:
     assistants = await server.chat().client.assistants.search()
 
-    assert {assistant["graph_id"] for assistant in assistants} == {"agent", "mirror", "talker", "thinker", "beside"}
+    assert {assistant["graph_id"] for assistant in assistants} == {
+        "agent",
+        "mirror",
+        "recommend",
+        "talker",
+        "thinker",
+        "beside",
+    }
+
+
+async def test_a_recommendation_is_a_turn_whose_candidates_are_stored_nowhere(server: ServerFixture) -> None:
+    chat = server.chat("recommend")
+    dishes = [
+        {"title": "Satay", "about": "Chicken with peanut sauce.", "met": "eaten"},
+        {"title": "Dal", "about": "Red lentils.", "met": "eaten", "why": "It is warm."},
+    ]
+    chat.replies.by_component["propose"] = json.dumps({"items": dishes})
+    turn = chat._turn("I'm allergic to peanuts. What could I cook?")
+    turn["input"]["k"] = 1
+    values: Any = await chat.client.runs.wait(chat.thread_id, "recommend", **turn)
+    state = await chat.client.threads.get_state(chat.thread_id)
+
+    assert [item["title"] for item in values["items"]] == ["Dal"]
+    assert values["messages"][-1]["content"] == "1. Dal: It is warm."
+    assert "Satay" not in json.dumps([values, state])
+    await chat.settle()
+    assert (await chat.mind())["turn"] == 1
+
+    turn["input"]["k"] = 0
+    refused: Any = await chat.client.runs.wait(chat.thread_id, "recommend", raise_error=False, **turn)
+    assert "expected a whole number of items from 1 to 50" in str(refused)
 
 
 async def test_a_turn_in_one_run_leaves_a_narrative_for_the_next(server: ServerFixture) -> None:

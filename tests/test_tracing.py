@@ -156,6 +156,42 @@ def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoi
     assert len(runs) == 2 * len(calls) + len(nodes)
 
 
+A_RECOMMENDATION = """
+import asyncio
+
+from langchain_core.tracers.langchain import wait_for_all_tracers
+
+from mirror_graph import MirrorContext, open_mirror
+
+
+def menu(request, count, without):
+    dishes = {"Quandong pie": "A pie with peanut butter.", "Dal": "Red lentils."}
+    return [{"title": title, "about": about, "met": "eaten"} for title, about in dishes.items()]
+
+
+async def converse():
+    async with open_mirror(context=MirrorContext(talker_model="openai:test", thinking="off")) as mirror:
+        conversation = mirror.conversation("dinner", user_id="ana")
+        offer = await conversation.recommend("I am allergic to peanuts. Something sublime?", k=1, source=menu)
+        assert [item["title"] for item in offer.items] == ["Dal"]
+
+
+asyncio.run(converse())
+wait_for_all_tracers()
+"""
+
+
+def test_a_recommendation_is_one_trace_and_its_labels_hold_no_words_and_no_titles(endpoint: Endpoint) -> None:
+    runs = trace(A_RECOMMENDATION, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
+
+    (turn,) = named(runs, "turn")
+    assert {run.trace for run in runs} == {turn.id}
+    assert {"recall", "propose", "screen", "offer", "schedule"} <= {run.name for run in runs}
+    assert [run.name for run in runs for word in ("sublime", "peanuts", "Quandong", "Dal") if word in run.labels] == []
+    assert "Dal" in str(turn.body["outputs"])
+    assert "Quandong" not in str(turn.body["outputs"])
+
+
 AN_AGENT = """
 import asyncio
 

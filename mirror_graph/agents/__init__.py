@@ -1,4 +1,4 @@
-"""MIRROR inside agents of LangChain: a middleware, and an agent that has it."""
+"""MIRROR inside agents of LangChain: a middleware, an agent that has it, and a tool that recommends."""
 
 from importlib.util import find_spec
 
@@ -9,5 +9,6 @@ if not find_spec("langchain"):
 
 from mirror_graph.agents.build import build_agent  # the check has to come first
 from mirror_graph.agents.middleware import MirrorMiddleware
+from mirror_graph.agents.recommending import recommend_tool
 
-__all__ = ["MirrorMiddleware", "build_agent"]
+__all__ = ["MirrorMiddleware", "build_agent", "recommend_tool"]

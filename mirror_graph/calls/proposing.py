@@ -75,7 +75,7 @@ async def ask_model(
     The model is given the narrative and the constraints, and titles to leave out without a reason.
     Raises `ReplyError` if the call failed, or the answer holds no item that can be read.
     """
-    inner = fenced(secrets.token_hex(4), _request(thread, constraints, count, without))
+    inner = fenced(secrets.token_hex(4), proposal_request(thread, constraints, count, without))
     prompt = reply_prompt(window, thread["branch"], inner, context, template="propose")
     asking = replace(context, thinker_model=context.talker_model, thinker_timeout=context.talker_timeout)
     most = TOKENS_AROUND + TOKENS_PER_ITEM * count
@@ -121,7 +121,10 @@ async def _call(source: ItemSource, request: str, count: int, without: list[str]
     return await items if inspect.isawaitable(items) else items
 
 
-def _request(thread: MirrorState, constraints: Sequence[SafetyConstraint], count: int, without: Sequence[str]) -> str:
+def proposal_request(
+    thread: MirrorState, constraints: Sequence[SafetyConstraint], count: int, without: Sequence[str]
+) -> str:
+    """Lay out what stands in front of the user's words: the narrative, how many are wanted, and what to leave out."""
     narrative = one_line(thread["narrative"].get("text", ""))
     dangers = [
         f"- {danger['kind']} of {quoted(danger['subject'])}: {quoted(danger['about'])}" for danger in constraints

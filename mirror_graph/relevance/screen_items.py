@@ -48,17 +48,17 @@ class Screening(NamedTuple):
 async def screen_items(
     constraints: Sequence[SafetyConstraint],
     items: Sequence[Item],
-    context: MirrorContext,
+    context: MirrorContext | None,
     turn: int,
     seconds: float = CHECK_SECONDS,
 ) -> Screening:
     """Screen items by relations, and ask a model once about all that the relations cannot decide.
 
-    If no answer comes within `seconds`, these stay undecided.
+    If no answer comes within `seconds`, or there is no context, these stay undecided.
     """
     verdicts = [screen_with_reason(constraints, item) for item in items]
     open_verdicts = [verdict for verdict in verdicts if verdict["finding"] == "unknown"]
-    if not open_verdicts:
+    if not open_verdicts or context is None:
         return Screening(verdicts)
     dangers = _undecided(constraints, open_verdicts)
     prompt = screen_prompt(dangers, [verdict["item"] for verdict in open_verdicts])
