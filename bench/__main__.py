@@ -14,7 +14,17 @@ from typing import Any
 from mirror_graph.errors import MirrorError
 from mirror_graph.evals.report import publish
 
-NAMES = ("overhead", "overlap", "simulated_user", "load", "large_message", "storage", "tokens", "agent_overhead")
+NAMES = (
+    "overhead",
+    "overlap",
+    "simulated_user",
+    "load",
+    "large_message",
+    "storage",
+    "tokens",
+    "agent_overhead",
+    "screening",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -248,3 +248,10 @@ def test_call_times_keep_their_median_and_their_bounds() -> None:
 )
 def test_an_aim_is_met_up_to_its_bound(aim: Aim, met: bool) -> None:
     assert aim.met is met
+
+
+def test_screening_times_every_proposal_against_a_full_ledger(run: Run) -> None:
+    (times,) = run("screening", "--proposals", "3", "--constraints", "8")
+
+    assert times["relations"].keys() == {"screening p50, ms", "screening p95, ms"}
+    assert times["relations"]["screening p50, ms"] > 0
