@@ -24,6 +24,7 @@ NAMES = (
     "tokens",
     "agent_overhead",
     "screening",
+    "encryption",
 )
 
 

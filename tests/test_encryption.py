@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.store.memory import InMemoryStore
 
 from mirror_graph import ConfigurationError, Mirror, MirrorContext, MissingKeyError, StorageError, open_mirror
+from mirror_graph.agents import MirrorMiddleware
 from mirror_graph.encryption import VARIABLE, Keyring, new_key
 from mirror_graph.errors import DamagedValueError
 from mirror_graph.storage import open_storage
 from mirror_graph.storage.serde import CompressedSerializer
+from mirror_graph.testing.endpoint import Endpoint
+from tests.agents import Stage, context, request, thread
 from tests.raw_scan import files_under, words_found
 
 CONTEXT = MirrorContext(talker_model="scripted:demo", think_after=0, user_id="ada")
@@ -271,3 +275,25 @@ def _rows(database: Path) -> str:
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         contents = {name: file.execute(f"SELECT * FROM {name}").fetchall() for name in tables if "lease" not in name}
     return json.dumps(contents, default=repr, sort_keys=True)
+
+
+@pytest.mark.parametrize("with_store", [False, True], ids=["checkpointer", "store"])
+async def test_an_agents_mind_is_encrypted_and_found_by_its_next_process(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, with_store: bool
+) -> None:
+    stage, homes = (
+        Stage(endpoint),
+        {"checkpointer": InMemorySaver(), **({"store": InMemoryStore()} if with_store else {})},
+    )
+    monkeypatch.setenv(VARIABLE, new_key())
+    for turn in (1, 2):
+        mirror = MirrorMiddleware(context=context())
+        agent = create_agent(stage.model, middleware=[mirror], checkpointer=saver, store=store if with_store else None)
+        await agent.ainvoke(request(f"Hello {turn}"), thread())
+        assert await mirror.settle("thread-1")
+        assert (await mirror.mind("thread-1")).turn == turn
+        await mirror.aclose()
+    minds = [blob for (_, namespace, *_), blob in saver.blobs.items() if namespace == "mirror"]
+    stored = repr([minds, store._data])
+    assert ("sealed" if with_store else "mirror1") in stored
+    assert "They have told me" not in stored

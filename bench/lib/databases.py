@@ -25,6 +25,17 @@ def fresh_databases(postgres: str | None) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def paired_databases(*arms: str) -> Iterator[dict[str, dict[str, str]]]:
+    """Yield, by the name of each database there is, one fresh database per arm."""
+    with ExitStack() as stack:
+        pairs: dict[str, dict[str, str]] = {}
+        for arm in arms:
+            for name, database in stack.enter_context(fresh_databases(None)).items():
+                pairs.setdefault(name, {})[arm] = database
+        yield pairs
+
+
+@contextmanager
 def _own_server(folder: Path) -> Iterator[str]:
     runtime = folder / "runtime"
     runtime.mkdir(mode=0o700)

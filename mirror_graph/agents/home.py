@@ -11,7 +11,7 @@ from langgraph.constants import CONF, CONFIG_KEY_CHECKPOINTER
 from langgraph.store.base import BaseStore, Op, Result
 
 from mirror_graph.agents.record import AgentRecord, record_in
-from mirror_graph.encryption import seal_store
+from mirror_graph.encryption import Keyring, seal_store
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling import ThinkingPass
 from mirror_graph.scheduling.base import mind_from
@@ -19,6 +19,7 @@ from mirror_graph.scheduling.item_store import ItemMindStore, join_minds
 from mirror_graph.scheduling.thinking_pass import Meter, MindStore, ThinkerGraph, think
 from mirror_graph.state import MindState, Narrative, empty_mind
 from mirror_graph.state.values import AnsweredTurn
+from mirror_graph.storage.sealing import CheckpointSeal
 
 NAMESPACE = "mirror"
 """The checkpoint namespace of a thread in which its mind is stored, as a subgraph's state is in one of its own."""
@@ -128,20 +129,28 @@ class CheckpointMinds:
 
 @dataclass(frozen=True)
 class _Saver:
-    """A checkpointer, used from a coroutine by whichever of its two sets of methods the agent uses."""
+    """A checkpointer, used from a coroutine by whichever of its two sets of methods the agent uses.
+
+    The mind is encrypted, if there is a key. The rest of the thread is written by the agent itself.
+    """
 
     inner: BaseCheckpointSaver[Any]
     is_sync: bool
+    seal: CheckpointSeal = field(default_factory=lambda: CheckpointSeal(Keyring.chosen(None)))
 
     async def get(self, config: RunnableConfig) -> CheckpointTuple | None:
         if self.is_sync:
-            return await asyncio.to_thread(self.inner.get_tuple, config)
-        return await self.inner.aget_tuple(config)
+            found = await asyncio.to_thread(self.inner.get_tuple, config)
+        else:
+            found = await self.inner.aget_tuple(config)
+        return self.seal.open(found) if found else None
 
     async def newest(self, config: RunnableConfig, limit: int) -> list[CheckpointTuple]:
         if self.is_sync:
-            return await asyncio.to_thread(lambda: list(self.inner.list(config, limit=limit)))
-        return [found async for found in self.inner.alist(config, limit=limit)]
+            stored = await asyncio.to_thread(lambda: list(self.inner.list(config, limit=limit)))
+        else:
+            stored = [found async for found in self.inner.alist(config, limit=limit)]
+        return [self.seal.open(found) for found in stored]
 
     async def put(self, config: RunnableConfig, found: CheckpointTuple | None, mind: MindState) -> None:
         checkpoint = empty_checkpoint()
@@ -151,6 +160,7 @@ class _Saver:
         checkpoint["channel_versions"] = {CHANNEL: version}
         place = found.config if found else config
         metadata: CheckpointMetadata = {"source": "update", "step": mind["turn"], "parents": {}}
+        checkpoint = self.seal.seal(checkpoint, place)
         if self.is_sync:
             await asyncio.to_thread(self.inner.put, place, checkpoint, metadata, {CHANNEL: version})
         else:

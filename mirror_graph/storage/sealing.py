@@ -25,6 +25,8 @@ class CheckpointSeal:
 
     def seal(self, checkpoint: Checkpoint, config: RunnableConfig) -> Checkpoint:
         """Return a checkpoint to be stored at `config`, with its channels encrypted."""
+        if not self.keyring:
+            return checkpoint
         values = checkpoint["channel_values"]
         sealed = {name: self._sealed(value, _place(config, name)) for name, value in values.items()}
         return {**checkpoint, "channel_values": sealed}
@@ -53,7 +55,7 @@ class CheckpointSeal:
         return self._serde.loads_typed((kind.decode(), plain))
 
     def _sealed(self, value: Any, place: tuple[str, ...]) -> Any:
-        return value if not self.keyring or isinstance(value, Number) else self.seal_value(value, place)
+        return value if isinstance(value, Number) else self.seal_value(value, place)
 
     def _opened(self, value: Any, place: tuple[str, ...]) -> Any:
         return self.open_value(value, place) if is_sealed(value) else value

@@ -160,6 +160,14 @@ def test_a_large_message_is_timed_next_to_another_user(run: Run) -> None:
     assert all(figures["first token p50, ms"] > 50 for figures in times.values())
 
 
+@pytest.mark.slow
+def test_encryption_times_both_arms_on_every_database(run: Run) -> None:
+    for found in run("encryption", "--turns", "2", "--warm-up", "1"):
+        assert found.keys() == {"in clear", "encrypted", "added, turn by turn"}
+        assert all(found[arm]["time to a reply p50, ms"] > 0 for arm in ("in clear", "encrypted"))
+        assert all(found[arm]["KiB a thread"] > 1 for arm in ("in clear", "encrypted"))
+
+
 def test_storage_weighs_threads_on_every_database(run: Run) -> None:
     sqlite, postgres = run("storage", "--turns", "10")
 
