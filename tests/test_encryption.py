@@ -281,10 +281,7 @@ def _rows(database: Path) -> str:
 async def test_an_agents_mind_is_encrypted_and_found_by_its_next_process(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, with_store: bool
 ) -> None:
-    stage, homes = (
-        Stage(endpoint),
-        {"checkpointer": InMemorySaver(), **({"store": InMemoryStore()} if with_store else {})},
-    )
+    stage, saver, store = Stage(endpoint), InMemorySaver(), InMemoryStore()
     monkeypatch.setenv(VARIABLE, new_key())
     for turn in (1, 2):
         mirror = MirrorMiddleware(context=context())

@@ -46,7 +46,7 @@ class CheckpointSeal:
 
     def seal_value(self, value: Any, place: tuple[str, ...]) -> bytes:
         """Encrypt any value that a checkpoint may hold."""
-        kind, plain = self._serde.dumps_typed(value)
+        kind, plain = self._serde.dumps_authenticated(value)
         return self.keyring.seal(f"{kind}\n".encode() + plain, place)
 
     def open_value(self, sealed: bytes, place: tuple[str, ...]) -> Any:
