@@ -600,6 +600,17 @@ def test_half_a_sentence_quotes_two_sentences_at_most(told: str, begun: str) -> 
     assert len(reply.response_metadata["mirror"]["guarded"]) == 2
 
 
+@pytest.mark.parametrize("continuation", [", I would rather not.", ""])
+def test_an_engine_that_returns_the_opening_too_does_not_double_it(continuation: str) -> None:
+    model = opened(ContinuingModel(script=lambda messages: f"{messages[-1].text}{continuation}"))
+    whole = model.invoke([HumanMessage(SKYDIVING)]).text
+    streamed = "".join(chunk.text for chunk in model.stream([HumanMessage(SKYDIVING)]))
+
+    assert whole == streamed
+    assert whole.count("you told me") == 1
+    assert whole.endswith(f"For that reason{continuation}" if continuation else "or choose something else.")
+
+
 def test_half_a_sentence_that_the_model_does_not_go_on_from_is_ended() -> None:
     reply = opened(ContinuingModel(script=lambda _: "")).invoke([HumanMessage(SKYDIVING)])
 

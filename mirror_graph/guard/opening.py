@@ -72,7 +72,7 @@ class OpeningWatch(Watch):
 
     def end(self) -> Pieces:
         """End a sentence that the model has not gone on from, and return what is added at the end of the reply."""
-        rest = strip_leading_tags(self._may_be_echo or "").strip()
+        rest = self._own_words(self._may_be_echo or "").strip()
         if rest:
             held_back = self._piece(f"\n\n{rest}" if self._begins_paragraph else rest, [])
             yield held_back
@@ -82,13 +82,21 @@ class OpeningWatch(Watch):
         yield from super().end()
 
     def _without_echo(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
-        """Hold back what may be a tag of ours, with which small models like to begin."""
+        """Hold back what may be a tag of ours, with which small models like to begin, or the opening once more.
+
+        Some engines return what they go on from along with what comes after it.
+        """
         text = chunk.message.content
         if self._may_be_echo is None or not text or not isinstance(text, str):
             return chunk
         begun = self._may_be_echo + text
-        self._may_be_echo = begun if may_be_echo(begun) else None
-        return changed(chunk, {"content": "" if self._may_be_echo else strip_leading_tags(begun)})
+        is_repeating = self._is_half and self._opening.startswith(begun)
+        self._may_be_echo = begun if is_repeating or may_be_echo(begun) else None
+        return changed(chunk, {"content": "" if self._may_be_echo else self._own_words(begun)})
+
+    def _own_words(self, begun: str) -> str:
+        """Return what the model began with, without our tag and our opening."""
+        return strip_leading_tags(begun.removeprefix(self._opening) if self._is_half else begun)
 
     def _written_opening(self, continues: bool) -> str:
         wording = wording_of(self._case.request.text, self._named)
