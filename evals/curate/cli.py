@@ -65,6 +65,9 @@ def curate(
     think_last: Annotated[
         bool, Option(help="Think about the last turn too: no score needs it, but the costs of a turn are whole.")
     ] = True,
+    canned: Annotated[
+        str, Option(metavar="WORDS", help="Let this be every reply but the last, so that only the last is asked for.")
+    ] = "",
     logs: Folder = Path("logs/curate"),
     json_out: Json = None,
     report_out: Annotated[
@@ -96,7 +99,13 @@ def curate(
         logprobs=logprobs,
         paired=paired,
         connections=connections,
-        setup=Setup(reply_tokens=reply_tokens, window_tokens=window, inner_tokens=inner_tokens, think_last=think_last),
+        setup=Setup(
+            reply_tokens=reply_tokens,
+            window_tokens=window,
+            inner_tokens=inner_tokens,
+            think_last=think_last,
+            canned=canned,
+        ),
     )
     if dry_run:
         _forecast(plan, prices)

@@ -29,6 +29,7 @@ from pydantic import SecretStr
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.curate.inspect_model import NoAnswerError, answer, name_under_test
 from mirror_graph.graphs import build_mirror
+from mirror_graph.models import ScriptedModel
 from mirror_graph.prompts import render
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.tokens import count_tokens
@@ -43,9 +44,10 @@ class Said(NamedTuple):
     failures: int = 0
 
 
-Say = Callable[[str, bool], Awaitable[Said]]
+Say = Callable[[str, bool, str], Awaitable[Said]]
 """Say something to an arm. It returns when the arm has also thought, remembered or stored what it wants to, if it
-is to think about it at all (the second argument): nothing that follows the last reply is ever judged."""
+is to think about it at all (the second argument): nothing that follows the last reply is ever judged. With a third
+argument that is not empty, the model is not asked, and that is its reply."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Setup:
 
     `inner_tokens` bounds a thought and an account of the arms that are not MIRROR's, which has bounds of its own.
 
-    Without `think_last` no arm thinks about the last turn: no score differs, and the costs of a turn are too low.
+    Without `think_last` no arm thinks about the last turn: no score differs, and the costs of a turn are too low. With
+    `canned`, that is every reply but the last, in all arms alike.
     """
 
     reply_tokens: int = 100
@@ -63,6 +66,7 @@ class Setup:
     monologue_tokens: int = 10_000
     inner_tokens: int = 1_200
     think_last: bool = True
+    canned: str = ""
 
     def changes(self) -> dict[str, Any]:
         """Return what differs from the defaults: what a task is known by when it is resumed."""
@@ -78,9 +82,10 @@ async def chat(setup: Setup, *, directed: bool = False, windowed: bool = False) 
     history: list[ChatMessage] = []
     system: list[ChatMessage] = [ChatMessageSystem(content=directive())] if directed else []
 
-    async def say(words: str, think: bool) -> Said:
+    async def say(words: str, think: bool, canned: str) -> Said:
         history.append(ChatMessageUser(content=words))
-        return await _reply([*system, *(recent(history, setup.window_tokens) if windowed else history)], history, setup)
+        prompt = [*system, *(recent(history, setup.window_tokens) if windowed else history)]
+        return await _reply(prompt, history, setup, canned)
 
     yield say
 
@@ -96,12 +101,12 @@ async def paper(setup: Setup) -> AsyncIterator[Say]:
     narrative = ""
     failures = 0
 
-    async def say(words: str, think: bool) -> Said:
+    async def say(words: str, think: bool, canned: str) -> Said:
         nonlocal narrative, failures
         history.append(ChatMessageUser(content=words))
         system = "\n\n".join(filter(None, [directive(), narrative]))
         window = recent(history[1:], setup.paper_window_tokens)
-        said = await _reply([ChatMessageSystem(content=system), history[0], *window], history, setup)
+        said = await _reply([ChatMessageSystem(content=system), history[0], *window], history, setup, canned)
         if not think:
             return said
         monologue.append(ChatMessageUser(content=f"They said: {words}\n\nI replied: {said.text}"))
@@ -124,11 +129,13 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
     context = _context(setup, **choices)
     config: RunnableConfig = {"configurable": {"thread_id": "sample"}}
 
-    async def say(words: str, think: bool) -> Said:
+    async def say(words: str, think: bool, canned: str) -> Said:
         before = len(_calls())
         said: Said | None = None
         message = HumanMessage(words)
         chosen = context if think else replace(context, thinking="off")
+        if canned:
+            chosen = replace(chosen, talker_model=ScriptedModel(script=lambda _: canned))
         async for update in graph.astream({"messages": [message]}, config, context=chosen, stream_mode="updates"):
             if "talker" in update:
                 reply = next(it for it in reversed(update["talker"]["messages"]) if isinstance(it, AIMessage))
@@ -150,12 +157,12 @@ async def langmem(setup: Setup) -> AsyncIterator[Say]:
     history: list[ChatMessage] = []
     memories: list[Any] = []
 
-    async def say(words: str, think: bool) -> Said:
+    async def say(words: str, think: bool, canned: str) -> Said:
         history.append(ChatMessageUser(content=words))
         known = "\n".join(str(getattr(memory.content, "content", memory.content)) for memory in memories)
         system = "\n\n".join(filter(None, [directive(), known and f"What you remember about the user:\n{known}"]))
         window = recent(history, setup.window_tokens)
-        said = await _reply([ChatMessageSystem(content=system), *window], history, setup)
+        said = await _reply([ChatMessageSystem(content=system), *window], history, setup, canned)
         if not think:
             return said
         exchange = [HumanMessage(words), AIMessage(said.text)]
@@ -218,7 +225,8 @@ def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
         replies: list[dict[str, Any]] = []
         async with ARMS[arm](shared) as say:
             for number, words in enumerate(turns, 1):
-                said = await say(words, number < len(turns) or shared.think_last)
+                is_last = number == len(turns)
+                said = await say(words, not is_last or shared.think_last, "" if is_last else shared.canned)
                 state.messages += [ChatMessageUser(content=words), ChatMessageAssistant(content=said.text)]
                 replies.append({"seconds": said.seconds, "lag": said.lag, "failures": said.failures})
         state.store.set("replies", replies)
@@ -228,7 +236,10 @@ def converse(arm: str, setup: dict[str, Any] | None = None) -> Solver:
     return solve
 
 
-async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: Setup) -> Said:
+async def _reply(prompt: list[ChatMessage], history: list[ChatMessage], setup: Setup, canned: str) -> Said:
+    if canned:
+        history.append(ChatMessageAssistant(content=canned))
+        return Said(canned, None)
     before = len(_calls())
     output = await answer(prompt, GenerateConfig(max_tokens=setup.reply_tokens))
     history.append(ChatMessageAssistant(content=output.completion))

@@ -9,17 +9,17 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain.tools import ToolRuntime
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
-from langgraph.types import Command, interrupt
 from langsmith.run_helpers import get_current_run_tree
 
-from mirror_graph.agents.actions import OnAction, Outcome, hold, is_approval, mark, question, refusal
+from mirror_graph.agents.actions import OnAction
 from mirror_graph.agents.call import Call, Sights, mark_reply, marked, prepared
 from mirror_graph.agents.handles import Handles
+from mirror_graph.agents.holding import HoldingMiddleware
 from mirror_graph.agents.home import Home, home_in, thread_in
 from mirror_graph.agents.model import ModelOfContext
 from mirror_graph.agents.notes import note_on
@@ -39,7 +39,7 @@ from mirror_graph.state import MirrorContext
 UserId = Callable[[Runtime[Any]], str | None]
 
 
-class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
+class MirrorMiddleware(HoldingMiddleware, Handles):
     """Give an agent a mind that thinks between turns, and hold what it says and does to its user's constraints.
 
     The mind is stored in the agent's store, or in its checkpointer if it has no store. A thread id is any text. The
@@ -69,13 +69,12 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
         user_tools: bool = False,
         user_id: UserId | None = None,
     ) -> None:
-        super().__init__()
         if context is not None and not isinstance(context, MirrorContext):
             raise ConfigurationError(f"context is {context!r:.200}: expected a MirrorContext")
         if on_action not in get_args(OnAction):
             raise ConfigurationError(f"on_action is {on_action!r}: expected one of {', '.join(get_args(OnAction))}")
+        super().__init__(on_action)
         self._context = context
-        self._on_action = on_action
         self._trim = trim
         self._user_tools = user_tools
         self._user_id = user_id
@@ -141,37 +140,17 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
 
     # A tool is called: an action is held like a reply.
 
-    def wrap_tool_call(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
-    ) -> ToolMessage | Command[Any]:
-        """Run a tool, unless its call touches a severe constraint of the user's."""
-        verdict = self._judge(request)
-        if isinstance(verdict, ToolMessage):
-            return verdict
-        return _with_mark(handler(request), verdict)
+    def _record_of(self, request: ToolCallRequest) -> AgentRecord:
+        return self._record_in(request.state, request.state["messages"])
 
-    async def awrap_tool_call(
-        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
-    ) -> ToolMessage | Command[Any]:
-        """Run a tool, unless its call touches a severe constraint of the user's."""
-        verdict = self._judge(request)
-        if isinstance(verdict, ToolMessage):
-            return verdict
-        return _with_mark(await handler(request), verdict)
+    def for_subagents(self) -> AgentMiddleware[AgentState[Any], Any, Any]:
+        """Return middleware for the agents that run in a tool of this one: subagents, or workers behind a tool.
 
-    def _judge(self, request: ToolCallRequest) -> ToolMessage | Mapping[str, Any]:
-        """Return the refusal of a call, or what its result notes if it runs: nothing, if nothing is touched."""
-        held = hold(request.tool_call, request.tool, self._record_in(request.state, request.state["messages"]))
-        if held is None:
-            return {}
-        outcome: Outcome = "allowed"
-        if self._on_action == "refuse":
-            outcome = "refused"
-        elif self._on_action == "interrupt":
-            outcome = "approved" if is_approval(interrupt(question(held))) else "refused"
-        noted = mark(held, outcome)
-        _trace(noted)
-        return refusal(held) if outcome == "refused" else noted
+        It holds their tool calls, as `on_action` says, to the constraints of the user whose turn it is. What they are
+        asked is not the user's word, so it is not scanned, and their answers are guarded where this agent replies.
+        Outside a tool call of this agent it holds nothing.
+        """
+        return HoldingMiddleware(self._on_action)
 
     # A turn has ended: the exchange is to be thought about.
 
@@ -261,21 +240,6 @@ class MirrorMiddleware(Handles, AgentMiddleware[AgentState[Any], Any, Any]):
         if not isinstance(request.model, ModelOfContext):
             return request.model
         return chat_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
-
-
-def _with_mark(result: ToolMessage | Command[Any], noted: Mapping[str, Any]) -> ToolMessage | Command[Any]:
-    if not noted or not isinstance(result, ToolMessage):
-        return result
-    return result.model_copy(update={"response_metadata": {**result.response_metadata, **noted}})
-
-
-def _trace(noted: Mapping[str, Any]) -> None:
-    """Note in the trace what became of a call: the outcome and the constraints' ids, and no words."""
-    run = get_current_run_tree()
-    if run is not None:
-        run.add_metadata(
-            {"mirror_action": noted["mirror"]["action"], "mirror_constraints": noted["mirror"]["constraints"]}
-        )
 
 
 def _trace_headers() -> dict[str, str]:

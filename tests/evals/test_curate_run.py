@@ -219,6 +219,17 @@ def test_paired_arms_make_a_call_that_they_have_in_common_once(model: Endpoint, 
     assert sum("Please note" in row.transcript[-1][1] for row in rows) == 1
 
 
+@pytest.mark.parametrize("arm", ["bare", "paper", "ledger_only", "guard_open"])
+def test_with_canned_replies_only_the_last_one_is_asked_for(arm: str, model: Endpoint, tmp_path: Path) -> None:
+    model.answer = answer_naively
+    setup = Setup(canned="I see.", think_last=False)
+    [row] = rows_of(replace(UNJUDGED, arms=(arm,), controls=("unrelated",), distractors=(1,), setup=setup), tmp_path)
+
+    replies = [text for role, text in row.transcript if role == "assistant"]
+    assert replies == ["I see."] * 3 + [NAIVE]
+    assert len([call for call in model.calls if call.body.get("max_tokens") == 100]) == 1
+
+
 def test_a_verdict_that_cannot_be_read_leaves_the_sample_unscored(model: Endpoint, tmp_path: Path) -> None:
     model.answer = lambda call: "Hm." if call.model == "judge" else answer(call)
     summary = summarize(rows_of(PLAN, tmp_path))
