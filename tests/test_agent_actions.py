@@ -1,8 +1,9 @@
 """Actions are held: which tool calls an agent with MIRROR makes, and what becomes of the others."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from deepagents import create_deep_agent
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.messages.tool import ToolCall
@@ -214,3 +215,80 @@ def test_an_agent_without_an_event_loop_holds_its_actions(stage: Stage) -> None:
 
     assert ORDERED == []
     assert mark_of(result_in(values))["action"] == "refused"
+
+
+def hands_over(call: Call) -> Answer | str:
+    """Be a main agent that hands the order on, a waiter that orders a dish, and thinkers with nothing to say."""
+    last = call.messages[-1]
+    asked = str(last["content"])
+    tools = {offered["function"]["name"] for offered in call.body.get("tools", [])}
+    if last["role"] != "user" or "dinner" not in asked:
+        return "I have looked into it."
+    if "task" in tools:
+        work = {"description": "Order dinner: a seafood platter.", "subagent_type": "waiter"}
+        return Answer(calls=[("task", work)])
+    if "ask_waiter" in tools:
+        return Answer(calls=[("ask_waiter", {"what": "dinner, the dish of the house"})])
+    return Answer(calls=[("order_food", {"dish": "seafood platter"})])
+
+
+def deep_agent(stage: Stage, mirror: MirrorMiddleware, *middleware: Any) -> Any:
+    """Return a deep agent whose waiter, a subagent, has the tool that orders."""
+    ORDERED.clear()
+    stage.endpoint.answer = hands_over
+    waiter = {
+        "name": "waiter",
+        "description": "Orders food.",
+        "system_prompt": "You order what you are asked for.",
+        "tools": [order_food],
+        "middleware": list(middleware),
+    }
+    subagents = cast(Any, [waiter])
+    return create_deep_agent(stage.model, middleware=[mirror], subagents=subagents, checkpointer=InMemorySaver())
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_a_subagent_of_a_deep_agent_orders_nothing_that_touches_its_user(stage: Stage, is_held: bool) -> None:
+    mirror = MirrorMiddleware(context=context(thinking="off"))
+    agent = deep_agent(stage, mirror, *([mirror.for_subagents()] if is_held else []))
+
+    await agent.ainvoke(request(f"{SHELLFISH} Please take care of dinner."), thread())
+
+    assert ([] if is_held else ["seafood platter"]) == ORDERED
+    refusals = [call for call in stage.endpoint.calls if "This call was not made" in str(call.messages[-1]["content"])]
+    assert len(refusals) == is_held
+    assert all(SHELLFISH in str(call.messages[-1]["content"]) for call in refusals)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+async def test_the_user_is_asked_about_what_a_subagent_does(stage: Stage, answer: bool) -> None:
+    mirror = MirrorMiddleware(context=context(thinking="off"), on_action="interrupt")
+    agent = deep_agent(stage, mirror, mirror.for_subagents())
+    paused = await agent.ainvoke(request(f"{SHELLFISH} Please take care of dinner."), thread())
+    [asked] = paused["__interrupt__"]
+
+    await agent.ainvoke(Command(resume={asked.id: answer}), thread())
+
+    assert asked.value["tool"] == "order_food"
+    assert (["seafood platter"] if answer else []) == ORDERED
+
+
+def test_a_worker_behind_a_tool_is_held_in_its_agents_turns_and_not_by_itself(stage: Stage) -> None:
+    ORDERED.clear()
+    mirror = MirrorMiddleware(context=context(thinking="off"))
+    worker: Any = create_agent(stage.model, [order_food], middleware=[mirror.for_subagents()])
+
+    @tool
+    def ask_waiter(what: str) -> str:
+        """Ask a waiter for something."""
+        return str(worker.invoke(request(what))["messages"][-1].text)
+
+    agent = create_agent(stage.model, [ask_waiter], middleware=[mirror], checkpointer=InMemorySaver())
+    stage.endpoint.answer = hands_over
+
+    agent.invoke(request(f"{SHELLFISH} Please take care of dinner."), thread())
+    assert ORDERED == []
+
+    worker.invoke(request("Please order dinner."))
+    mirror.close()
+    assert ORDERED == ["seafood platter"]
