@@ -9,6 +9,7 @@ from mirror_graph.calls.model_call import context_of, thread_of
 from mirror_graph.ledger.access import publish_stated, stated_since_last_pass, user_of
 from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.scheduling import Scheduler, ThinkingPass
+from mirror_graph.scheduling.spending import record_spending
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.branch import lag_of, last_turn, read_turn
 from mirror_graph.state.constraints import unconfirmed
@@ -25,6 +26,8 @@ class Schedule:
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
         """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
         context = replace(context_of(runtime), user_id=user_of(runtime))
+        if context.user_id is not None and runtime.store is not None:
+            await record_spending(runtime.store, context.user_id, thread_of(runtime), state)
         branch = state["branch"]
         messages = pending_exchanges(state["messages"], read_turn(state), branch)
         caught = unconfirmed(state["constraints"])

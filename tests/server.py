@@ -27,13 +27,14 @@ def serving(
     endpoint: Endpoint,
     graphs: Mapping[str, str] | None = None,
     extra_env: Mapping[str, str] | None = None,
+    jobs: int | None = 10,
     **config: Any,
 ) -> Iterator[str]:
     """Serve what this repository's langgraph.json says, and `graphs`; their models are at `endpoint`."""
     shipped = json.loads((ROOT / "langgraph.json").read_text())
     served = {name: str(ROOT / path) for name, path in shipped["graphs"].items()}
     env = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "none", **(extra_env or {})}
-    with langgraph_dev({**shipped, "graphs": {**served, **(graphs or {})}, **config}, env) as url:
+    with langgraph_dev({**shipped, "graphs": {**served, **(graphs or {})}, **config}, env, jobs) as url:
         yield url
 
 

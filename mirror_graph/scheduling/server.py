@@ -61,7 +61,7 @@ class ServerScheduler:
 
     async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
         """Read the narratives of the mind thread's last checkpoints."""
-        with _own_call(), suppress(*NOT_OURS):
+        with own_call(), suppress(*NOT_OURS):
             states = await get_client().threads.get_history(mind_thread(thread_id, owner), limit=HISTORY)
             minds = [mind_from(cast("dict[str, Any]", state["values"] or {})) for state in reversed(states)]
             return [mind["narrative"] for mind in minds if mind["narrative"].get("text")]
@@ -86,7 +86,7 @@ class ServerScheduler:
 
     async def _think_on_thread(self, work: ThinkingPass) -> None:
         stored = await self._in_process.recall(work.thread_id, work.owner, work.branch)
-        with _own_call():
+        with own_call():
             server = get_client()
             if work.behind >= work.context.max_lag:
                 await _drop_waiting(server, mind_thread(work.thread_id, work.owner))
@@ -135,7 +135,8 @@ def has_one_worker() -> bool:
 
 
 @contextmanager
-def _own_call() -> Iterator[None]:
+def own_call() -> Iterator[None]:
+    """Mark what is asked of the server in this block as asked by MIRROR itself."""
     token = _OWN_CALL.set(True)
     try:
         yield
@@ -153,7 +154,7 @@ async def _mind_on_thread(thread_id: str, owner: str | None, branch: Sequence[An
 
 
 async def _values(mind_thread_id: str) -> MindState | None:
-    with _own_call():
+    with own_call():
         try:
             state = await get_client().threads.get_state(mind_thread_id)
         except NOT_OURS:

@@ -22,12 +22,14 @@ START_SECONDS = 120.0
 
 
 @contextmanager
-def langgraph_dev(config: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None) -> Iterator[str]:
+def langgraph_dev(
+    config: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None, jobs: int | None = 10
+) -> Iterator[str]:
     """Run `langgraph dev` and yield its URL.
 
     `config` is what its langgraph.json says, by default that it serves this package's graphs; `env` is added to the
-    environment. It runs in a folder of its own, out of reach of a developer's `.env` and of the threads their server
-    keeps.
+    environment. `jobs` is how many runs it makes at once; None is its own default, one. It runs in a folder of its own,
+    out of reach of a developer's `.env` and of the threads their server keeps.
 
     Raises `ConfigurationError` where it is not installed or does not start.
     """
@@ -37,10 +39,11 @@ def langgraph_dev(config: Mapping[str, Any] | None = None, env: Mapping[str, str
     offline = {"LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_CLI_NO_ANALYTICS": "1", "NO_COLOR": "1"}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    workers = [] if jobs is None else ["--n-jobs-per-worker", str(jobs)]
     with TemporaryDirectory() as place, (Path(place) / "log").open("w") as log:
         (Path(place) / "langgraph.json").write_text(json.dumps(config or _own_graphs()))
         server = subprocess.Popen(
-            [command, "dev", "--no-browser", "--no-reload", "--n-jobs-per-worker", "10", "--port", str(port)],
+            [command, "dev", "--no-browser", "--no-reload", *workers, "--port", str(port)],
             cwd=place,
             env={**os.environ, **offline, **(env or {})},
             stdout=log,

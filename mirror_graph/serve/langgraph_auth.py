@@ -1,0 +1,234 @@
+"""Sign-in and authorization for LangGraph servers: everybody sees their own threads, and MIRROR alone writes minds.
+
+`deploy/auth.py` serves it. Needs the extras `serve` and `server`.
+"""
+
+import hmac
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from langgraph_sdk import Auth, get_client
+
+from mirror_graph.encryption import Keyring
+from mirror_graph.encryption.items import is_sealed_item, open_item
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.ledger.access import ANONYMOUS
+from mirror_graph.ledger.user_constraints import ROOT
+from mirror_graph.scheduling import spending
+from mirror_graph.scheduling.server import GRAPH, is_own_call, own_call
+from mirror_graph.serve.client_context import ClientPolicy
+from mirror_graph.serve.settings import read_keys
+from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError, TokenSettings, TokenVerifier
+
+OWNER, KIND = "owner", "mirror"
+CHAT, MIND = "chat", "mind"
+"""What a thread's metadata says: whose it is, and whether a client may write to it."""
+
+INPUT = frozenset({"messages", "k"})
+"""What a client may hand to a run. Everything else of a thread's state is written by the graphs."""
+
+COMMANDS = frozenset({"resume"})
+"""What a client may command. `update` would write the state, and `goto` would skip what guards a reply."""
+
+SYSTEM_ASSISTANTS = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+"""The namespace in which a LangGraph server names the assistant of each graph."""
+
+USERS = 10_000
+"""How many users' turns of the last minute a process remembers."""
+
+PER_MINUTE = "MIRROR_USER_TURNS_PER_MINUTE"
+
+Value = dict[str, Any]
+Refused = Auth.exceptions.HTTPException
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """Who may call, what they may choose, and how much they may spend."""
+
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tokens: TokenSettings | None = None
+    policy: ClientPolicy = field(default_factory=ClientPolicy)
+    turns_per_minute: int = 20
+    tokens_per_day: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.keys or self.tokens):
+            raise ConfigurationError(
+                "no caller could sign in: set MIRROR_JWT_AUDIENCE with MIRROR_JWT_KEYS_URL or MIRROR_JWT_SECRET, or "
+                "MIRROR_API_KEYS"
+            )
+        if ANONYMOUS in self.keys.values():
+            raise ConfigurationError(f"an API key is of the user {ANONYMOUS!r}, which is no user: expected another id")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "AuthSettings":
+        """Read the variables that docs/deployment.md lists."""
+        keys = environment.get("MIRROR_API_KEYS")
+        per_day, per_minute = environment.get(spending.VARIABLE), environment.get(PER_MINUTE, "20")
+        return cls(
+            keys=read_keys(Path(keys)) if keys else {},
+            tokens=TokenSettings.from_environment(environment),
+            policy=ClientPolicy.from_environment(environment),
+            turns_per_minute=_whole(PER_MINUTE, per_minute),
+            tokens_per_day=_whole(spending.VARIABLE, per_day) if per_day else None,
+        )
+
+
+def build_auth(settings: AuthSettings | None = None) -> Auth:
+    """Return the sign-in and the rules of a LangGraph server, by default as the environment sets them.
+
+    Raises `ConfigurationError` if no caller could sign in.
+    """
+    settings = settings or AuthSettings.from_environment()
+    auth, rules = Auth(), _Rules(settings)
+    verifier = TokenVerifier(settings.tokens) if settings.tokens else None
+
+    @auth.authenticate
+    async def authenticate(authorization: str | None) -> str:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Refused(401, "expected an API key or a token: Authorization: Bearer ...")
+        user = _user_of_key(token.strip(), settings.keys)
+        if user is None and verifier is not None:
+            user = await _subject(verifier, token.strip())
+        if user is None or user == ANONYMOUS:
+            raise Refused(401, "the API key is not valid")
+        return user
+
+    @auth.on
+    async def authorize(ctx: Auth.types.AuthContext, value: Value) -> Any:
+        return await rules.answer(ctx, value)
+
+    return auth
+
+
+class _Rules:
+    """What a signed-in user may do: a filter on threads, True, or False."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._policy = settings.policy
+        self._pace = Pace(settings)
+
+    async def answer(self, ctx: Auth.types.AuthContext, value: Value) -> Value | bool:
+        """Return the rule's answer. Whatever has no rule is refused: crons, and whatever a later server adds."""
+        user_id = ctx.user.identity
+        match ctx.resource, ctx.action:
+            case "assistants", "read" | "search":
+                # They cannot be written: an assistant has a context of its own, which would be a client's.
+                return True
+            case "threads", "read" | "search" | "delete":
+                return {OWNER: user_id}
+            case "threads", "create" | "update":
+                return _write(user_id, value)
+            case "threads", "create_run":
+                if not is_own_call():
+                    _check_run(value, self._policy)
+                    await self._pace.check(user_id)
+                return _write(user_id, value)
+            case "store", _:
+                return is_own_call() or _is_own_place(user_id, value)
+        return False
+
+
+class Pace:
+    """How many turns each user has begun in the last minute in this process, and what they have spent today."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._per_minute = settings.turns_per_minute
+        self._per_day = settings.tokens_per_day
+        self._begun: dict[str, deque[float]] = {}
+
+    async def check(self, user_id: str, now: float | None = None) -> None:
+        """Count a turn. Raises the answer 429 if it is one too many, or if the user's tokens are spent."""
+        at = time.monotonic() if now is None else now
+        begun = self._begun.pop(user_id, deque())
+        while begun and begun[0] <= at - 60:
+            begun.popleft()
+        self._begun[user_id] = begun  # the last in the order
+        if len(begun) >= self._per_minute:
+            raise Refused(
+                429, f"more than {self._per_minute} turns in a minute: try again later", {"Retry-After": "60"}
+            )
+        if self._per_day is not None and await _spent(user_id) >= self._per_day:
+            raise Refused(429, f"the {self._per_day:,} tokens of today are spent: try again tomorrow (UTC)")
+        begun.append(at)
+        while len(self._begun) > USERS:
+            self._begun.pop(next(iter(self._begun)))
+
+
+def _is_own_place(user_id: str, value: Value) -> bool:
+    """Say whether a place in the store is a user's: it begins with their id. An id may not be the name of ours."""
+    namespace = tuple(value.get("namespace") or ())
+    return bool(namespace) and namespace[0] == user_id != ROOT
+
+
+def _write(user_id: str, value: Value) -> Value:
+    """Stamp whose a thread is, and return the filter of what may be written: a client's own chats, and no mind."""
+    metadata = value.get("metadata")
+    if metadata is None:
+        metadata = value["metadata"] = {}
+    kind = MIND if is_own_call() else CHAT
+    # In place: a server keeps its own reference to the metadata.
+    metadata.update({OWNER: user_id, KIND: kind})
+    return {OWNER: user_id, KIND: kind}
+
+
+def _check_run(value: Value, policy: ClientPolicy) -> None:
+    """Raise the answer 422 or 403 for a run that a client may not ask for; put the server's choices in its context."""
+    if value.get("assistant_id") == uuid5(SYSTEM_ASSISTANTS, GRAPH):
+        raise Refused(403, f"the graph {GRAPH!r} is run by the server only: expected another assistant")
+    asked = value.get("kwargs") or {}
+    if asked.get("webhook"):
+        raise Refused(403, "this server calls no webhooks: leave `webhook` out")
+    given = asked.get("input")
+    if given is not None and (not isinstance(given, dict) or given.keys() - INPUT):
+        raise Refused(422, f"a run takes {' and '.join(sorted(INPUT))}, and nothing else of a thread's state")
+    command = asked.get("command")
+    if command and {name for name, part in command.items() if part} - COMMANDS:
+        raise Refused(403, "a client may command `resume` only")
+    try:
+        context = policy.apply(asked.get("context") or {})
+    except ConfigurationError as error:
+        raise Refused(422, str(error)) from error
+    asked["context"] = context
+
+
+async def _spent(user_id: str) -> int:
+    """Return what a user has spent today."""
+    place = spending.spent_place(user_id)
+    with own_call():
+        found = await get_client().store.search_items(place, limit=spending.THREADS)
+    values: list[Mapping[str, Any]] = []
+    for item in found["items"]:
+        value = item["value"]
+        is_sealed = is_sealed_item(value)
+        values.append(open_item(Keyring.chosen(None), value, place, item["key"]) if is_sealed else value)
+    return spending.spent_today(values)
+
+
+def _user_of_key(token: str, keys: Mapping[str, str]) -> str | None:
+    """Return whose API key a token is. Every key is compared, so that the time says nothing about any."""
+    users = [user for key, user in keys.items() if hmac.compare_digest(key.encode(), token.encode())]
+    return users[0] if users else None
+
+
+async def _subject(verifier: TokenVerifier, token: str) -> str:
+    try:
+        return await verifier.subject(token)
+    except TokenRefusedError as error:
+        raise Refused(401, str(error)) from error
+    except KeysUnreachableError as error:
+        raise Refused(503, str(error)) from error
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"{name} is {text!r}: expected a whole number from 1")
+    return int(text)
