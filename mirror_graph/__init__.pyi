@@ -27,6 +27,7 @@ from mirror_graph.guard import TouchedBy as TouchedBy
 from mirror_graph.guard import guarded as guarded
 from mirror_graph.host import ConstraintChanges as ConstraintChanges
 from mirror_graph.host import Conversation as Conversation
+from mirror_graph.host import ConversationInfo as ConversationInfo
 from mirror_graph.host import EventKind as EventKind
 from mirror_graph.host import Mind as Mind
 from mirror_graph.host import MindEvent as MindEvent

@@ -22,6 +22,7 @@ PUBLIC = [
     "ConfigurationError",
     "ConstraintChanges",
     "Conversation",
+    "ConversationInfo",
     "EventKind",
     "Exchange",
     "Failure",

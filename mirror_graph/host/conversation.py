@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from mirror_graph.errors import HostClosedError, StorageError, UnknownMessageError
+from mirror_graph.errors import ConfigurationError, HostClosedError, StorageError, ThreadInUseError, UnknownMessageError
+from mirror_graph.host.history import History, HistoryMessage, adopted_history
 from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
 from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.host.transcripts import is_shown
 from mirror_graph.host.watching import MindEvent
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists, withdraw
+from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists, publish, withdraw
+from mirror_graph.ledger.user_messages import scan_ahead, scan_messages, user_messages
 from mirror_graph.nodes.propose import recommended_in
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
@@ -27,7 +32,7 @@ from mirror_graph.state.offers import ItemSource, Offer, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT
 from mirror_graph.state.reducers import merge_failures, merge_usage
 from mirror_graph.state.values import AnsweredTurn
-from mirror_graph.state.window import is_users, pending_exchanges
+from mirror_graph.state.window import is_users, messages_to_drop, pending_exchanges
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +49,10 @@ LOOK_SECONDS = 5.0
 class Conversation:
     """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
-    def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext) -> None:
+    def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext, name: str = "") -> None:
         self._engine = engine
         self._context = context
+        self._name = name
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
 
@@ -189,10 +195,82 @@ class Conversation:
         """Return the window: the messages a reply starts from, oldest first."""
         return list((await self._engine.values(self.thread_id)).get("messages", []))
 
+    async def transcript(self, limit: int = 1_000) -> list[AnyMessage]:
+        """Return the last `limit` messages of the user's and replies, oldest first, also those that left the window.
+
+        Of what has left the window, a picture reads `[image]`. At most the newest 10,000 messages of a conversation are
+        stored, since the host was first opened with `transcripts=True`.
+
+        Raises `ConfigurationError` if the host keeps no transcripts, and for a `limit` below 1.
+        """
+        if not isinstance(limit, int) or limit < 1:
+            raise ConfigurationError(f"limit is {limit!r}: expected a whole number from 1")
+        transcripts = self._engine.transcripts_kept()
+        window = [message for message in await self.messages() if is_shown(message)]
+        return await transcripts.load(self.thread_id, window, limit)
+
+    async def adopt(self, messages: Sequence[HistoryMessage]) -> int:
+        """Make a history that was made elsewhere the beginning of this conversation; return how many messages it took.
+
+        `messages` are the user's messages and the replies to them, oldest first: `HumanMessage` and `AIMessage`, or
+        mappings with the role `"user"` or `"assistant"` and a content. Empty messages are left out. What the user
+        stated in them holds at once, and they are thought about as if they had been said here. What the window has no
+        room for is scanned for constraints before it leaves.
+
+        Raises `ThreadInUseError` if the conversation has a turn already, `MessageRefusedError` for what is no such
+        history or is larger than 256,000 tokens, and `StorageError`.
+        """
+        history = await asyncio.to_thread(adopted_history, messages)
+        if history.messages:
+            await self._engine.run_turn(self._adopt(history))
+        return len(history.messages)
+
     async def forget(self) -> None:
         """Erase the thread and its mind from the database and, with SQLite, from its files."""
         await self._engine.forget(self.thread_id)
         await self._engine.storage.scrub()
+
+    async def _adopt(self, history: History) -> None:
+        """Write a history to the thread, and hand it over to the thinkers."""
+        async with self._engine.storage.lock(self.thread_id):
+            values = await self._engine.values(self.thread_id)
+            if values.get("turns") or (await self._engine.minds.load(self.thread_id))["turn"]:
+                raise ThreadInUseError(values.get("turns", 0))
+            waiting = None if self._context.thinking == "off" else {message.id for message in history.messages}
+            gone = messages_to_drop(history.messages, budget=self._context.window_tokens, waiting=waiting)
+            departed = {message.id for message in gone}
+            said = user_messages(history.messages, history.branch, history.turns + 1, self._context.user_id)
+            await scan_ahead(said)
+            caught = scan_messages([message for message in said if message.message in departed], time.time())
+            # A message whose turn failed stays behind the history, and is answered by the next turn.
+            window = [message for message in history.messages if message.id not in departed]
+            whole = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *window, *values.get("messages", [])]
+            await self._write(
+                {"messages": whole, "branch": history.branch, "turns": history.turns, "constraints": caught}
+            )
+            await self._record([*history.messages, *values.get("messages", [])])
+        self._engine.watchers.note_change(self.thread_id)
+        work = await self._left_over()
+        if work is not None:
+            await self._engine.scheduler.schedule(work)
+        elif caught and self._context.user_id is not None:  # no pass will tell the user's other conversations
+            stated: list[SafetyConstraint] = [{**entry, "status": "active"} for entry in caught]
+            store = self._engine.storage.store
+            await publish(store, self._context.user_id, lambda lists: apply_edits(stated, lists.stated, lists.edited))
+
+    async def _record(self, messages: Sequence[AnyMessage] | None = None) -> None:
+        """Bring the transcript up to date, if the host keeps one. The thread is to be locked.
+
+        What fails here is made good by the next turn, so it costs no reply.
+        """
+        if self._engine.transcripts is None:
+            return
+        try:
+            window = await self.messages() if messages is None else messages
+            user_id = self._context.user_id
+            await self._engine.transcripts.record(self.thread_id, user_id, self._name, window)
+        except StorageError:
+            log.exception("thread %s: the transcript could not be written; the next turn tries again", self.thread_id)
 
     def _answering(self, config: RunnableConfig | None) -> Answer:
         """Return what answers a message with a reply of the talker's."""
@@ -243,6 +321,7 @@ class Conversation:
                     await answer(message, pass_on)
                 elif message is not None and not await self._was_answered(message, pass_on, is_offer):
                     await answer(message, pass_on)
+                await self._record()
         except (StorageError, asyncio.CancelledError) as error:
             if not is_given or message is None:
                 raise

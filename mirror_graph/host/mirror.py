@@ -23,6 +23,7 @@ from mirror_graph.guard.warming import warm_up
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
+from mirror_graph.host.transcripts import ConversationInfo
 from mirror_graph.host.user import User
 from mirror_graph.scheduling.labels import Labels
 from mirror_graph.state import MirrorContext
@@ -49,6 +50,7 @@ async def open_mirror(
     tags: Sequence[str] = (),
     guard: Rule | None = None,
     key: str | None = None,
+    transcripts: bool = False,
 ) -> AsyncIterator["Mirror"]:
     """Open a host on `database`: None for memory, a path for a SQLite file, or a `postgresql://` URL.
 
@@ -68,6 +70,9 @@ async def open_mirror(
     keys, separated by commas, the first encrypts and each decrypts. What is stored in clear is read, and is encrypted
     when it is written again. Raises `MissingKeyError` if the database needs another key.
 
+    `transcripts` stores what was said in each conversation beyond its window, and each user's conversations by name:
+    see `Conversation.transcript` and `Mirror.conversations`. Both are erased with the conversation.
+
     Raises `ConfigurationError` for a wrong setting, and if the database cannot be opened.
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
@@ -75,7 +80,14 @@ async def open_mirror(
     labels = Labels(metadata or {}, tags)
     async with _open_storage(database, checkpointer, store, Keyring.chosen(key)) as storage:
         await storage.check_key()
-        engine = HostRuntime(storage, max_thinking=max_thinking, daily_tokens=daily_tokens, labels=labels, guard=guard)
+        engine = HostRuntime(
+            storage,
+            max_thinking=max_thinking,
+            daily_tokens=daily_tokens,
+            labels=labels,
+            guard=guard,
+            transcripts=transcripts,
+        )
         try:
             with _leaving_on_sigterm():
                 yield Mirror(engine, context or MirrorContext())
@@ -115,7 +127,15 @@ class Mirror:
         chosen = self._context.instructions if instructions is None else instructions
         context = replace(self._context, user_id=owner, instructions=chosen)
         thread_id = str(uuid5(THREADS, json.dumps([owner, thread])))
-        return Conversation(self._engine, thread_id, context)
+        return Conversation(self._engine, thread_id, context, thread)
+
+    async def conversations(self, user_id: str) -> list[ConversationInfo]:
+        """Return the conversations of a user, the one with the latest turn first, 1,000 at most.
+
+        Raises `ConfigurationError` if the host keeps no transcripts, and for an id that identifies no user.
+        """
+        check_user_id(user_id)
+        return await self._engine.transcripts_kept().conversations(user_id)
 
     def user(self, user_id: str) -> User:
         """Return a user, whose constraints can be listed, edited, exported and erased.

@@ -9,10 +9,11 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langgraph.graph.state import CompiledStateGraph
 
-from mirror_graph.errors import HostClosedError
+from mirror_graph.errors import ConfigurationError, HostClosedError
 from mirror_graph.graphs import build_recommend, build_talker
 from mirror_graph.guard import Rule
 from mirror_graph.host.mind_store import CheckpointMindStore
+from mirror_graph.host.transcripts import Transcripts
 from mirror_graph.host.watching import Watchers
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.scheduling.budget import DailyBudget
@@ -51,10 +52,12 @@ class HostRuntime:
         daily_tokens: int | None,
         labels: Labels = NO_LABELS,
         guard: Rule | None = None,
+        transcripts: bool = False,
     ) -> None:
         self.storage = storage
         self.labels = labels
         self.watchers = Watchers()
+        self.transcripts = Transcripts(storage.store) if transcripts else None
         self.minds = CheckpointMindStore(storage, labels, self.watchers)
         self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
@@ -83,6 +86,24 @@ class HostRuntime:
             self._recommender = graph
         return graph
 
+    def transcripts_kept(self) -> Transcripts:
+        """Return the transcripts. Raises `ConfigurationError` if the host keeps none."""
+        if self.transcripts is None:
+            raise ConfigurationError("this host keeps no transcripts: open it with open_mirror(..., transcripts=True)")
+        return self.transcripts
+
+    async def run_turn(self, turn: Coroutine[Any, Any, None]) -> None:
+        """Run a turn to its end. Raises `HostClosedError` if the host is left before."""
+        task = self.start_turn(turn)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        if task.cancelled():
+            raise HostClosedError
+        task.result()
+
     def start_turn(self, turn: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run a turn as a task that ends before the host does. Raises `HostClosedError` once the host is left."""
         if self._is_closed:
@@ -104,6 +125,7 @@ class HostRuntime:
             async with self.storage.lock(mind_id):
                 await self.storage.forget(thread_id)
                 await self.storage.forget(mind_id)
+                await Transcripts(self.storage.store).forget(thread_id)  # also what an earlier host stored
         self.watchers.note_change(thread_id)
         log_erased("thread", id=thread_id, reason="request" if unused_since is None else "retention")
         return True

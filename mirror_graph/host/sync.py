@@ -17,10 +17,12 @@ from langgraph.store.base import BaseStore
 
 from mirror_graph.guard import Rule
 from mirror_graph.host.conversation import Conversation
+from mirror_graph.host.history import HistoryMessage
 from mirror_graph.host.message import Message
 from mirror_graph.host.mind import Mind
 from mirror_graph.host.mirror import Mirror, open_mirror
 from mirror_graph.host.reply import Reply, ReplyStream
+from mirror_graph.host.transcripts import ConversationInfo
 from mirror_graph.host.user import ConstraintChanges, User
 from mirror_graph.host.watching import MindEvent
 from mirror_graph.loop_thread import LoopThread, open_loop_thread
@@ -43,6 +45,7 @@ def open_mirror_sync(
     tags: Sequence[str] = (),
     guard: Rule | None = None,
     key: str | None = None,
+    transcripts: bool = False,
 ) -> "SyncMirror":
     """Open a host as `open_mirror` does, with methods that return when they are done.
 
@@ -64,6 +67,7 @@ def open_mirror_sync(
             tags=tags,
             guard=guard,
             key=key,
+            transcripts=transcripts,
         )
     )
 
@@ -97,6 +101,10 @@ class SyncMirror:
         """Return the conversation named `thread`, as `Mirror.conversation` does."""
         conversation = self._mirror.conversation(thread, user_id=user_id, instructions=instructions)
         return SyncConversation(self._loop, conversation)
+
+    def conversations(self, user_id: str) -> list[ConversationInfo]:
+        """Return the conversations of a user, as `Mirror.conversations` does."""
+        return self._loop.run(self._mirror.conversations(user_id))
 
     def user(self, user_id: str) -> "SyncUser":
         """Return what follows a user into every conversation, as `Mirror.user` does."""
@@ -161,6 +169,14 @@ class SyncConversation:
         """Replace a message of the user's, and iterate over the pieces of the reply."""
         stream = self._conversation.edit_stream(message, message_id=message_id, config=config)
         return SyncReplyStream(self._loop, stream)
+
+    def transcript(self, limit: int = 1_000) -> list[AnyMessage]:
+        """Return what was said, also what has left the window, as `Conversation.transcript` does."""
+        return self._loop.run(self._conversation.transcript(limit))
+
+    def adopt(self, messages: Sequence[HistoryMessage]) -> int:
+        """Make a history the beginning of this conversation, as `Conversation.adopt` does."""
+        return self._loop.run(self._conversation.adopt(messages))
 
     def watch(self) -> Generator[MindEvent]:
         """Watch the mind, as `Conversation.watch` does. Each step waits for the next event."""
