@@ -1,6 +1,7 @@
-"""`mirror eval saferec`: run the arms that need no model over a set, and write the report."""
+"""`mirror eval saferec`: run arms over a set, with a model or without one, and write the report."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,21 +19,56 @@ def saferec(
         Path | None, Option(help="A folder with films.jsonl and cases.jsonl.", show_default="our own set")
     ] = None,
     split: Annotated[str | None, Option(help="Measure one split of the set only, such as test.")] = None,
-    arm: Annotated[list[str] | None, Option(help="An arm. May be given again.", show_default="all")] = None,
+    arm: Annotated[
+        list[str] | None, Option(help="An arm. May be given again.", show_default="all, or those without a model")
+    ] = None,
+    model: Annotated[
+        str | None, Option(help="The model that answers, such as openai:NAME, or the folder of a trained one.")
+    ] = None,
+    distractors: Annotated[int, Option(help="Harmless messages between what is said and the request.")] = 0,
+    thinking: Annotated[bool, Option(help="Think about the conversation before the request.")] = False,
+    limit: Annotated[int | None, Option(min=1, help="Measure a sample of this many cases.")] = None,
+    seed: Annotated[int, Option(help="Seed for every random choice.")] = 0,
     k: Annotated[list[int] | None, Option(help="Places of a list. May be given again.", show_default="5, 10")] = None,
     json_out: Annotated[
         Path | None, Option("--json", metavar="OUT", help="Write the figures to this file too.")
     ] = None,
+    report_out: Annotated[
+        Path | None, Option("--report", metavar="OUT", help="Write a page of them in Markdown to this file.")
+    ] = None,
 ) -> None:
-    """Measure whether screened recommendations respect what a user cannot bear. No model is called."""
+    """Measure whether recommendations respect what a user cannot bear. Without `--model`, none is called."""
     from mirror_graph.evals.saferec.arms import ARMS
     from mirror_graph.evals.saferec.dataset import OWN
+    from mirror_graph.evals.saferec.model_arms import MODEL_ARMS
+    from mirror_graph.evals.saferec.page import page
     from mirror_graph.evals.saferec.scoring import run
 
-    report = run(inputs or OWN, arm or tuple(ARMS), k or (5, 10), split=split)
+    name = _model_of(model)
+    report = run(
+        inputs or OWN,
+        arm or (tuple(ARMS) if name is None else (*ARMS, *MODEL_ARMS)),
+        k or (5, 10),
+        split=split,
+        seed=seed,
+        model=name,
+        distractors=distractors,
+        thinking=thinking,
+        limit=limit,
+    )
     if json_out is not None:
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if report_out is not None:
+        report_out.write_text(page(report), encoding="utf-8")
     typer.echo("\n".join(_table(report)))
+
+
+def _model_of(given: str | None) -> str | None:
+    """Return the name of a model. A folder is that of a trained one, which is then loaded."""
+    if given is None or not Path(given).is_dir():
+        return given
+    load = import_module("mirror_graph.training.chat").register_trained  # only there is torch imported
+    return str(load(Path(given)))
 
 
 def _table(report: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Run arms over a set and report every figure: by form, over samples and over traits, with intervals by dialogue."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,8 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.saferec.arms import ARMS, Screened
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem, load_dataset
 from mirror_graph.evals.saferec.metrics import measure
+from mirror_graph.evals.saferec.model_arms import MODEL_ARMS, MOST_DISTRACTORS, Answer, Run, with_distractors
+from mirror_graph.state.usage import NO_TOKENS
 
 CAVEAT = "It measures tags, not harm."
 BASELINE = "unscreened"
@@ -43,21 +46,41 @@ def run(
     *,
     split: str | None = None,
     seed: int = 0,
+    model: str | None = None,
+    distractors: int = 0,
+    thinking: bool = False,
+    limit: int | None = None,
 ) -> dict[str, Any]:
-    """Screen the candidates of every case of a set and return a report that can be written as JSON.
+    """Let arms answer every case of a set and return a report that can be written as JSON.
 
     `arms.<arm>.<form>` holds every figure by name: `caught` and `lost` over all candidates, the figures of
     `metrics.measure` as `svr@5`, and `intervals`, `over_traits` and `by_trait`. `arms.<arm>.all` is over all forms.
-    `differences.<arm>.<form>` compares an arm with `unscreened`, pair by pair. What is undefined is None. The order of
-    candidates depends on `seed` and the case, and is the same for all arms.
+    `differences.<arm>.<form>` compares an arm with the `baseline`, pair by pair: `unscreened`, or else `told`, or else
+    the first arm. What is undefined is None. The order of candidates depends on `seed` and the case, and is the same
+    for all arms.
+
+    The arms of `MODEL_ARMS` need a `model`. `distractors` messages stand between what was said and the request, and
+    with `thinking` the conversation is thought about first. `limit` takes so many cases, drawn by `seed`.
     """
-    unknown = [arm for arm in arms if arm not in ARMS]
+    known = {*ARMS, *MODEL_ARMS}
+    unknown = [arm for arm in arms if arm not in known]
     if unknown:
-        raise ConfigurationError(f"unknown arm {unknown[0]!r}: expected one of {', '.join(ARMS)}")
+        raise ConfigurationError(f"unknown arm {unknown[0]!r}: expected one of {', '.join([*ARMS, *MODEL_ARMS])}")
+    if model is None and not MODEL_ARMS.keys().isdisjoint(arms):
+        needing = next(arm for arm in arms if arm in MODEL_ARMS)
+        raise ConfigurationError(f"the arm {needing!r} needs a model: expected one such as local:qwen2.5-coder-1.5b")
+    if not 0 <= distractors <= MOST_DISTRACTORS:
+        raise ConfigurationError(f"distractors is {distractors}: expected 0 to {MOST_DISTRACTORS}")
     if not k or min(k) < 1:
         raise ConfigurationError(f"k is {list(k)!r}: expected one or more numbers of places, from 1 on")
     items, cases = load_dataset(folder, split)
-    samples = {arm: [_sample(arm, case, items, k, seed) for case in cases] for arm in arms}
+    if limit is not None and limit < len(cases):
+        chosen = set(random.Random(seed).sample(range(len(cases)), limit))
+        cases = [case for place, case in enumerate(cases) if place in chosen]
+    cases = [with_distractors(case, distractors, seed) for case in cases]
+    answering = Run(model or "", max(k), thinking)
+    samples = asyncio.run(_samples(arms, cases, items, k, seed, answering))
+    baseline = next((arm for arm in (BASELINE, "told") if arm in arms), arms[0])
     forms = {arm: _by_form(samples[arm]) for arm in arms}
     draws = {arm: {form: _draws(those) for form, those in forms[arm].items()} for arm in arms}
     report: dict[str, Any] = {
@@ -68,32 +91,60 @@ def run(
         "k": list(k),
         "split": split,
         "seed": seed,
+        "model": model,
+        "distractors": distractors,
+        "thinking": thinking,
         "arms": {arm: {form: _summary(those, draws[arm][form]) for form, those in forms[arm].items()} for arm in arms},
     }
-    if BASELINE in arms:
+    if len(arms) > 1:
+        report["baseline"] = baseline
         report["differences"] = {
             arm: {
                 form: _difference(
-                    _figures(forms[BASELINE][form]), _figures(those), draws[BASELINE][form], draws[arm][form]
+                    _figures(forms[baseline][form]), _figures(those), draws[baseline][form], draws[arm][form]
                 )
                 for form, those in forms[arm].items()
             }
             for arm in arms
-            if arm != BASELINE
+            if arm != baseline
         }
     return report
 
 
-def _sample(arm: str, case: Case, items: Sequence[CatalogueItem], k: Sequence[int], seed: int) -> Sample:
-    candidates = [items[number] for number in case["candidates"]]
-    random.Random(f"{seed}:{case['id']}").shuffle(candidates)
-    screened = ARMS[arm](case, candidates)
-    fitting = [one.item for one in screened if not one.is_withheld]
-    totals = _shares(case, screened)
+async def _samples(
+    arms: Sequence[str],
+    cases: Sequence[Case],
+    items: Sequence[CatalogueItem],
+    k: Sequence[int],
+    seed: int,
+    answering: Run,
+) -> dict[str, list[Sample]]:
+    """Answer case by case, so that a model that remembers the beginning of a prompt finds it in the next arm."""
+    samples: dict[str, list[Sample]] = {arm: [] for arm in arms}
+    for case in cases:
+        candidates = [items[number] for number in case["candidates"]]
+        random.Random(f"{seed}:{case['id']}").shuffle(candidates)
+        for arm in arms:
+            if arm in ARMS:
+                answer = _screened_answer(ARMS[arm](case, candidates))
+            else:
+                answer = await answering.answer(arm, case, candidates)
+            samples[arm].append(_sample(case, answer, items, k))
+    return samples
+
+
+def _screened_answer(screened: list[Screened]) -> Answer:
+    """Return the answer of an arm that recommends every candidate that it does not withhold."""
+    shown = [(one.item["title"], one.item["year"]) for one in screened if not one.is_withheld]
+    return Answer(shown, screened, NO_TOKENS, 0.0)
+
+
+def _sample(case: Case, answer: Answer, items: Sequence[CatalogueItem], k: Sequence[int]) -> Sample:
+    totals = {**_shares(case, answer.screened), **_costs(answer)}
     for places in k:
         # Never padded: if fewer items fit than were asked for, the list is shorter.
         measured = measure(
-            [(item["title"], item["year"]) for item in fitting[:places]],
+            answer.shown[:places],
             relevant=case["relevant"],
             seen=case["seen"],
             constraints=case["constraints"],
@@ -104,6 +155,18 @@ def _sample(arm: str, case: Case, items: Sequence[CatalogueItem], k: Sequence[in
             # A mean is over the samples in which a figure is defined.
             totals[f"{name}@{places}"] = Total(0, 0) if isnan(value) else Total(value, 1)
     return Sample(case, totals)
+
+
+def _costs(answer: Answer) -> dict[str, Total]:
+    taken = {
+        "calls": answer.tokens["calls"],
+        "input_tokens": answer.tokens["input"],
+        "output_tokens": answer.tokens["output"],
+        "seconds": answer.seconds,
+        "rounds": answer.rounds,
+        "failures": answer.failures,
+    }
+    return {name: Total(value, 1) for name, value in taken.items()}
 
 
 def _shares(case: Case, screened: Sequence[Screened]) -> dict[str, Total]:

@@ -11,10 +11,11 @@ from mirror_graph.ledger.depictions import (
     topics_shown,
     touching_topics,
 )
+from mirror_graph.ledger.words import is_unspaced, split
 from mirror_graph.relevance.exposure import can_touch
 from mirror_graph.relevance.match import ENOUGH, is_related, weigh
-from mirror_graph.relevance.reading import Reading, read, wanted_part
-from mirror_graph.relevance.relations import content
+from mirror_graph.relevance.reading import READABLE_SHARE, Reading, read, wanted_part
+from mirror_graph.relevance.relations import content, relations
 from mirror_graph.state.offers import Fit, Item, Screener, Verdict
 from mirror_graph.state.values import SafetyConstraint
 
@@ -70,10 +71,11 @@ def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
         return _decide_shown(constraint, item)
     if not can_touch(constraint["kind"], item["met"]):
         return _FITS
-    reading = _reading(_text(item))
+    text = _text(item)
+    reading = _reading(text)
     if weigh(constraint, reading) >= ENOUGH:
         return _Decision("touches", "relations")
-    return _FITS if is_related(constraint) and _is_described(item) and reading.is_readable else _UNKNOWN
+    return _FITS if is_related(constraint) and _is_described(item) and _is_understood(text, reading) else _UNKNOWN
 
 
 def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
@@ -117,6 +119,18 @@ def _text(item: Item) -> str:
 def _reading(text: str) -> Reading:
     """Read the description of an item once, for all constraints."""
     return read(text)
+
+
+def _is_understood(text: str, reading: Reading) -> bool:
+    """Say whether the relations can read a description. A menu has few common words, but dishes that they know."""
+    if reading.is_readable:
+        return True
+    words = split(text)
+    if any(map(is_unspaced, words)):
+        return False
+    common = relations().common
+    known = sum(word in common for word in words) + len(reading.phrases)
+    return known >= READABLE_SHARE * len(words)
 
 
 def _is_described(item: Item) -> bool:
