@@ -9,10 +9,10 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain.tools import ToolRuntime
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AnyMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.config import get_config
-from langgraph.runtime import Runtime
+from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 from langsmith.run_helpers import get_current_run_tree
 
@@ -24,7 +24,7 @@ from mirror_graph.agents.home import Home, home_in, thread_in
 from mirror_graph.agents.model import ModelOfContext
 from mirror_graph.agents.notes import note_on
 from mirror_graph.agents.prompt import tool_results
-from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, record_in
+from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, empty_record, record_in
 from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
@@ -197,6 +197,40 @@ class MirrorMiddleware(HoldingMiddleware, Handles):
         sight = self._sights.of(record)
         note = note_on(reply.text, record, sight.words if sight else Relevant(None), messages, context)
         return [mark_reply(reply.message, record), *([note] if note else [])]
+
+    # A supervisor speaks for itself: only the guard is there.
+
+    def for_supervisor(self) -> Runnable[Any, dict[str, Any]]:
+        """Return a `post_model_hook` for `create_supervisor`, whose agent takes no middleware.
+
+        A reply of the supervisor's own that needs a note gets it as a message of its own. It is held to what the
+        workers of its thread know. It is no turn of the mind: only workers with this middleware have those.
+        """
+        return RunnableLambda(self._supervise, afunc=self._asupervise, name="mirror_guard")
+
+    def _supervise(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return self._background.run(self._note_for_supervisor(state["messages"], get_runtime(), config, is_sync=True))
+
+    async def _asupervise(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        return await self._note_for_supervisor(state["messages"], get_runtime(), config, is_sync=False)
+
+    async def _note_for_supervisor(
+        self, messages: list[AnyMessage], runtime: Runtime[Any], config: RunnableConfig, *, is_sync: bool
+    ) -> dict[str, Any]:
+        *before, reply = messages
+        if not isinstance(reply, AIMessage) or reply.tool_calls:
+            return {}
+        # What the user said last waits for this reply, even if a worker has replied to it already.
+        asked = [place for place, message in enumerate(before) if isinstance(message, HumanMessage)]
+        if not asked:
+            return {}
+        home, thread_id = home_in(runtime.store, config, is_sync=is_sync), thread_in(config)
+        mine = self._runtime(runtime, home, thread_id)
+        words = before[: asked[-1] + 1]
+        record = await begin_turn(empty_record(), words, thread_id, self._thinking.scheduler(home), mine)
+        sight = await self._sights.look(record, before, mine.context)
+        note = note_on(reply.text, record, sight.words, before, mine.context)
+        return {"messages": [note]} if note else {}
 
     # Whose run it is, and who thinks.
 
