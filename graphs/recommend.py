@@ -8,12 +8,11 @@ from langgraph.types import RetryPolicy
 
 from mirror_graph.graphs.node import GraphNode
 from mirror_graph.graphs.retry import default_retry
-from mirror_graph.graphs.thinker import thinker
+from mirror_graph.graphs.talker import default_scheduler
 from mirror_graph.nodes import Propose, Recall, Schedule, count_failure, offer, screen_proposed
 from mirror_graph.nodes.screen import choose_next
 from mirror_graph.scheduling import Scheduler
-from mirror_graph.scheduling.item_store import StoreScheduler
-from mirror_graph.scheduling.server import ServerScheduler, is_in_server
+from mirror_graph.scheduling.server import ServerScheduler
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import context_as_json
 from mirror_graph.state.offers import ItemSource
@@ -50,7 +49,7 @@ def build_recommend(
     `scheduler`, `context` and `retry` are as in `build_talker`.
     """
     retry = retry or default_retry()
-    scheduler = scheduler or (ServerScheduler(thinker) if is_in_server() else StoreScheduler(thinker))
+    scheduler = scheduler or default_scheduler()
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
     builder = RecommendBuilder(

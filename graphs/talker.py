@@ -13,6 +13,7 @@ from mirror_graph.nodes import Recall, Schedule, count_failure, talk
 from mirror_graph.scheduling import Scheduler
 from mirror_graph.scheduling.item_store import StoreScheduler
 from mirror_graph.scheduling.server import ServerScheduler, is_in_server
+from mirror_graph.scheduling.traces import hide_words_in_traces
 from mirror_graph.state import MirrorContext, MirrorState
 from mirror_graph.state.context import context_as_json
 from mirror_graph.state.schema import MirrorInput
@@ -37,7 +38,7 @@ def build_talker(
     a `context` that holds an object.
     """
     retry = retry or default_retry()
-    scheduler = scheduler or (ServerScheduler(thinker) if is_in_server() else StoreScheduler(thinker))
+    scheduler = scheduler or default_scheduler()
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
@@ -63,6 +64,14 @@ def build_talker(
     builder.add_edge("recall", "talker")
     builder.add_edge("talker", "schedule")
     return builder
+
+
+def default_scheduler() -> Scheduler:
+    """Return what thinks for a graph that was built without a scheduler."""
+    if not is_in_server():
+        return StoreScheduler(thinker)
+    hide_words_in_traces()
+    return ServerScheduler(thinker)
 
 
 graph = build_talker().compile(name="talker")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
@@ -282,3 +283,25 @@ async def test_only_the_agent_is_heard(server: ServerFixture) -> None:
     pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
 
     assert "".join(piece["content"] for piece, _ in pieces if piece["type"] == "AIMessageChunk") == "I hear you."
+
+
+@pytest.mark.slow
+async def test_on_a_server_with_one_worker_no_reply_waits_for_anothers_thought() -> None:
+    let_go = threading.Event()
+    with Endpoint() as endpoint, serving(endpoint, jobs=None) as url:
+        server = ServerFixture(url, endpoint)
+        ana, bob = server.chat(), server.chat()
+        for thinker_name in ("goals", "reasoning", "memory"):
+            ana.replies.by_component[thinker_name] = Answer("They like to cook.", hold=let_go)
+
+        await ana.say("I am allergic to peanuts.")
+        await until(lambda: prompts_of(ana.calls, "goals"))  # and it is held
+        reply = await bob.say("Hello.")
+        assert reply["content"] == "I hear you."
+        let_go.set()
+        await until(lambda: prompts_of(ana.calls, "synthesis"))
+        await ana.stored(1)
+
+        again = await ana.say("What shall we cook?")
+        assert again["response_metadata"]["mirror"]["narrative_turn"] == 1
+        await server.close()

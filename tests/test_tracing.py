@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 import time
+from uuid import uuid4
 
 import pytest
+from langgraph_sdk import get_client
 
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
@@ -280,3 +282,54 @@ def test_a_run_names_the_release_and_the_user_as_a_hash(runs: list[TracedRun]) -
 
     assert len({(run.metadata["mirror_version"], run.metadata["mirror_user"]) for run in outer}) == 1
     assert [run.name for run in runs if "ana" in str(run.metadata.values())] == []
+
+
+@pytest.mark.slow
+def test_a_server_sends_none_of_the_words_that_were_said(endpoint: Endpoint, replies: Replies) -> None:
+    places = ("said", "replied", "narrative", "thought", "user", "tag", "label", "error")
+    planted = [f"XYZZY{place}" for place in places]
+    replies.by_component["talker"] = "I hear XYZZYreplied."
+    replies.by_component["synthesis"] = "I know XYZZYnarrative."
+    replies.by_component["goals"] = "They want XYZZYthought."
+    replies.by_component["reasoning"] = Answer(status=400, error="no XYZZYerror, please")
+
+    runs = trace_server(endpoint, {"words": "I am allergic to XYZZYsaid peanuts.", "user_id": "XYZZYuser"})
+
+    assert {"talker", "goals", "synthesis"} <= {run.name for run in runs}
+    assert [(run.name, word) for run in runs for word in planted if word in run.labels + run.content] == []
+    assert any("usage_metadata" in run.content for run in runs if run.is_model_call)
+    assert {run.metadata["component"] for run in runs if run.is_model_call} >= {"talker", "goals", "synthesis"}
+
+
+@pytest.mark.slow
+def test_a_server_sends_what_was_said_if_its_operator_wants_it(endpoint: Endpoint, replies: Replies) -> None:
+    asked = {"words": "I am allergic to XYZZYsaid peanuts.", "user_id": "ana"}
+    runs = trace_server(endpoint, asked, MIRROR_TRACE_WORDS="true")
+    assert any("XYZZYsaid" in run.content for run in runs)
+
+
+def trace_server(endpoint: Endpoint, asked: dict[str, str], **env: str) -> list[TracedRun]:
+    """Make a turn and its thinking on a server that is traced, with labels of the client's."""
+
+    async def converse(url: str) -> None:
+        client = get_client(url=url)
+        await client.runs.wait(
+            str(uuid4()),
+            "talker",
+            if_not_exists="create",
+            input={"messages": [{"role": "user", "content": asked["words"]}]},
+            context={"talker_model": "openai:test", "think_after": 0, "user_id": asked["user_id"]},
+            config={"tags": ["XYZZYtag"]},
+            metadata={"label": "XYZZYlabel"},
+        )
+        await client.aclose()
+
+    with langsmith_endpoint() as langsmith:
+        traced = {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "none"}
+        with serving(endpoint, extra_env={**traced, **env}, env={}) as url:
+            asyncio.run(converse(url))
+            deadline = time.monotonic() + 100
+            while not any(run.name == "commit" and run.ended for run in langsmith.runs):
+                assert time.monotonic() < deadline, [run.name for run in langsmith.runs]
+                time.sleep(0.2)
+        return langsmith.runs
