@@ -24,7 +24,7 @@ LOCAL = ServeSettings(local_user="me")
 
 @pytest.fixture
 async def app() -> AsyncIterator[FastAPI]:
-    async with open_mirror(context=MirrorContext(talker_model="scripted:demo")) as mirror:
+    async with open_mirror(context=MirrorContext(talker_model="scripted:demo"), transcripts=True) as mirror:
         yield create_app(mirror, settings=LOCAL)
 
 

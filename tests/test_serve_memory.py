@@ -16,7 +16,7 @@ KEYS = ServeSettings(keys={ANA: "ana", BEN: "ben"})
 
 @pytest.fixture
 async def mirror() -> AsyncIterator[Mirror]:
-    async with open_mirror(context=MirrorContext(talker_model="scripted:demo")) as mirror:
+    async with open_mirror(context=MirrorContext(talker_model="scripted:demo"), transcripts=True) as mirror:
         yield mirror
 
 
@@ -61,6 +61,27 @@ async def test_everything_is_exported_and_forgotten(ana: httpx.AsyncClient) -> N
     assert (exported["user"], [known["about"] for known in exported["constraints"]]) == ("ana", ["shellfish"])
     assert (await ana.delete("/v1/me/constraints")).status_code == 204
     assert (await ana.get("/v1/me/export")).json()["constraints"] == []
+
+
+async def test_a_constraint_says_which_message_it_comes_from(
+    ana: httpx.AsyncClient, ben: httpx.AsyncClient, mirror: Mirror
+) -> None:
+    said = "Dinner for eight on Friday. I'm severely allergic to shellfish, by the way."
+    conversation = mirror.conversation("dinner", user_id="ana")
+    await conversation.say(said)
+    await conversation.settle()
+    [constraint] = (await ana.get("/v1/me/constraints")).json()["constraints"]
+    why = (await ana.get(f"/v1/me/constraints/{constraint['id']}/why")).json()
+    assert why["message"] == {"thread": "dinner", "turn": 1, "text": said}
+    assert why["quote"] in said
+    assert (await ben.get(f"/v1/me/constraints/{constraint['id']}/why")).status_code == 404
+    history = (await ana.get("/v1/me/history", params={"thread": "dinner"})).json()
+    assert history["narratives"][-1]["turn"] == 1
+
+
+async def test_a_constraint_that_was_added_comes_from_no_message(ana: httpx.AsyncClient) -> None:
+    why = (await ana.get(f"/v1/me/constraints/{await add(ana)}/why")).json()
+    assert (why["quote"], why["message"]) == ("shellfish", None)
 
 
 async def test_another_user_neither_sees_nor_changes_it(ana: httpx.AsyncClient, ben: httpx.AsyncClient) -> None:

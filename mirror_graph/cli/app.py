@@ -105,6 +105,17 @@ def serve(
 
 
 @app.command()
+def mcp(
+    database: Database = None,
+    user: Annotated[str, typer.Option(metavar="ID", help="Whose constraints they are.")] = "me",
+) -> None:
+    """Serve a user's constraints as MCP tools, on standard input and output, to an agent. It carries no mind."""
+    from mirror_graph.cli.serve import mcp
+
+    mcp(database=database, user=user)
+
+
+@app.command()
 def demo(model: Model = None, thinking: Mode = "parallel") -> None:
     """Play a conversation whose first message decides the last reply. Compare with `--thinking off`."""
     from mirror_graph.cli.demo import demo

@@ -1,4 +1,4 @@
-"""`mirror serve`: the page, OpenAI's protocol and the memory API, until Ctrl-C."""
+"""`mirror serve` and `mirror mcp`: for a browser, for programs and for agents."""
 
 import asyncio
 import os
@@ -44,6 +44,15 @@ def serve(
             started=lambda url: console.print(f"MIRROR is at {url} (Ctrl-C stops it).", highlight=False),
         )
     )
+
+
+def mcp(*, database: str | None, user: str) -> None:
+    """Serve a user's ledger to an agent until it hangs up."""
+    if find_spec("mcp") is None:
+        raise ConfigurationError("mirror mcp needs mcp: pip install 'mirror-graph[mcp]'")
+    from mirror_graph.serve.mcp import serve_ledger
+
+    asyncio.run(serve_ledger(database or default_database(), user))
 
 
 def _settings(host: str, user: str | None, keys_file: Path | None, user_header: str | None) -> "ServeSettings":

@@ -115,6 +115,20 @@ class Mirror:
         self._engine = engine
         self._context = context
 
+    @property
+    def context(self) -> MirrorContext:
+        """What applies to all of its conversations."""
+        return self._context
+
+    @property
+    def store(self) -> BaseStore:
+        """The store of the database, for what a program stores along with the conversations, encrypted like them."""
+        return self._engine.storage.store
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Be the only one in the block of that name, among this host's tasks and all hosts of the database."""
+        return self._engine.storage.lock(f"lock {name}")
+
     def conversation(self, thread: str, *, user_id: str | None = None, instructions: str | None = None) -> Conversation:
         """Return the conversation named `thread`, of `user_id` if one is given.
 

@@ -7,12 +7,13 @@ from fastapi import FastAPI
 from typing_extensions import TypedDict
 
 from mirror_graph.host import Mirror
-from mirror_graph.serve import memory
+from mirror_graph.serve import completions, memory
 from mirror_graph.serve.errors import answer_errors
 from mirror_graph.serve.identity import identify
 from mirror_graph.serve.origin import LocalOnly
 from mirror_graph.serve.page import page_router
 from mirror_graph.serve.settings import ServeSettings
+from mirror_graph.serve.threads import Threads
 
 
 class Health(TypedDict):
@@ -24,7 +25,8 @@ class Health(TypedDict):
 def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     """Return the routes over `mirror`, for a server of yours or as a part of your application.
 
-    Set the event `app.state.stopping` when the server is to stop: open streams end at once.
+    Open the mirror with `transcripts=True`: the page lists conversations, and the memory API shows messages. Set the
+    event `app.state.stopping` when the server is to stop: open streams end at once.
     """
     # No `/docs`: it would load its script from another host. `/openapi.json` is there.
     app = FastAPI(title="MIRROR", docs_url=None, redoc_url=None)
@@ -40,6 +42,8 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
         """Say that the server is up."""
         return {"status": "ok"}
 
+    app.state.threads = Threads(mirror)
+    app.include_router(completions.router)
     app.include_router(memory.router)
     app.include_router(page_router(mirror, app.state.user_of, app.state.stopping))
     return app

@@ -16,7 +16,9 @@ from mirror_graph.errors import (
     NoRoomError,
     ReplyError,
     StorageError,
+    ThreadInUseError,
     UnknownConstraintError,
+    UnknownMessageError,
 )
 from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError
 
@@ -71,6 +73,8 @@ def api_error(error: MirrorError) -> ApiError:
             return ApiError(401, message, code="invalid_token", headers=CHALLENGE)
         case UnknownConstraintError():
             return ApiError(404, message, code="unknown_constraint")
+        case ThreadInUseError() | UnknownMessageError():
+            return ApiError(409, "the conversation has changed meanwhile: send the request again", code="conflict")
         case NoRoomError():
             return ApiError(409, message, code="no_room")
         case ConfigurationError():
@@ -92,7 +96,7 @@ _DESCRIPTIONS = {
     400: "The request is not valid.",
     401: "Nobody signed in.",
     404: "There is no such thing.",
-    409: "The list is full of more important constraints.",
+    409: "It is not possible as things are: a list is full, or a thread has changed meanwhile.",
     422: "A value is not valid.",
     502: "The model gave no reply.",
     503: "The database or the issuer of tokens cannot be reached, or the server is stopping.",

@@ -7,11 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import ConfigurationError, UnknownConstraintError
-from mirror_graph.host import ConstraintChanges, User
+from mirror_graph.host import ConstraintChanges, Mirror, User
 from mirror_graph.ledger.assertion import ABOUT_LIMIT, SUBJECT_LIMIT
 from mirror_graph.serve.errors import documented
 from mirror_graph.serve.identity import HostMirror, UserId
 from mirror_graph.state import Kind, Narrative, SafetyConstraint, Severity
+from mirror_graph.state.content import readable
 
 
 class ConstraintList(TypedDict):
@@ -40,12 +41,35 @@ class Export(TypedDict):
     constraints: list[SafetyConstraint]
 
 
+class Origin(TypedDict):
+    """The message that a constraint comes from."""
+
+    thread: str
+    turn: int
+    text: str
+
+
+class Why(TypedDict):
+    """Why a constraint is in the list: the user's own words, and the whole message that they stand in.
+
+    There is no message if the user added or changed the constraint themselves, if it has been erased, and if it lies
+    further back than is searched.
+    """
+
+    constraint: SafetyConstraint
+    quote: str
+    message: Origin | None
+
+
 class History(TypedDict):
     """The last narratives of a conversation, oldest first."""
 
     thread: str
     narratives: list[Narrative]
 
+
+CONVERSATIONS_SEARCHED = 50
+"""How many of a user's conversations are searched for a message, the latest first."""
 
 router = APIRouter(prefix="/v1/me", tags=["memory"], responses=documented(401, 422, 503))
 
@@ -80,6 +104,14 @@ async def forget_all(user: Caller) -> Response:
 async def show_constraint(user: Caller, constraint_id: str) -> SafetyConstraint:
     """Show one constraint."""
     return await _find(user, constraint_id)
+
+
+@router.get("/constraints/{constraint_id}/why", responses=documented(404))
+async def explain_constraint(mirror: HostMirror, user_id: UserId, user: Caller, constraint_id: str) -> Why:
+    """Show the message that a constraint comes from."""
+    constraint = await _find(user, constraint_id)
+    quote = constraint["source"]["quote"]
+    return {"constraint": constraint, "quote": quote, "message": await _origin(mirror, user_id, constraint)}
 
 
 @router.patch("/constraints/{constraint_id}", responses=documented(404, 409))
@@ -125,3 +157,15 @@ async def _find(user: User, constraint_id: str) -> SafetyConstraint:
         if constraint["id"] == constraint_id:
             return constraint
     raise UnknownConstraintError(constraint_id)
+
+
+async def _origin(mirror: Mirror, user_id: str, constraint: SafetyConstraint) -> Origin | None:
+    """Look for a constraint's message in the user's conversations, the latest first."""
+    source = constraint["source"]
+    if not source["message"]:
+        return None
+    for known in (await mirror.conversations(user_id))[:CONVERSATIONS_SEARCHED]:
+        for message in await mirror.conversation(known.name, user_id=user_id).transcript():
+            if message.id == source["message"]:
+                return {"thread": known.name, "turn": source["turn"], "text": readable(message)}
+    return None

@@ -34,7 +34,7 @@ async def serve(
     """
     stop = asyncio.Event()
     with _listen(settings.host, port) as listening, _stopping_on_signals(stop):
-        async with open_mirror(database, context=context, drain=PATIENCE) as mirror:
+        async with open_mirror(database, context=context, drain=PATIENCE, transcripts=True) as mirror:
             app = create_app(mirror, settings=settings)
             config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE)
             server = _Server(config, started)
