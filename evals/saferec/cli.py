@@ -18,6 +18,10 @@ def saferec(
     inputs: Annotated[
         Path | None, Option(help="A folder with films.jsonl and cases.jsonl.", show_default="our own set")
     ] = None,
+    upstream: Annotated[
+        Path | None, Option(help="A folder with the published data, whose lists are measured instead.")
+    ] = None,
+    released: Annotated[bool, Option(help="With --upstream: use the formulas of the published code.")] = False,
     split: Annotated[str | None, Option(help="Measure one split of the set only, such as test.")] = None,
     arm: Annotated[
         list[str] | None, Option(help="An arm. May be given again.", show_default="all, or those without a model")
@@ -38,6 +42,11 @@ def saferec(
     ] = None,
 ) -> None:
     """Measure whether recommendations respect what a user cannot bear. Without `--model`, none is called."""
+    if upstream is not None:
+        from mirror_graph.evals.saferec.upstream import measure_upstream
+
+        _publish(measure_upstream(upstream, k or (5, 10), released=released), json_out)
+        return
     from mirror_graph.evals.saferec.arms import ARMS
     from mirror_graph.evals.saferec.dataset import OWN
     from mirror_graph.evals.saferec.model_arms import MODEL_ARMS
@@ -61,6 +70,13 @@ def saferec(
     if report_out is not None:
         report_out.write_text(page(report), encoding="utf-8")
     typer.echo("\n".join(_table(report)))
+
+
+def _publish(figures: dict[str, Any], json_out: Path | None) -> None:
+    text = json.dumps(figures, indent=1)
+    if json_out is not None:
+        json_out.write_text(f"{text}\n", encoding="utf-8")
+    typer.echo(text)
 
 
 def _model_of(given: str | None) -> str | None:
