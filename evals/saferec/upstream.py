@@ -117,7 +117,7 @@ def _samples(path: Path) -> Iterator[UpstreamSample]:
             place = f"{path}, line {number}"
             try:
                 row = json.loads(line)
-                relevant = [(str(title), int(year)) for title, year in row["relevant"]]
+                relevant: list[Title] = [(str(title), int(year)) for title, year in row["relevant"]]
                 seen = [str(title) for title in row["seen"]]
                 yield UpstreamSample(str(row["id"]), _trait(row["trait"], place), seen, relevant, str(row["reply"]))
             except (KeyError, TypeError, ValueError) as error:
