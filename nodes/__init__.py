@@ -3,6 +3,7 @@
 from mirror_graph.nodes.anticipation import anticipate
 from mirror_graph.nodes.commit import commit
 from mirror_graph.nodes.failures import count_failure
+from mirror_graph.nodes.forget import forget
 from mirror_graph.nodes.joint import think_jointly
 from mirror_graph.nodes.memory import remember
 from mirror_graph.nodes.offer import offer
@@ -22,6 +23,7 @@ __all__ = [
     "anticipate",
     "commit",
     "count_failure",
+    "forget",
     "offer",
     "remember",
     "screen_proposed",

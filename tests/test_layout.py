@@ -5,12 +5,19 @@ from pathlib import Path
 import pytest
 
 from mirror_graph import build_mirror, build_recommend, build_talker, build_thinker
+from mirror_graph.graphs.forget import build_forget
 
 ROOT = Path(__file__).parents[1]
 THINKERS = {"goals", "reasoning", "own"}
 """Boxes that are instances of one node, `Thinker`; `own` is every thinker that a context describes itself."""
 
-GRAPHS = {"mirror": build_mirror, "recommend": build_recommend, "talker": build_talker, "thinker": build_thinker}
+GRAPHS = {
+    "forget": build_forget,
+    "mirror": build_mirror,
+    "recommend": build_recommend,
+    "talker": build_talker,
+    "thinker": build_thinker,
+}
 
 
 def boxes(graph: str) -> set[str]:

@@ -13,6 +13,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph_sdk.errors import NotFoundError
 
 from mirror_graph import ConfigurationError, build_talker
+from mirror_graph.cli.remote import ServerError, forget_on_server
+from mirror_graph.encryption import VARIABLE, new_key
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import prompts_of
 from tests.server import ServerFixture, serving, until
@@ -51,6 +53,7 @@ async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerF
 
     assert {assistant["graph_id"] for assistant in assistants} == {
         "agent",
+        "forget",
         "mirror",
         "recommend",
         "talker",
@@ -304,4 +307,55 @@ async def test_on_a_server_with_one_worker_no_reply_waits_for_anothers_thought()
 
         again = await ana.say("What shall we cook?")
         assert again["response_metadata"]["mirror"]["narrative_turn"] == 1
+
+
+async def test_a_client_has_a_mind_erased_while_a_pass_is_under_way(server: ServerFixture) -> None:
+    chat = server.chat()
+    await chat.say("I am allergic to peanuts.")
+    await chat.settle()
+    assert (await chat.mind())["turn"] == 1
+    hold = threading.Event()
+    chat.replies.by_component["synthesis"] = Answer(NARRATIVE, hold=hold)
+    await chat.say("What shall we cook?")
+    await until(lambda: len(prompts_of(chat.calls, "synthesis")) == 2)
+
+    await asyncio.to_thread(forget_on_server, server.url, chat.thread_id, token=None, user=None)
+    hold.set()
+
+    for gone in (chat.thread_id, chat.mind_thread):
+        with pytest.raises(NotFoundError):
+            await chat.client.threads.get(gone)
+    reply = await chat.say("What shall we cook?")
+    assert reply["response_metadata"]["mirror"] == {"turn": 1, "narrative_turn": 0, "lag": 0, "finish_reason": "stop"}
+    # Once more, although there is nothing left: whoever asks twice gets no error.
+    await asyncio.to_thread(forget_on_server, server.url, chat.thread_id, token=None, user=None)
+    with pytest.raises(NotFoundError):
+        await chat.client.threads.get(chat.thread_id)
+
+
+async def test_a_server_that_cannot_forget_says_why(server: ServerFixture) -> None:
+    run = server.chat().client.runs.wait
+    with pytest.raises(Exception, match="nothing to forget"):
+        await run(None, "forget", input={})
+    with pytest.raises(Exception, match="there is no user"):
+        await run(None, "forget", input={"user": True})
+    with pytest.raises(ServerError, match="could not forget"):
+        await asyncio.to_thread(forget_on_server, "http://127.0.0.1:9", "thread", token=None, user=None)
+
+
+@pytest.mark.slow
+async def test_a_servers_store_holds_no_word_of_a_user_if_there_is_a_key() -> None:
+    with Endpoint() as endpoint, serving(endpoint, extra_env={VARIABLE: new_key()}) as url:
+        server = ServerFixture(url, endpoint)
+        first, second = server.chat(user_id="ana"), server.chat(user_id="ana")
+        await first.say("I am allergic to quandongs.")
+        await first.settle()
+        await second.say("What shall we cook?")
+
+        found = (await first.client.store.search_items(("mirror",), limit=100))["items"]
+        assert found
+        assert all(item["value"].keys() == {"sealed"} for item in found)
+        assert "quandongs" in prompts_of(second.calls, "talker")[0]
+        await second.client.runs.wait(None, "forget", input={"user": True}, context={"user_id": "ana"})
+        assert (await first.client.store.search_items(("mirror",), limit=100))["items"] == []
         await server.close()

@@ -165,10 +165,25 @@ def forget(
     database: Database = None,
     user: User = None,
     yes: Yes = False,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Erase on this LangGraph server instead; THREAD is then a thread's id."),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="MIRROR_SERVER_TOKEN", metavar="TOKEN", help="A bearer token for the server.")
+    ] = None,
 ) -> None:
-    """Delete a conversation and its mind from the database."""
+    """Delete a conversation and its mind from the database, or from a server."""
     from mirror_graph.cli.database import forget_thread, read_mind
 
+    if server is not None:
+        from mirror_graph.cli.remote import forget_on_server
+
+        if not yes:
+            typer.confirm(f"Permanently delete {thread!r} and its mind from {server}?", abort=True)
+        forget_on_server(server, thread, token=token, user=user)
+        typer.echo(f"Deleted {thread!r} from {server}.")
+        return
     found = read_mind(thread, database, user)
     if not yes:
         turns = found.turn + found.lag

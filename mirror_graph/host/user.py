@@ -13,13 +13,12 @@ from mirror_graph.ledger.assertion import ABOUT_LIMIT, SUBJECT_LIMIT, is_in
 from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.user_constraints import (
     EDITED,
-    EVICTED,
     STATED,
     apply_edits,
+    erase,
     evicted,
     is_erased,
     load_lists,
-    namespace,
     save,
     tombstone,
     user_lock,
@@ -123,9 +122,7 @@ class User:
         nothing is stored: an old conversation shares what it knows again when it continues.
         """
         if constraint_id is None:
-            for kind in (STATED, EDITED, EVICTED):
-                for item in await self._store.asearch(namespace(self._user_id, kind), limit=10_000):
-                    await self._store.adelete(item.namespace, item.key)
+            await erase(self._store, self._user_id)
             self._note_change()
         else:
             await self._edited(tombstone(constraint_id, time.time()))

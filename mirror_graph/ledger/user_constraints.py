@@ -172,6 +172,13 @@ async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> s
     return stored
 
 
+async def erase(store: BaseStore, user_id: str) -> None:
+    """Erase everything that is stored about a user, without a trace: not even what was erased is remembered."""
+    for kind in (STATED, EDITED, EVICTED):
+        for item in await store.asearch(namespace(user_id, kind), limit=10_000):
+            await store.adelete(item.namespace, item.key)
+
+
 def _bounded(lists: Lists) -> dict[str, list[SafetyConstraint]]:
     """Return both lists with only the most important constraints, and the latest of the erased ones."""
     listed = apply_edits([], lists[STATED], lists[EDITED])

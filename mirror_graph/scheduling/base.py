@@ -1,5 +1,6 @@
 """The interface of a scheduler: `recall` before a reply, `schedule` after it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -35,6 +36,7 @@ class ThinkingPass:
     trace: dict[str, str] = field(default_factory=dict)
     unread: list[SafetyConstraint] = field(default_factory=list)
     branch: list[AnsweredTurn] = field(default_factory=list)
+    scheduled_at: float = field(default_factory=time.time, compare=False)
 
     @property
     def owner(self) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple, cast, get_type_hints
@@ -25,6 +26,9 @@ REDUCERS = {key: hint.__metadata__[0] for key, hint in get_type_hints(MindState,
 
 ITEMS = 100
 """The most items of one mind that are read: as many commits may meet in the same moment."""
+
+FORGOTTEN = "forgotten"
+"""The key of the item that says when a mind was erased. It holds nothing of the mind."""
 
 
 class _StoredMind(NamedTuple):
@@ -96,7 +100,9 @@ class ItemMindStore:
         return await think(self._thinker, mind, work, meter)
 
     async def commit(self, work: ThinkingPass, mind: MindState) -> None:
-        """Merge a mind into the stored one in one write."""
+        """Merge a mind into the stored one in one write, unless its thread was forgotten since the pass began."""
+        if await self._is_forgotten(work):
+            return
         earlier = await self._minds(work.thread_id, work.owner, work.branch)
         whole = cast("dict[str, Any]", _joined(mind, earlier))
         if work.owner is not None:
@@ -107,10 +113,11 @@ class ItemMindStore:
 
     async def forget(self, thread_id: str, owner: str | None = None) -> None:
         """Erase the mind of a thread, with what could not be read of it."""
-        place = _place(thread_id, owner)
-        items = await self._store.asearch(place, limit=ITEMS)
-        mine = [item for item in items if item.namespace == place]
-        await asyncio.gather(*(self._store.adelete(item.namespace, item.key) for item in mine))
+        await forget_items(self._store, thread_id, owner)
+
+    async def _is_forgotten(self, work: ThinkingPass) -> bool:
+        forgotten = await self._store.aget(_place(work.thread_id, work.owner), FORGOTTEN)
+        return forgotten is not None and forgotten.value.get("at", 0.0) >= work.scheduled_at
 
     async def _minds(self, thread_id: str, owner: str | None, branch: Sequence[AnsweredTurn]) -> list[_StoredMind]:
         """Return the stored minds of a thread: its owner's, or else one that an earlier release stored without one."""
@@ -126,12 +133,24 @@ class ItemMindStore:
         minds: list[_StoredMind] = []
         for item in await self._store.asearch(place, limit=ITEMS):
             # What is stored without an owner is above the owners' own places, so a search finds theirs as well.
-            if item.namespace != place or item.value.get(OWNER, "") != mark:
+            if item.namespace != place or item.key == FORGOTTEN or item.value.get(OWNER, "") != mark:
                 continue
             mind = _readable(item)
             if mind is not None:
                 minds.append(_StoredMind(item, mind))
         return minds
+
+
+async def forget_items(store: BaseStore, thread_id: str, owner: str | None) -> None:
+    """Erase the mind of a thread from a store, with what could not be read of it.
+
+    The time is stored in its place, for passes that are under way in this process or in another.
+    """
+    place = _place(thread_id, owner)
+    await store.aput(place, FORGOTTEN, {"at": time.time()}, index=False)
+    items = await store.asearch(place, limit=ITEMS)
+    mine = [item for item in items if item.namespace == place and item.key != FORGOTTEN]
+    await asyncio.gather(*(store.adelete(item.namespace, item.key) for item in mine))
 
 
 def _current_store() -> BaseStore:

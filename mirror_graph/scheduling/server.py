@@ -14,6 +14,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError, PermissionDeniedError
+from langgraph_sdk.schema import RunStatus
 
 from mirror_graph.scheduling.base import ThinkingPass, is_proven, mind_from, mind_thread
 from mirror_graph.scheduling.item_store import StoreScheduler, join_minds
@@ -110,6 +111,27 @@ class ServerScheduler:
         if on_thread["turn"] > stored["turn"]:
             await self._in_process.commit(work, on_thread)
         await self._in_process.schedule(work)
+
+
+async def forget_mind_thread(thread_id: str, owner: str | None) -> None:
+    """Delete the mind's thread, and the one on which an earlier release kept it without an owner."""
+    with _own_call():
+        server = get_client()
+        for mind_thread_id in {mind_thread(thread_id, owner), mind_thread(thread_id)}:
+            # Of another user's thread the server says that there is none.
+            with suppress(NotFoundError, PermissionDeniedError):
+                await _cancel_runs(server, mind_thread_id)
+                await server.threads.delete(mind_thread_id)
+
+
+async def _cancel_runs(server: LangGraphClient, thread_id: str) -> None:
+    """Cancel every run of a thread: one that ends later would store its result all the same."""
+    unfinished: tuple[RunStatus, ...] = ("pending", "running")
+    for status in unfinished:
+        for run in await server.runs.list(thread_id, status=status, limit=100):
+            # It may have ended by itself.
+            with suppress(ConflictError, NotFoundError):
+                await server.runs.cancel(thread_id, run["run_id"], wait=True)
 
 
 def is_in_server() -> bool:

@@ -63,7 +63,7 @@ def _own_graphs() -> dict[str, Any]:
     folder = Path(graphs.__file__).resolve().parent
     return {
         "dependencies": ["."],
-        "graphs": {name: f"{folder / name}.py:graph" for name in ("agent", "mirror", "talker", "thinker")},
+        "graphs": {name: f"{folder / name}.py:graph" for name in ("agent", "forget", "mirror", "talker", "thinker")},
         "checkpointer": {"serde": {"pickle_fallback": False}},
     }
 
