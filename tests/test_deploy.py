@@ -15,6 +15,7 @@ import jwt
 import pytest
 from langgraph_sdk import Auth
 
+from mirror_graph.cli.remote import forget_on_server
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.serve.client_context import ClientPolicy
@@ -435,3 +436,25 @@ async def _spend(folder: Path) -> None:
             assert first.status_code == 200, first.text
             assert again.status_code == 429
             assert "tokens of today" in again.json()["detail"]
+
+
+@pytest.mark.slow
+async def test_whoever_has_a_mind_may_have_it_erased_and_nobody_else(server: Deployed) -> None:
+    thread_id = str(uuid4())
+    await server.say(thread_id, f"I am allergic to {PLANTED} peanuts.")
+    await server.thought(thread_id, "What shall we cook?", 1)
+    await _settle(server, thread_id)
+    mind = f"/threads/{mind_thread(thread_id, 'ana')}"
+    request = {"assistant_id": "forget", "input": {"thread_id": thread_id, "user": True}}
+
+    assert (await server.ask("POST", "/runs/wait", request, user="bob")).status_code == 200
+    assert (await server.ask("GET", mind, user="ana")).status_code == 200
+    refused = await server.ask("POST", "/runs/wait", {**request, "input": {"user_id": "ana"}}, user="ana")
+    assert refused.status_code == 422
+
+    await asyncio.to_thread(forget_on_server, server.url, thread_id, token=token("ana"), user=None)
+    assert (await server.ask("GET", mind, user="ana")).status_code == 404
+    assert (await server.ask("GET", f"/threads/{thread_id}", user="ana")).status_code == 404
+    assert (await server.ask("POST", "/runs/wait", request, user="ana")).status_code == 200
+    fresh = await server.say(str(uuid4()), "What shall we cook?")
+    assert PLANTED not in json.dumps(fresh["constraints"])

@@ -73,9 +73,9 @@ def test_every_prompt_is_package_data() -> None:
     assert shipped >= set(prompts.rglob("*.md"))
 
 
-def test_the_server_is_offered_five_graphs_from_files_that_exist() -> None:
+def test_the_server_is_offered_six_graphs_from_files_that_exist() -> None:
     graphs = json.loads((ROOT / "langgraph.json").read_text())["graphs"]
-    assert set(graphs) == {"agent", "mirror", "recommend", "talker", "thinker"}
+    assert set(graphs) == {"agent", "forget", "mirror", "recommend", "talker", "thinker"}
     assert [path for path in graphs.values() if not (ROOT / path.rpartition(":")[0]).is_file()] == []
 
 

@@ -115,7 +115,7 @@ class ServerScheduler:
 
 async def forget_mind_thread(thread_id: str, owner: str | None) -> None:
     """Delete the mind's thread, and the one on which an earlier release kept it without an owner."""
-    with _own_call():
+    with own_call():
         server = get_client()
         for mind_thread_id in {mind_thread(thread_id, owner), mind_thread(thread_id)}:
             # Of another user's thread the server says that there is none.

@@ -25,6 +25,7 @@ from mirror_graph.scheduling.server import GRAPH, is_own_call, own_call
 from mirror_graph.serve.client_context import ClientPolicy
 from mirror_graph.serve.settings import read_keys
 from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError, TokenSettings, TokenVerifier
+from mirror_graph.state.erasure import ForgetState
 
 OWNER, KIND = "owner", "mirror"
 CHAT, MIND = "chat", "mind"
@@ -32,6 +33,9 @@ CHAT, MIND = "chat", "mind"
 
 INPUT = frozenset({"messages", "k"})
 """What a client may hand to a run. Everything else of a thread's state is written by the graphs."""
+
+FORGET_INPUT = frozenset(ForgetState.__annotations__)
+"""What a client may ask the graph `forget` for: what it erases is found by who asks."""
 
 COMMANDS = frozenset({"resume"})
 """What a client may command. `update` would write the state, and `goto` would skip what guards a reply."""
@@ -188,8 +192,9 @@ def _check_run(value: Value, policy: ClientPolicy) -> None:
     if asked.get("webhook"):
         raise Refused(403, "this server calls no webhooks: leave `webhook` out")
     given = asked.get("input")
-    if given is not None and (not isinstance(given, dict) or given.keys() - INPUT):
-        raise Refused(422, f"a run takes {' and '.join(sorted(INPUT))}, and nothing else of a thread's state")
+    taken = FORGET_INPUT if value.get("assistant_id") == uuid5(SYSTEM_ASSISTANTS, "forget") else INPUT
+    if given is not None and (not isinstance(given, dict) or given.keys() - taken):
+        raise Refused(422, f"a run takes {' and '.join(sorted(taken))}, and nothing else of a thread's state")
     command = asked.get("command")
     if command and {name for name, part in command.items() if part} - COMMANDS:
         raise Refused(403, "a client may command `resume` only")
