@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from mirror_graph import MindEvent, MirrorContext, open_mirror, open_mirror_sync
+from mirror_graph.state import MindState
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies
 
@@ -99,10 +101,10 @@ async def test_two_hundred_watchers_cost_one_load_per_change(
         loads = 0
         load = mirror._engine.minds.load
 
-        async def counted(thread_id: str):  # type: ignore[no-untyped-def]
+        async def counted(*place: Any) -> MindState:
             nonlocal loads
             loads += 1
-            return await load(thread_id)
+            return await load(*place)
 
         monkeypatch.setattr(mirror._engine.minds, "load", counted)
         await conversation.say("Hello.")
@@ -125,3 +127,29 @@ def test_a_watch_without_a_loop(endpoint: Endpoint) -> None:
 
 async def _all(events: AsyncIterator[MindEvent]) -> list[MindEvent]:
     return [event async for event in events]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+async def test_a_watcher_sees_what_another_host_does(endpoint: Endpoint, database: str) -> None:
+    async with open_mirror(database, context=CONTEXT) as here, open_mirror(database, context=CONTEXT) as there:
+        watched, spoken = (mirror.conversation("dinner", user_id="ana") for mirror in (here, there))
+        async with aclosing(watched.watch()) as events:
+            await anext(events)
+            await spoken.say("I'm allergic to peanuts.")
+            await spoken.settle(timeout=100)
+            seen = await until(events, is_mind_after(1))
+            if "postgres" in database:
+                thoughts = {event.thinker: event.text for event in seen if event.kind == "thought"}
+                assert thoughts == (await spoken.mind()).thoughts
+            [constraint] = await there.user("ana").constraints()
+            await there.user("ana").edit(constraint["id"], severity="preference")
+            await until(events, lambda event: event.mind is not None and _severities(event) == {"preference"})
+            await there.user("ana").forget(constraint["id"])
+            await until(events, lambda event: event.mind is not None and _severities(event) == set())
+            await spoken.forget()
+            await until(events, lambda event: event.mind is not None and event.mind.narrative == "")
+
+
+def _severities(event: MindEvent) -> set[str]:
+    assert event.mind is not None
+    return {entry["severity"] for entry in event.mind.constraints}

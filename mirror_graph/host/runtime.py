@@ -56,7 +56,7 @@ class HostRuntime:
     ) -> None:
         self.storage = storage
         self.labels = labels
-        self.watchers = Watchers()
+        self.watchers = Watchers(storage)
         self.transcripts = Transcripts(storage.store) if transcripts else None
         self.minds = CheckpointMindStore(storage, labels, self.watchers)
         self.scheduler = LocalScheduler(self.minds, max_thinking=max_thinking, budget=DailyBudget(daily_tokens))

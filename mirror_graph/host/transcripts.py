@@ -3,13 +3,12 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.store.base import BaseStore
 
-from mirror_graph.ledger.user_constraints import ROOT
+from mirror_graph.ledger.user_constraints import ROOT, owner_mark
 from mirror_graph.state.branch import turn_of
 from mirror_graph.state.content import readable
 from mirror_graph.state.window import is_users
@@ -87,7 +86,7 @@ class Transcripts:
 
     async def conversations(self, user_id: str) -> list[ConversationInfo]:
         """Return a user's conversations, the latest first."""
-        items = await self._store.asearch(_listed(_owner(user_id)), limit=CONVERSATIONS_LIMIT)
+        items = await self._store.asearch(_listed(owner_mark(user_id)), limit=CONVERSATIONS_LIMIT)
         found = [
             ConversationInfo(item.value["name"], item.key, item.value["title"], item.value["updated_at"])
             for item in items
@@ -116,7 +115,7 @@ class Transcripts:
         head = await self._head(thread_id)
         old_first, old_last = (head["first"], head["last"]) if head else (0, -1)
         first = max(old_first, last + 1 - TRANSCRIPT_LIMIT // CHUNK)
-        owner = _owner(user_id) if user_id is not None else ""
+        owner = owner_mark(user_id) if user_id is not None else ""
         after = {"first": first, "last": last, "owner": owner}
         if head != after:
             await self._put(_place(thread_id), HEAD, after)
@@ -125,12 +124,12 @@ class Transcripts:
 
     async def _list(self, thread_id: str, user_id: str, name: str, beginning: Sequence[dict[str, Any]]) -> None:
         """Enter a thread in the list of its user's conversations, titled after its `beginning`."""
-        known = await self._store.aget(_listed(_owner(user_id)), thread_id)
+        known = await self._store.aget(_listed(owner_mark(user_id)), thread_id)
         title = known.value["title"] if known is not None else ""
         texts = [item["text"] for item in beginning if item["type"] == "human"]
         title = _title(texts[0]) if texts else title
         entry = {"name": name, "title": title, "updated_at": time.time()}
-        await self._put(_listed(_owner(user_id)), thread_id, entry)
+        await self._put(_listed(owner_mark(user_id)), thread_id, entry)
 
     async def _put(self, place: tuple[str, ...], key: str, value: dict[str, Any]) -> None:
         await self._store.aput(place, key, value, index=False)
@@ -165,10 +164,6 @@ def _message_of(item: dict[str, Any]) -> AnyMessage:
 def _title(text: str) -> str:
     words = " ".join(text.split())
     return words if len(words) <= TITLE_LENGTH else words[: TITLE_LENGTH - 1].rstrip() + "…"
-
-
-def _owner(user_id: str) -> str:
-    return sha256(user_id.encode()).hexdigest()
 
 
 def _place(thread_id: str) -> tuple[str, ...]:

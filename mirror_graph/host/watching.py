@@ -1,19 +1,34 @@
 """Watching a conversation's mind: what has changed reaches every watcher, and a slow one gets the newest."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mirror_graph.errors import StorageError
 from mirror_graph.host.mind import Mind
+from mirror_graph.ledger.user_constraints import owner_mark
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.state import Thought
+from mirror_graph.storage import Storage
+from mirror_graph.storage.signals import News, Place
+
+log = logging.getLogger(__name__)
 
 EventKind = Literal["mind", "thought"]
 
 THOUGHTS = 64
 """How many thoughts wait for a watcher that reads slowly; older ones leave. Of minds only the newest waits."""
 
+
+UNSENT = 1_000
+"""How many signals wait for a database that is slow; older ones leave."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""The pause before the signals of other hosts are read again after an error."""
 
 CLOSE_SECONDS = 1.0
 """How long a host that closes waits for a mind that is being loaded, so that its watchers see the last one."""
@@ -47,8 +62,8 @@ class _Watcher:
 class _Watched:
     """A thread that somebody watches. Its mind is loaded once for all of its watchers."""
 
-    def __init__(self, user_id: str | None, load: Callable[[], Awaitable[Mind]]) -> None:
-        self.user_id = user_id
+    def __init__(self, owner: str, load: Callable[[], Awaitable[Mind]]) -> None:
+        self.owner = owner
         self.watchers: set[_Watcher] = set()
         self._load = load
         self._is_stale = False
@@ -59,6 +74,12 @@ class _Watched:
         self._is_stale = True
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load_while_stale(), name="mirror-watching")
+
+    def show(self, event: MindEvent) -> None:
+        """Show every watcher an event that is not stored."""
+        for watcher in self.watchers:
+            watcher.thoughts.append(event)
+            watcher.wake.set()
 
     async def stop(self) -> None:
         """Let the load that is under way finish for a moment, and end it."""
@@ -85,9 +106,13 @@ class _Watched:
 class Watchers:
     """Who watches which thread of a host."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage | None = None) -> None:
+        self._storage = storage
         self._watched: dict[str, _Watched] = {}
         self._is_closed = False
+        self._unsent: deque[News] = deque(maxlen=UNSENT)
+        self._sending: asyncio.Task[None] | None = None
+        self._receiving: asyncio.Task[None] | None = None
 
     async def watch(
         self, thread_id: str, user_id: str | None, load: Callable[[], Awaitable[Mind]]
@@ -98,10 +123,11 @@ class Watchers:
         """
         if self._is_closed:
             return
-        watched = self._watched.setdefault(thread_id, _Watched(user_id, load))
+        watched = self._watched.setdefault(thread_id, _Watched(_owner_of(user_id), load))
         watcher = _Watcher()
         watched.watchers.add(watcher)
         watched.note_change()
+        self._start_receiving()
         seen: Mind | None = None
         try:
             while not watcher.is_over:
@@ -119,25 +145,80 @@ class Watchers:
             watched.watchers.discard(watcher)
             if not watched.watchers and self._watched.get(thread_id) is watched:
                 del self._watched[thread_id]
+            if not self._watched and self._receiving is not None:
+                self._receiving.cancel()
+                self._receiving = None
 
     def note_change(self, thread_id: str, user_id: str | None = None) -> None:
-        """Note that the mind of a thread may have changed; with a `user_id`, that of the user's other threads too."""
-        for watched_id, watched in self._watched.items():
-            if watched_id == thread_id or (user_id is not None and watched.user_id == user_id):
-                watched.note_change()
+        """Note that the mind of a thread may have changed; with a `user_id`, that of the user's other threads too.
+
+        The watchers of other hosts are told as well.
+        """
+        self._publish(News(thread_id, _owner_of(user_id)))
 
     def show_thought(self, thread_id: str, thought: Thought) -> None:
         """Show the watchers of a thread a thought that is not stored yet."""
-        watched = self._watched.get(thread_id)
-        for watcher in watched.watchers if watched else ():
-            watcher.thoughts.append(MindEvent("thought", thinker=thought["thinker"], text=thought["text"]))
-            watcher.wake.set()
+        self._publish(News(thread_id, thinker=thought["thinker"], text=thought["text"]))
+
+    def _publish(self, news: News) -> None:
+        self._take(news)
+        if self._storage is not None:
+            self._unsent.append(news)
+            if self._sending is None or self._sending.done():
+                self._sending = asyncio.create_task(self._send(self._storage), name="mirror-signals")
+
+    def _take(self, news: News) -> None:
+        """Let the watchers of this host see what changed."""
+        for thread_id, watched in self._watched.items():
+            if news.thinker:
+                if thread_id == news.thread_id:
+                    watched.show(MindEvent("thought", thinker=news.thinker, text=news.text))
+            elif thread_id == news.thread_id or (watched.owner and watched.owner == news.owner) or news == News():
+                watched.note_change()
+
+    async def _send(self, storage: Storage) -> None:
+        """Tell the other hosts, in order. News that cannot be sent are dropped: the others look by themselves too."""
+        while self._unsent:
+            try:
+                await storage.send(self._unsent.popleft())
+            except StorageError as error:
+                log.warning("%s", error)
+
+    def _start_receiving(self) -> None:
+        if self._storage is not None and self._receiving is None:
+            self._receiving = asyncio.create_task(self._receive(self._storage), name="mirror-signals")
+
+    async def _receive(self, storage: Storage) -> None:
+        """Pass on what other hosts changed."""
+        while True:
+            try:
+                async with aclosing(storage.receive(self._places)) as received:
+                    async for news in received:
+                        self._take(news)
+                return
+            except StorageError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+                self._take(News())
+
+    def _places(self) -> list[Place]:
+        return [Place(name, mind_thread(name), watched.owner) for name, watched in self._watched.items()]
 
     async def close(self) -> None:
         """End every watch, without an error."""
         self._is_closed = True
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=CLOSE_SECONDS)
+        for task in (self._sending, self._receiving):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         for watched in list(self._watched.values()):
             await watched.stop()
             for watcher in watched.watchers:
                 watcher.is_over = True
                 watcher.wake.set()
+
+
+def _owner_of(user_id: str | None) -> str:
+    return owner_mark(user_id) if user_id is not None else ""

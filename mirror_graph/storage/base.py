@@ -1,9 +1,10 @@
 """What a host needs of a database: checkpoints per thread, a lock per thread, and the versions of a mind."""
 
 import asyncio
+import base64
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -18,6 +19,7 @@ from mirror_graph.storage.guarding import Guard, GuardedSaver, GuardedStore
 from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import HostTables, Serialized
 from mirror_graph.storage.sealing import CheckpointSeal
+from mirror_graph.storage.signals import News, NoSignals, Signals, Watched
 from mirror_graph.storage.turns import TurnSaver
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,9 @@ class Storage:
         leases: Leases | None = None,
         errors: tuple[type[Exception], ...] = (),
         keyring: Keyring = NO_KEYS,
+        signals: Signals | None = None,
     ) -> None:
+        self._signals = signals or NoSignals()
         self.guard = Guard(errors)
         self.seal = CheckpointSeal(keyring)
         self.keyring = keyring
@@ -127,6 +131,24 @@ class Storage:
             await self.saver.adelete_thread(thread_id)
             await self.tables.forget(thread_id)
 
+    async def send(self, news: News) -> None:
+        """Tell the other hosts of the database what changed."""
+        with self.guard("the other hosts cannot be told of a change"):
+            text = news.text
+            if text and self.keyring:
+                text = base64.b64encode(self.seal.seal_value(text, _signal_place(news.thread_id))).decode()
+            await self._signals.send(news._replace(text=text))
+
+    async def receive(self, watched: Watched) -> AsyncGenerator[News]:
+        """Yield what other hosts changed of what is `watched`, for as long as it is iterated over."""
+        with self.guard("changes by other hosts cannot be read"):
+            async with aclosing(self._signals.receive(watched)) as received:
+                async for news in received:
+                    text = news.text
+                    if text and self.keyring:
+                        text = str(self.seal.open_value(base64.b64decode(text), _signal_place(news.thread_id)))
+                    yield news._replace(text=text)
+
     async def scrub(self) -> None:
         """Remove what was deleted from the database's files, as far as a host can."""
         with self.guard("what was deleted cannot be removed from the files"):
@@ -173,3 +195,7 @@ def is_ours(found: CheckpointTuple) -> bool:
 
 def _versions_place(thread_id: str) -> tuple[str, ...]:
     return "versions", thread_id
+
+
+def _signal_place(thread_id: str) -> tuple[str, ...]:
+    return "signals", thread_id

@@ -23,6 +23,7 @@ from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.storage.base import Storage
 from mirror_graph.storage.records import VERSIONS_NAMESPACE, Serialized
+from mirror_graph.storage.signals import LookingSignals
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ async def open_objects(
         lost.append(f"{_name(saver)} cannot delete: no conversation can be forgotten")
     log.warning("this host uses the program's own checkpointer and store: %s", "; ".join(lost))
     # Which errors a stranger's database raises is not known, so each of them counts as one.
-    yield Storage(saver, store, ItemRecords(saver, store), errors=(Exception,), keyring=keyring)
+    yield Storage(
+        saver, store, ItemRecords(saver, store), errors=(Exception,), keyring=keyring, signals=LookingSignals()
+    )
 
 
 async def _readable(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:

@@ -1,7 +1,10 @@
 """Threads in PostgreSQL, shared by any number of hosts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import json
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -12,6 +15,9 @@ from mirror_graph.storage.guarding import end_background_task
 from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Serialized
 from mirror_graph.storage.serde import CompressedSerializer
+from mirror_graph.storage.signals import LOOK_SECONDS, News, Watched
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -62,6 +68,11 @@ FORGET = "DELETE FROM mirror_versions WHERE thread_id = %(thread)s"
 
 POOL_SIZE = 10
 
+CHANNEL = "mirror_changes"
+
+PAYLOAD_BYTES = 8_000
+"""A notification has fewer bytes than these: the server's own limit."""
+
 CONNECT_SECONDS = 5
 """How long the thread that renews leases waits for a server that does not answer."""
 
@@ -106,7 +117,8 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
         tables = PostgresTables(pool, saver, url)
         leases = Leases(tables)
         try:
-            yield Storage(saver, store, tables, leases, errors=(PostgresError,), keyring=keyring)
+            signals = PostgresSignals(pool, url)
+            yield Storage(saver, store, tables, leases, errors=(PostgresError,), keyring=keyring, signals=signals)
         finally:
             await leases.close()
             await end_background_task(store)
@@ -200,3 +212,48 @@ class PostgresTables:
     async def _read(self, statement: LiteralString, given: dict[str, Any]) -> list[dict[str, Any]]:
         async with self._pool.connection() as connection:
             return await (await connection.execute(statement, given)).fetchall()
+
+
+class PostgresSignals:
+    """Signals by LISTEN and NOTIFY, on one connection of a host that watches."""
+
+    def __init__(self, pool: "Pool", url: str) -> None:
+        self._pool = pool
+        self._url = url
+        self._host = secrets.token_hex(8)
+
+    async def send(self, news: News) -> None:
+        """Tell the other hosts. A thought that is too long for a notification is not seen by them before its mind."""
+        payload = json.dumps([self._host, *news], ensure_ascii=False)
+        if len(payload.encode()) < PAYLOAD_BYTES:
+            async with self._pool.connection() as connection:
+                await connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
+
+    async def receive(self, watched: Watched) -> AsyncGenerator[News]:
+        """Yield what other hosts send; anything may have changed while there was no connection."""
+        import psycopg
+
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, autocommit=True, connect_timeout=CONNECT_SECONDS
+                ) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    yield News()
+                    while True:
+                        async for notice in connection.notifies(timeout=LOOK_SECONDS):
+                            if (news := self._news_in(notice.payload)) is not None:
+                                yield news
+                        yield News()
+            except psycopg.OperationalError as error:
+                log.warning("no changes by other hosts are seen for now: %s", error)
+                await asyncio.sleep(1.0)
+
+    def _news_in(self, payload: str) -> News | None:
+        """Return what another host sent, or None for what this host or another program did."""
+        try:
+            host, *values = json.loads(payload)
+        except ValueError:
+            return None
+        is_others = host != self._host and len(values) == len(News._fields)
+        return News(*map(str, values)) if is_others else None

@@ -19,6 +19,7 @@ from mirror_graph.storage.guarding import end_background_task
 from mirror_graph.storage.leases import Leases
 from mirror_graph.storage.records import LEASE_SECONDS, Renewal, Serialized
 from mirror_graph.storage.serde import CompressedSerializer
+from mirror_graph.storage.signals import Place, PollingSignals
 
 SETUP = """
 CREATE TABLE IF NOT EXISTS mirror_leases (
@@ -58,6 +59,17 @@ REPLACE = "UPDATE store SET value = :after WHERE prefix = :prefix AND key = :key
 
 SCRUB_SECONDS = 5.0
 """How long emptying the log waits for readers."""
+
+NEWEST = """
+SELECT thread_id, max(checkpoint_id) FROM checkpoints
+WHERE thread_id IN (SELECT value FROM json_each(:threads)) GROUP BY thread_id
+"""
+
+FACTS = """
+SELECT prefix, count(*), max(rowid) FROM store
+WHERE prefix IN (SELECT value FROM json_each(:prefixes)) GROUP BY prefix
+"""
+"""The store replaces a row whose value changes, so that it gets a new number."""
 
 PRUNE_WRITES = """
 DELETE FROM writes WHERE thread_id = :thread AND checkpoint_id < (
@@ -101,9 +113,10 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
         except sqlite3.Error as error:
             raise ConfigurationError(f"cannot store threads in {path!r}: {error}") from error
         tables = SqliteTables(other, file)
+        signals = PollingSignals(tables.version, tables.stamps)
         leases = Leases(tables)
         stack.push_async_callback(leases.close)
-        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,), keyring=keyring)
+        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,), keyring=keyring, signals=signals)
 
 
 def _placed(path: str) -> Path:
@@ -201,6 +214,27 @@ class SqliteTables:
             is_busy, *_ = connection.execute(statement).fetchone() or (0,)
             return not is_busy
 
+    async def version(self) -> int:
+        """Return a number that changes whenever another connection has written to the file."""
+        [(version,)] = await self._read("PRAGMA data_version", {})
+        return int(version)
+
+    async def stamps(self, places: Sequence[Place]) -> dict[str, str]:
+        """Return a mark for each watched thread, which changes with its mind, its messages or its owner's facts."""
+        threads = [thread_id for place in places for thread_id in place[:2]]
+        newest = dict(await self._read(NEWEST, {"threads": json.dumps(threads)}))
+        prefixes = [prefix for place in places for prefix in _prefixes(place.owner)]
+        facts = {prefix: mark for prefix, *mark in await self._read(FACTS, {"prefixes": json.dumps(prefixes)})}
+        return {
+            place.thread_id: str(
+                [
+                    *(newest.get(thread_id) for thread_id in place[:2]),
+                    *(facts.get(prefix) for prefix in _prefixes(place.owner)),
+                ]
+            )
+            for place in places
+        }
+
     async def _write(self, statement: str, given: dict[str, Any]) -> int:
         """Run a statement, a transaction by itself; return how many rows it touched."""
         async with self._connection.execute(statement, given) as cursor:
@@ -209,6 +243,11 @@ class SqliteTables:
     async def _read(self, statement: str, given: dict[str, Any]) -> list[Any]:
         # In one step: an open cursor would keep every write on the connection from waiting for the file.
         return list(await self._connection.execute_fetchall(statement, given))
+
+
+def _prefixes(owner: str) -> list[str]:
+    """Return the names under which the store of LangGraph has an owner's facts."""
+    return [f"mirror.{owner}.{kind}" for kind in ("told", "edited")] if owner else []
 
 
 def _renewed(holder: str, thread_ids: Sequence[str]) -> dict[str, Any]:
