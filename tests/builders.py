@@ -13,6 +13,11 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 """The profile of hypothesis: `ci` tries as many examples as a law was written for, `default` fewer."""
 
 
+def whole_or_share(count: int, share: int) -> int:
+    """Return `count` under the profile `ci`, and one part in `share` of it otherwise."""
+    return count if PROFILE == "ci" else count // share
+
+
 def context(**choices: Any) -> MirrorContext:
     """Return a context whose models are at the endpoint, and whose passes begin at once."""
     return MirrorContext(**{"talker_model": "openai:test", "think_after": 0, **choices})

@@ -21,6 +21,14 @@ from tests.replies import Replies
 ROOT = Path(__file__).parent.parent
 SETTLE_SECONDS = 100.0
 
+BESIDE = """
+from mirror_graph import build_talker
+from mirror_graph.graphs.thinker import thinker
+from mirror_graph.scheduling.item_store import StoreScheduler
+
+graph = build_talker(StoreScheduler(thinker)).compile(name="talker")
+"""
+
 
 @contextmanager
 def serving(

@@ -209,6 +209,7 @@ def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later
     assert again.out.count("mind after turn 3") == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_reply_and_an_error_is_one_line_and_the_conversation_goes_on(
     endpoint: Endpoint, replies: Replies
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.drivers import Driver, DriverOpener, SchedulerName
-from tests.server import ServerFixture, serving, until
+from tests.server import ServerFixture, until
 
 pytestmark = pytest.mark.enable_socket
 
@@ -148,18 +148,6 @@ async def test_a_pass_that_fails_leaves_the_last_mind_and_the_next_catches_up(ev
     )
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Endpoint]:
-    with Endpoint() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="module")
-def url(provider: Endpoint) -> Iterator[str]:
-    with serving(provider) as url:
-        yield url
-
-
 @pytest.fixture(params=BESIDE)
 async def beside(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], DriverOpener]) -> DriverOpener:
     return opened(request.param)
@@ -185,7 +173,7 @@ async def opened(
     async with AsyncExitStack() as stack:
 
         def open_driver(name: SchedulerName) -> DriverOpener:
-            server = ServerFixture(request.getfixturevalue("url") if name == "server" else "", provider)
+            server = ServerFixture(request.getfixturevalue("langgraph_server") if name == "server" else "", provider)
             stack.push_async_callback(server.close)
             return DriverOpener(name, server, tmp_path, stack)
 

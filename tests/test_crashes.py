@@ -82,10 +82,6 @@ def kill_at_random(database: str, kills: int, seed: int) -> int:
     return answered
 
 
-def test_a_process_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
-    assert kill_at_random(str(tmp_path / "mirror.db"), kills=3, seed=1) >= 6
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_a_process_killed_50_times_loses_nothing(tmp_path: Path) -> None:

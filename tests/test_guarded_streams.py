@@ -1,6 +1,6 @@
 """The guard in the graphs, the host, a larger graph and on a server: the note comes once, as a piece of the reply."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from mirror_graph.state import MirrorState
 from mirror_graph.state.context import GuardMode
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies
-from tests.server import ServerFixture, serving
+from tests.server import ServerFixture
 
 pytestmark = pytest.mark.enable_socket
 
@@ -213,19 +213,6 @@ def test_the_guard_is_chosen_once_by_the_model() -> None:
         MirrorContext(guard=cast(Any, "loud"))
     with pytest.raises(ConfigurationError, match="guard_again is -1"):
         MirrorContext(guard_again=-1)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[str, Endpoint]]:
-    with Endpoint() as endpoint, serving(endpoint) as url:
-        yield url, endpoint
-
-
-@pytest.fixture
-async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
-    server = ServerFixture(*running)
-    yield server
-    await server.close()
 
 
 @pytest.mark.parametrize("graph", ["talker", "mirror"])

@@ -290,6 +290,7 @@ def test_a_database_that_cannot_be_opened_leaves_one_error_and_nothing_else(tmp_
     assert found.stderr == ""
 
 
+@pytest.mark.slow
 async def test_sigterm_in_the_middle_of_a_turn_leaves_neither_lease_nor_noise(
     endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from mirror_graph.state.constraints import CONSTRAINT_LIMIT, active, heaviest, m
 from mirror_graph.state.tokens import count_tokens
 from mirror_graph.state.values import Notes
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
-from tests.builders import constraint, context
+from tests.builders import constraint, context, whole_or_share
 from tests.replies import Replies, prompts_of
 
 
@@ -424,7 +424,7 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
             replies.by_component["memory"] = noted(thought=FORGETFUL, no_danger=[1] if "kill" in fact else [])
             await conversation.say(fact)
             await conversation.settle()
-        for turn in range(100):
+        for turn in range(whole_or_share(100, 3)):
             await conversation.say(f"Trivia {turn}: who built the canal, and what was it for? " * 3)
             if turn % 5 == 0:
                 await conversation.settle()

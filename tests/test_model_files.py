@@ -195,6 +195,7 @@ def test_wheels_of_other_bytes_are_refused(wheels: Path, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_environment_without_pip_gets_one_beside_the_wheels(
     wheels: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from mirror_graph.state.constraints import active
 from mirror_graph.state.context import Thinking
 from mirror_graph.state.text import sanitize
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
+from tests.builders import PROFILE
 from tests.replies import Replies, component_of
 
 FACT = "I'm severely allergic to peanuts, they could kill me."
@@ -272,6 +273,7 @@ async def test_no_poison_becomes_an_instruction_or_a_constraint_or_takes_one_awa
     context = MirrorContext(talker_model="openai:test", thinking=thinking, think_after=0)
     async with open_mirror(context=context) as mirror:
         groups = [some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER)]
+        groups = groups[:: 1 if PROFILE == "ci" else 3]
         conversations = [mirror.conversation(str(number)) for number in range(len(groups))]
         await asyncio.gather(*(attack(it, group, found) for it, group in zip(conversations, groups, strict=True)))
     said = {FACT, *(sanitize(words(said)) for probe in PROBES for said in probe.said)}

@@ -21,6 +21,7 @@ from mirror_graph.ledger.lexicon import Pattern, lexicon
 from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT, scan_afresh, scan_in_slices
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
+from tests.builders import whole_or_share
 
 STATED = [
     ("en", "I'm allergic to peanuts.", "allergy", ["peanuts"]),
@@ -579,7 +580,7 @@ def test_a_flood_of_dangers_is_bounded() -> None:
     ],
 )
 def test_a_hostile_message_of_any_length_is_scanned(piece: str) -> None:
-    assert len(scan(piece * (200_000 // len(piece)))) <= LIMIT
+    assert len(scan(piece * (whole_or_share(200_000, 4) // len(piece)))) <= LIMIT
 
 
 @given(MESSAGES)
@@ -600,7 +601,7 @@ async def test_a_scan_in_slices_lets_others_run() -> None:
 
     counting = asyncio.create_task(count())
     # More work than one slice holds on any machine.
-    await scan_in_slices("I like prose about my sister and the things that we are. " * 20_000)
+    await scan_in_slices("I like prose about my sister and the things that we are. " * 2_000)
     counting.cancel()
     assert turns > 1
 

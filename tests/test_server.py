@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import pytest
@@ -22,30 +21,6 @@ from tests.server import ServerFixture, serving, until
 pytestmark = pytest.mark.enable_socket
 
 NARRATIVE = "I know that they are allergic to peanuts."
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Endpoint]]:
-    beside = tmp_path_factory.mktemp("graphs") / "beside.py"
-    beside.write_text(BESIDE)
-    with Endpoint() as endpoint, serving(endpoint, {"beside": f"{beside}:graph"}) as url:
-        yield url, endpoint
-
-
-BESIDE = """
-from mirror_graph import build_talker
-from mirror_graph.graphs.thinker import thinker
-from mirror_graph.scheduling.item_store import StoreScheduler
-
-graph = build_talker(StoreScheduler(thinker)).compile(name="talker")
-"""
-
-
-@pytest.fixture
-async def server(running: tuple[str, Endpoint]) -> AsyncIterator[ServerFixture]:
-    server = ServerFixture(*running)
-    yield server
-    await server.close()
 
 
 async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerFixture) -> None:
@@ -174,6 +149,7 @@ async def test_a_wrong_context_fails_by_name_before_a_word_is_asked(server: Serv
     assert [chat.calls for chat in chats] == [[], [], []]
 
 
+@pytest.mark.slow
 async def test_a_mind_belongs_to_whose_conversation_it_is(tmp_path: Any) -> None:
     (tmp_path / "auth.py").write_text(AUTH)
     with Endpoint() as endpoint, serving(endpoint, auth={"path": f"{tmp_path}/auth.py:auth"}) as url:

@@ -15,7 +15,7 @@ from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
 from tests.replies import Replies, component_of
 from tests.server import ServerFixture, serving
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("tracing")]
 
 SECRET = "peanuts"
 PROGRAM = f"""
@@ -117,6 +117,7 @@ def test_what_was_said_is_content_and_nothing_else(runs: list[TracedRun]) -> Non
     assert all(SECRET in run.content for run in runs if run.is_model_call)
 
 
+@pytest.mark.slow
 def test_what_was_said_stays_here_where_langsmith_is_told_to_hide_it() -> None:
     runs = trace(LANGSMITH_HIDE_INPUTS="true", LANGSMITH_HIDE_OUTPUTS="true")
 
@@ -144,6 +145,7 @@ wait_for_all_tracers()
 """
 
 
+@pytest.mark.slow
 def test_a_model_call_is_one_run_with_the_name_of_its_component(endpoint: Endpoint, replies: Replies) -> None:
     replies.by_component["memory"] = '{"thought": "They are allergic."}'
 
