@@ -5,7 +5,7 @@
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
-SPREAD := -n 2 --dist loadgroup
+SPREAD := -n 2 --dist loadscope
 PYTHON := $(BIN)/python
 
 help:  ## list these targets

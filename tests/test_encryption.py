@@ -115,7 +115,7 @@ async def test_what_was_stored_in_clear_is_read_with_a_key(
     assert constraints == before[1]
 
 
-@pytest.mark.parametrize("second", [new_key(), ""])
+@pytest.mark.parametrize("second", [new_key(), ""], ids=["wrong", "missing"])
 async def test_with_a_wrong_or_missing_key_nothing_opens_and_nothing_is_overwritten(
     tmp_path: Path, second: str
 ) -> None:

@@ -15,7 +15,7 @@ from tests.langsmith_endpoint import TracedRun, langsmith_endpoint
 from tests.replies import Replies, component_of
 from tests.server import ServerFixture, serving
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("tracing")]
+pytestmark = pytest.mark.enable_socket
 
 SECRET = "peanuts"
 PROGRAM = f"""
