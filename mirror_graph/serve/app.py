@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from typing_extensions import TypedDict
 
 from mirror_graph.host import Mirror
-from mirror_graph.serve import completions, memory
+from mirror_graph.serve import completions, memory, page
 from mirror_graph.serve.errors import answer_errors
 from mirror_graph.serve.identity import identify
+from mirror_graph.serve.live import LiveConversations
 from mirror_graph.serve.origin import LocalOnly
-from mirror_graph.serve.page import page_router
 from mirror_graph.serve.settings import ServeSettings
 from mirror_graph.serve.threads import Threads
 
@@ -35,6 +35,7 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     if not settings.has_sign_in:
         app.add_middleware(LocalOnly)
     app.state.mirror = mirror
+    app.state.live = LiveConversations(mirror)
     app.state.user_of = identify(settings)
 
     @app.get("/health")
@@ -45,5 +46,6 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     app.state.threads = Threads(mirror)
     app.include_router(completions.router)
     app.include_router(memory.router)
-    app.include_router(page_router(mirror, app.state.user_of, app.state.stopping))
+    app.include_router(page.index)
+    app.include_router(page.router)
     return app
