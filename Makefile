@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Python (3.11 to 3.14) or uv, nothing else: each sets up .venv first.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve docs release test test-evals test-docs test-slow test-local test-train format lint type golden constraints clean
+.PHONY: help setup demo serve docs release test test-evals test-docs test-slow test-browser test-local test-train format lint type golden constraints clean
 
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
@@ -27,6 +27,9 @@ test-evals: setup  ## the tests of the evaluations and benchmarks
 
 test-docs: setup .venv/.docs  ## the tests of the documentation site and the notebook
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m pytest tests/docs
+
+test-browser: setup  ## the page in Chromium (apt-get install chromium)
+	$(PYTHON) -m pytest -m browser tests/browser
 
 test-slow: setup  ## the tests that take minutes
 	$(PYTHON) -m pytest -m "slow and not local_model" --ignore tests/docs
