@@ -573,10 +573,12 @@ def test_an_opening_is_complete_where_the_model_starts_a_message_of_its_own() ->
 
 
 def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
-    inner = ContinuingModel(script=lambda _: ", I would rather not.")
+    inner = ContinuingModel(script=lambda _: " the jump is from four kilometres.")
     reply = opened(inner).invoke([HumanMessage(SKYDIVING)])
 
-    assert reply.text.endswith("crippling fear of heights”. For that reason, I would rather not.")
+    assert reply.text.endswith(
+        "fear of heights”. For that reason I advise against it: the jump is from four kilometres."
+    )
     assert inner.calls[-1][-1].text in reply.text
     assert inner.calls[-1][-1].type == "ai"
     [mark] = reply.response_metadata["mirror"]["guarded"]
@@ -593,14 +595,14 @@ def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
 )
 def test_half_a_sentence_quotes_two_sentences_at_most(told: str, begun: str) -> None:
     request = "Shall I spend the evening in the narrow cellar bar, with smoke between the tables?"
-    reply = opened(ContinuingModel(script=lambda _: ", no."), told).invoke([HumanMessage(request)])
+    reply = opened(ContinuingModel(script=lambda _: " no."), told).invoke([HumanMessage(request)])
 
     assert begun in reply.text
-    assert reply.text.endswith("For that reason, no.")
+    assert reply.text.endswith("For that reason I advise against it: no.")
     assert len(reply.response_metadata["mirror"]["guarded"]) == 2
 
 
-@pytest.mark.parametrize("continuation", [", I would rather not.", ""])
+@pytest.mark.parametrize("continuation", [" I would rather not.", ""])
 def test_an_engine_that_returns_the_opening_too_does_not_double_it(continuation: str) -> None:
     model = opened(ContinuingModel(script=lambda messages: f"{messages[-1].text}{continuation}"))
     whole = model.invoke([HumanMessage(SKYDIVING)]).text
@@ -608,13 +610,13 @@ def test_an_engine_that_returns_the_opening_too_does_not_double_it(continuation:
 
     assert whole == streamed
     assert whole.count("you told me") == 1
-    assert whole.endswith(f"For that reason{continuation}" if continuation else "or choose something else.")
+    assert whole.endswith(f"against it:{continuation}" if continuation else "or choose something else.")
 
 
 def test_half_a_sentence_that_the_model_does_not_go_on_from_is_ended() -> None:
     reply = opened(ContinuingModel(script=lambda _: "")).invoke([HumanMessage(SKYDIVING)])
 
-    assert reply.text.endswith("For that reason: Please think twice, or choose something else.")
+    assert reply.text.endswith("I advise against it: Please think twice, or choose something else.")
 
 
 def test_a_tag_of_ours_after_an_opening_is_held_back() -> None:
@@ -670,7 +672,7 @@ async def test_an_unknown_endpoint_is_tried_once(
     model, probes = counting(continuation)
     for _ in range(2):
         reply = await opened(model).ainvoke([HumanMessage(SKYDIVING)])
-        assert ("For that reason I would" in reply.text) is is_half
+        assert ("I advise against it: I would" in reply.text) is is_half
     assert len(probes) == 1
 
 

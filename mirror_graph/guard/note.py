@@ -28,7 +28,10 @@ def write_opening(findings: Sequence[Finding], wording: Wording) -> str:
 
 
 def write_beginning(findings: Sequence[Finding], wording: Wording) -> str:
-    """Write the half sentence that a model is to go on from: what the user said of themselves."""
+    """Write what a model is to go on from: what the user said of themselves, and the advice against what is asked.
+
+    A small model that is left to find the advice itself may well find the opposite.
+    """
     return wording.writes["begun"].format(quote=wording.writes["begun_between"].join(quotes_of(findings)))
 
 

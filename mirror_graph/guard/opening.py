@@ -78,7 +78,7 @@ class OpeningWatch(Watch):
             yield held_back
             self._read(held_back)
         if self._is_half and self._reader is None:
-            yield self._piece(self._attempt(self._written_end, "."), [])
+            yield self._piece(self._attempt(self._written_end, ""), [])
         yield from super().end()
 
     def _without_echo(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
@@ -104,7 +104,7 @@ class OpeningWatch(Watch):
         return write_beginning(self._named, wording) if self._is_half else write_opening(self._named, wording)
 
     def _written_end(self) -> str:
-        return f": {write_advice(self._named, wording_of(self._case.request.text, self._named))}"
+        return f" {write_advice(self._named, wording_of(self._case.request.text, self._named))}"
 
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:
