@@ -15,6 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 
 from mirror_graph import ConfigurationError, open_mirror
 from mirror_graph.serve.app import create_app
@@ -101,12 +102,12 @@ def issuer() -> Iterator[Issuer]:
             self.send_response(200 if found.is_up else 503)
             self.end_headers()
             keys = [
-                {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig"}
+                {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig"}
                 for kid, key in found.keys.items()
             ]
             self.wfile.write(json.dumps({"keys": keys}).encode())
 
-        def log_message(self, *parts: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -91,9 +91,8 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
     Raises `ConfigurationError` where the file cannot be opened or is no database.
     """
     try:
-        file = _placed(path)
-        # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
-        sqlite3.connect(file).close()
+        # In a thread: a LangGraph server, which a host may share a process with, refuses calls that block.
+        file = await asyncio.to_thread(_placed, path)
     except (sqlite3.Error, OSError) as error:
         raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
     async with AsyncExitStack() as stack:
@@ -123,6 +122,8 @@ def _placed(path: str) -> Path:
     """Return the file's whole path, its folder made where it is missing."""
     file = Path(path).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
+    # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
+    sqlite3.connect(file).close()
     return file
 
 
