@@ -12,7 +12,7 @@ DEFAULT_COUNT = 5
 """How many items are recommended unless the caller says otherwise."""
 
 
-class RecommendState(MirrorState, total=False):
+class RecommendState(MirrorState):
     """A thread while something is recommended on it.
 
     None of what is added to a thread here is ever in a checkpoint. `k` is how many items are asked for, `proposed`

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
@@ -206,7 +207,7 @@ async def test_no_proposed_item_is_in_a_checkpoint_but_those_offered() -> None:
     saver = InMemorySaver()
     graph = build_recommend(source=menu, context=QUIET).compile(checkpointer=saver, store=InMemoryStore())
     config: Any = {"configurable": {"thread_id": "dinner"}}
-    values = await graph.ainvoke({"messages": [("user", f"{ALLERGIC} What is for dinner?")], "k": 3}, config)
+    values = await graph.ainvoke({"messages": [HumanMessage(f"{ALLERGIC} What is for dinner?")], "k": 3}, config)
 
     assert titles(values["items"]) == ["Dal", "Ribollita", "Risotto"]
     assert not UNSAFE & set(json.dumps(values, default=str).replace('"', " ").split())

@@ -327,3 +327,19 @@ def test_the_demo_makes_lists_safer_within_a_gigabyte(tmp_path: Path) -> None:
     assert figures["megabytes"] < 1_000
     assert all(figures[stage]["parameters"]["moved"] > 0 for stage in ("base", "sft", "gdpo"))
     assert load_rows(tmp_path / "demo" / "rows").split_by == "user"
+
+
+# A trained model in the arms of SafeRec
+
+
+def test_an_arm_can_be_run_with_a_trained_model_by_its_path(base: Path) -> None:
+    from mirror_graph.evals.saferec.dataset import OWN
+    from mirror_graph.evals.saferec.scoring import run
+    from mirror_graph.training.chat import register_trained
+
+    name = register_trained(base / "model")
+    report = run(OWN, ("told", "guard"), (5,), split="test", limit=1, model=name)
+
+    told = report["arms"]["told"]["all"]
+    assert (told["calls"], told["failures"]) == (1, 0)
+    assert report["model"] == name == "scripted:trained-model"
