@@ -512,3 +512,16 @@ class TestLocalModel:
         broken.write_bytes(b"GGUF" + bytes(1000))
         with pytest.raises(ModelFileError, match=r"broken\.gguf"):
             await model_of(f"local:{broken}").ainvoke("hi")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [("http://models.example/v1", True), ("https://models.example/v1", False), ("http://127.0.0.1:8000/v1", False)],
+)
+def test_a_provider_over_plain_http_is_warned_of(
+    base_url: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    chat_model("openai:plain-http", temperature=0, max_tokens=9)
+    assert ("in clear" in caplog.text) is warned

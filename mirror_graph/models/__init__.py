@@ -2,8 +2,9 @@
 
 import importlib
 import importlib.util
+import logging
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
@@ -21,6 +22,8 @@ from mirror_graph.models.scripted import (
     scripted_model,
 )
 from mirror_graph.models.visible import REASONED_ABOVE, VisibleModel
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "REASONED_ABOVE",
@@ -113,6 +116,8 @@ def _openai_model(
     from mirror_graph.models.fast_openai import FastChatOpenAI, lean_is_possible
     from mirror_graph.models.http_client import shared_client
 
+    if base_url is not None:
+        _warn_of_plain_http(base_url)
     bounded_by_old_name = base_url is not None and not _speaks_newest_protocol(base_url)
     chat_openai = FastChatOpenAI if lean_is_possible() else CompatibleChatOpenAI
     return chat_openai(
@@ -129,6 +134,18 @@ def _openai_model(
         http_async_client=shared_client(),
         http_socket_options=(),
     )
+
+
+@cache
+def _warn_of_plain_http(base_url: str) -> None:
+    """Say once that what users say would cross a network in clear."""
+    parts = urlsplit(base_url)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        log.warning(
+            "OPENAI_BASE_URL is %s://%s, so what users say, and the API key, cross the network in clear: use https",
+            parts.scheme,
+            parts.hostname,
+        )
 
 
 def _speaks_newest_protocol(base_url: str) -> bool:
