@@ -83,9 +83,9 @@ async def test_no_planted_word_is_in_sqlites_files_after_forgetting_nor_ever_wit
         if key:
             assert found == set()
         else:
-            # The control: the scan sees what is stored. Names of threads and users are stored as hashes only.
+            # The control: the scan sees what is stored. The user is stored as a hash only.
             assert {words.fact, words.message, words.reply, words.narrative, words.goals, words.metadata} <= found
-                assert words.thread in found  # which transcripts name
+            assert words.thread in found  # transcripts name it
             assert words.user not in found
         await _forget_all(mirror, words, conversation)
         assert words_found(words.all, files_under(tmp_path)) == set()

@@ -31,7 +31,8 @@ class Served:
         """Make a turn, and return the thread's state."""
         config: Any = {"configurable": {"thread_id": thread_id}}
         context = MirrorContext(talker_model="openai:test", think_after=0, user_id=user_id)
-        return dict(await self.talker.ainvoke({"messages": [("user", words)]}, config, context=context))
+        message: Any = {"messages": [("user", words)]}
+        return dict(await self.talker.ainvoke(message, config, context=context))
 
     async def settle(self, thread_id: str) -> None:
         """Wait until the pass of a thread has ended."""
