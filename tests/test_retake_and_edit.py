@@ -1,8 +1,13 @@
 """A user regenerates a reply or edits a message: what went is in no later prompt, and what came earlier stays."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, UnknownMessageError, open_mirror, open_mirror_sync
+from mirror_graph.host import conversation as conversation_module
+from mirror_graph.scheduling import mind_thread
 from mirror_graph.testing.endpoint import Call, Endpoint
 from tests.replies import Replies, prompts_of
 
@@ -148,3 +153,24 @@ def test_it_works_without_a_loop(endpoint: Endpoint, echoing: Replies) -> None:
         assert conversation.edit("Hi.").text == "Reply number 4."
         assert "".join(conversation.edit_stream("Hey.")) == "Reply number 5."
         assert [message.text for message in conversation.messages()] == ["Hey.", "Reply number 5."]
+
+
+async def test_an_edit_waits_for_the_user_while_no_mind_is_locked(
+    endpoint: Endpoint, echoing: Replies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that shares what it has read takes the user's lock, and then its mind's."""
+    async with open_mirror(context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t", user_id="ana")
+        storage = mirror._engine.storage
+        is_free: list[bool] = []
+        withdraw = conversation_module.withdraw
+
+        async def checked(*arguments: Any) -> None:
+            async with asyncio.timeout(100), storage.lock(mind_thread(conversation.thread_id)):
+                is_free.append(True)
+            await withdraw(*arguments)
+
+        monkeypatch.setattr(conversation_module, "withdraw", checked)
+        await conversation.say("I'm allergic to celery.")
+        await conversation.edit("I'm allergic to kiwi.")
+        assert is_free == [True]

@@ -370,8 +370,10 @@ class Conversation:
             return source["message"] in ids and not is_in_answered and constraint["first_turn"] == source["turn"]
 
         storage = self._engine.storage
-        async with storage.lock(mind_thread(self.thread_id)):  # behind a pass that is sharing what it has read
-            await withdraw(storage.store, user_id, is_withdrawn)
+        async with storage.lock(mind_thread(self.thread_id)):
+            pass  # What a pass was sharing is written by now, and nothing more of what it has read will be.
+        # Not in the block: a pass that shares takes the user's lock first, and then this one.
+        await withdraw(storage.store, user_id, is_withdrawn)
 
     async def _was_answered(self, message: HumanMessage, send: Send, is_offer: bool) -> bool:
         """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""

@@ -133,7 +133,7 @@ class Watchers:
             while not watcher.is_over:
                 await watcher.wake.wait()
                 watcher.wake.clear()
-                while watcher.thoughts:
+                while watcher.thoughts and not watcher.is_over:  # a host that closes waits for no slow reader
                     yield watcher.thoughts.popleft()
                 mind, watcher.mind = watcher.mind, None
                 if mind is not None and mind != seen:
