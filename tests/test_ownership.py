@@ -33,7 +33,8 @@ class Person:
     async def say(self, thread_id: str, words: str) -> dict[str, Any]:
         """Make a turn and its thinking, and return the thread's state."""
         config: Any = {"configurable": {"thread_id": thread_id}}
-        state = await self._graph.ainvoke({"messages": [("user", words)]}, config, context=self._context)
+        said: Any = {"messages": [("user", words)]}
+        state = await self._graph.ainvoke(said, config, context=self._context)
         [scheduler] = self.scheduler._schedulers.values()
         assert await scheduler.settle(thread_id) is None
         return dict(state)
