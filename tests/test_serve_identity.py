@@ -205,7 +205,9 @@ async def test_a_trusted_front_end_names_the_user() -> None:
     assert await caller(settings, **{"authorization": f"Bearer {KEY}", HEADER: "ana"}) == "ana"
 
 
-@pytest.mark.parametrize("named", [{}, {HEADER: ""}, {HEADER: "  "}, {"X-User-Id": "ana"}])
+@pytest.mark.parametrize(
+    "named", [{}, {HEADER: ""}, {HEADER: "  "}, {HEADER: "{{USER_ID}}"}, {HEADER: "undefined"}, {"X-User-Id": "ana"}]
+)
 async def test_a_trusted_front_end_that_names_no_user_is_refused(named: dict[str, str]) -> None:
     settings = ServeSettings(trusted_key=KEY, user_header=HEADER)
     assert await caller(settings, authorization=f"Bearer {KEY}", **named) == 401

@@ -194,6 +194,18 @@ async def test_the_thread_id_is_taken_from(
     assert answer.headers["X-Thread-Id"] == "one"
 
 
+@pytest.mark.parametrize("header", ["X-Thread-Id", "X-OpenWebUI-Chat-Id", "X-Conversation-Id"])
+@pytest.mark.parametrize("value", ["{{CHAT_ID}}", "new", "null", "undefined", " "])
+async def test_a_template_that_was_not_filled_in_is_no_thread(ana: httpx.AsyncClient, header: str, value: str) -> None:
+    threads = {(await complete(ana, "Hi", headers={header: value})).headers["X-Thread-Id"] for _ in range(2)}
+    assert len(threads) == 2
+    assert value not in threads
+
+
+async def test_a_task_that_was_not_filled_in_is_none(ana: httpx.AsyncClient) -> None:
+    assert "X-Thread-Id" in (await complete(ana, "Hi", headers={"X-Task": "{{TASK}}"})).headers
+
+
 class OpenWebUI:
     """The requests of Open WebUI, as it sends them with one chat id."""
 

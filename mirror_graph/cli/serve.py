@@ -30,7 +30,7 @@ def serve(
 ) -> None:
     """Serve until the operator stops it."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ConfigurationError(f"mirror serve needs {' and '.join(missing)}: pip install 'mirror-graph[serve]'")
+        raise ConfigurationError(f"mirror serve needs {' and '.join(missing)}: pip install 'mirror-graph[cli,serve]'")
     from mirror_graph.serve.server import serve
 
     settings = _settings(host, user, keys, user_header)

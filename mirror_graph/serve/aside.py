@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessageChunk, AnyMessage, BaseMessage, Sys
 from mirror_graph.calls.reply_stream import REPLY_TOKENS, stream_reply
 from mirror_graph.host import Mirror
 from mirror_graph.models import visible_model
+from mirror_graph.serve.headers import filled
 from mirror_graph.serve.protocol import ASIDE_MODEL, ChatRequest
 
 TASK_HEADERS = ("x-task", "x-openwebui-task")
@@ -19,7 +20,7 @@ def is_aside(request: ChatRequest, headers: Mapping[str, str]) -> bool:
 
     A single message in Open WebUI's words for a task, not streamed, is one. A user's message is streamed there.
     """
-    if request.model == ASIDE_MODEL or any(headers.get(name, "").strip() for name in TASK_HEADERS):
+    if request.model == ASIDE_MODEL or any(filled(headers.get(name)) for name in TASK_HEADERS):
         return True
     roles = [message.role for message in request.messages]
     content = request.messages[-1].content

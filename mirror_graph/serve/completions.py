@@ -20,6 +20,7 @@ from mirror_graph.host import Mirror, Reply, ReplyStream
 from mirror_graph.models import ending
 from mirror_graph.serve.aside import answer_aside, is_aside
 from mirror_graph.serve.errors import ApiError, api_error, documented, invalid_request
+from mirror_graph.serve.headers import filled
 from mirror_graph.serve.identity import HostMirror, UserId
 from mirror_graph.serve.matching import Step
 from mirror_graph.serve.protocol import (
@@ -198,11 +199,11 @@ def _model(name: str) -> Model:
 
 def _thread_id(headers: Mapping[str, str], body: ChatRequest) -> ThreadId | None:
     """Return the thread id that a request names, the first of several."""
-    if THREAD_HEADER in headers:
-        return ThreadId(_checked(headers[THREAD_HEADER], THREAD_HEADER), sends_all=False)
+    if name := filled(headers.get(THREAD_HEADER)):
+        return ThreadId(_checked(name, THREAD_HEADER), sends_all=False)
     for header in CHAT_HEADERS:
-        if headers.get(header, "").strip():
-            return ThreadId(_checked(headers[header], header), sends_all=True)
+        if name := filled(headers.get(header)):
+            return ThreadId(_checked(name, header), sends_all=True)
     if body.metadata and "thread_id" in body.metadata:
         return ThreadId(_checked(body.metadata["thread_id"], "metadata.thread_id"), sends_all=False)
     return None

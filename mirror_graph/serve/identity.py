@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host import Mirror
 from mirror_graph.serve.errors import CHALLENGE, ApiError
+from mirror_graph.serve.headers import filled
 from mirror_graph.serve.settings import ServeSettings
 from mirror_graph.serve.tokens import TokenVerifier
 from mirror_graph.state.context import check_user_id
@@ -63,7 +64,7 @@ def _bearer_token(request: Request) -> str:
 
 def _named_user(request: Request, header: str) -> str:
     """Return the user whom a trusted front end names. It signed them in, so a request without a name is its mistake."""
-    user = request.headers.get(header, "").strip()
+    user = filled(request.headers.get(header))
     try:
         check_user_id(user)
     except ConfigurationError:
