@@ -97,6 +97,7 @@ def topics_shown(text: str) -> frozenset[str]:
     return frozenset(found & depictions.topics)
 
 
+@lru_cache(maxsize=4096)
 def is_readable(text: str) -> bool:
     """Say whether a text is in English, the language of the vocabulary. A text of a few words is taken to be."""
     words = split(text[:TEXT_LIMIT])
@@ -231,10 +232,19 @@ def _spans(sentence: tuple[str, ...]) -> Iterator[Named]:
     depictions = load_depictions()
     for start, word in enumerate(sentence):
         for phrase in depictions.exact.get(word, ()):
-            yield from _span(phrase, sentence, start)
+            if _may_follow(phrase, sentence, start):
+                yield from _span(phrase, sentence, start)
         for length in range(_SHORTEST_BEGINNING, len(word) + 1):
             for phrase in depictions.beginnings.get(word[:length], ()):
-                yield from _span(phrase, sentence, start)
+                if _may_follow(phrase, sentence, start):
+                    yield from _span(phrase, sentence, start)
+
+
+def _may_follow(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> bool:
+    """Say whether the next word is a phrase's second one. Most phrases end here, and looking is cheap."""
+    if len(phrase.words) == 1 or phrase.words[1] == "..":
+        return True
+    return start + 1 < len(sentence) and _fits(phrase.words[1], sentence[start + 1])
 
 
 def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[Named]:

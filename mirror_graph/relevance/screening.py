@@ -72,10 +72,9 @@ def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
     if not can_touch(constraint["kind"], item["met"]):
         return _FITS
     text = _text(item)
-    reading = _reading(text)
-    if weigh(constraint, reading) >= ENOUGH:
+    if weigh(constraint, _reading(text)) >= ENOUGH:
         return _Decision("touches", "relations")
-    return _FITS if is_related(constraint) and _is_described(item) and _is_understood(text, reading) else _UNKNOWN
+    return _FITS if is_related(constraint) and _is_described(item) and _is_understood(text) else _UNKNOWN
 
 
 def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
@@ -121,8 +120,10 @@ def _reading(text: str) -> Reading:
     return read(text)
 
 
-def _is_understood(text: str, reading: Reading) -> bool:
+@lru_cache(maxsize=256)
+def _is_understood(text: str) -> bool:
     """Say whether the relations can read a description. A menu has few common words, but dishes that they know."""
+    reading = _reading(text)
     if reading.is_readable:
         return True
     words = split(text)
