@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from mirror_graph.errors import MirrorError
-from mirror_graph.host import Conversation, Mirror
+from mirror_graph.errors import MirrorError, StorageError
+from mirror_graph.host import Conversation, MindEvent, Mirror
 from mirror_graph.host.reply import ReplyStream
 from mirror_graph.serve.view import shown_ledger, shown_messages, shown_mind
 
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 30.0
 """How often an open page looks for what changed without a signal, such as an edit by another process."""
+
+WATCH_AGAIN_SECONDS = 1.0
+"""How long to wait before a watch that the database broke is tried again."""
 
 
 class BusyError(MirrorError):
@@ -55,6 +58,7 @@ class LiveConversation:
         self._task: asyncio.Task[None] | None = None
         self._watchers = 0
         self._watching: asyncio.Task[None] | None = None
+        self._read_turn = -1
 
     def next_change(self) -> asyncio.Event:
         """Return an event that the next change sets. Take it before you read, or a change in between is missed."""
@@ -148,13 +152,24 @@ class LiveConversation:
             self._changed()
 
     async def _watch(self) -> None:
-        async for event in self.conversation.watch():
-            if event.kind == "thought":
-                self.thoughts[event.thinker] = event.text
-                self._signal()
-            else:
-                self.thoughts = {}
-                self.has_changed()
+        while True:
+            try:
+                async for event in self.conversation.watch():
+                    self._take(event)
+                return  # the host closes
+            except StorageError as error:
+                log.warning("thread %s: its mind cannot be watched: %s", self.conversation.thread_id, error)
+                await asyncio.sleep(WATCH_AGAIN_SECONDS)
+
+    def _take(self, event: MindEvent) -> None:
+        if event.kind == "thought":
+            self.thoughts[event.thinker] = event.text
+            self._signal()
+            return
+        # A turn that was answered and an edit change the mind too, while the pass under way goes on.
+        if event.mind is not None and event.mind.turn != self._read_turn:
+            self._read_turn, self.thoughts = event.mind.turn, {}
+        self.has_changed()
 
     def _signal(self) -> None:
         happened, self._next = self._next, asyncio.Event()

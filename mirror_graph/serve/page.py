@@ -25,7 +25,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # the browser asks each time whether its copy is still right
+    "Cache-Control": "no-cache",  # so that no file of an earlier release is used
 }
 FILES = {file.name for file in STATIC.iterdir() if file.suffix in (".css", ".js", ".svg")}
 NAME_LIMIT, MESSAGE_LIMIT = 200, 1_000_000

@@ -118,7 +118,11 @@ def test_a_visitor_without_a_key_is_asked_for_it(browser: Browser, server: Serve
     visited.may_fail = True  # the first request is refused
     page = visited.context.new_page()
     page.goto(server.url)
-    page.get_by_label("Your API key or token").fill("user99-has-a-key-that-is-long-enough-for-a-test")
+    key = page.get_by_label("Your API key or token")
+    key.fill("a-key-of-nobody-that-is-long-enough")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("not valid")
+    key.fill("user99-has-a-key-that-is-long-enough-for-a-test")
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#user")).to_have_text("Signed in as user99")
     visited.close()
@@ -309,6 +313,16 @@ def test_the_guards_note_is_marked_and_names_what_touched_what(visit: Begin, mod
     expect(note.locator(".touched")).to_contain_text("touches")
     note.get_by_role("button").click()
     expect(page.locator("#ledger .card")).to_be_focused()
+
+
+def test_a_card_says_whose_a_constraint_is_in_the_users_words(visit: Begin) -> None:
+    page = visit().open()
+    say(page, "My sister is severely allergic to walnuts. What shall I cook for her?")
+    wait_for_mind(page, 1)
+    card = page.locator("#ledger .card")
+    expect(card.locator(".person")).to_have_text("my sister")
+    expect(card.locator("blockquote")).to_have_text("“My sister is severely allergic to walnuts.”")
+    expect(card.locator(".why")).to_contain_text("walnuts · allergy · since")
 
 
 def test_history_shows_how_the_narrative_changed(visit: Begin, models: Replies) -> None:

@@ -73,7 +73,8 @@ function showConversations() {
       !isNew && h("button", { type: "button", class: "icon", "aria-label": `Delete the conversation ${its}`, click: () => forget(one, its) }, "×")));
 }
 
-function onStatus(status) {
+function onStatus(status, problem) {
+  if (problem) $("problem").textContent = problem;
   const isAway = status !== "open";
   $("connection").textContent = isAway ? "Reconnecting…" : "";
   document.body.classList.toggle("away", isAway);

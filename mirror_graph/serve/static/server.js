@@ -17,7 +17,7 @@ export async function request(method, path, body) {
     body: body && JSON.stringify(body),
   });
   if (response.status === 401) {
-    await signIn();
+    await signIn(await reason(response));
     return request(method, path, body);
   }
   if (!response.ok) throw new Refused(await reason(response));
@@ -43,6 +43,7 @@ export function follow(conversation, onEvent, onStatus) {
     close();
     const opened = new AbortController();
     stream = opened;
+    let problem = "";
     try {
       await read(conversation, opened, (event, data) => {
         wait = FIRST_WAIT;
@@ -50,10 +51,11 @@ export function follow(conversation, onEvent, onStatus) {
         onEvent(event, data);
       });
     } catch (error) {
-      if (error instanceof SignInNeeded) await signIn();
+      if (error instanceof SignInNeeded) await signIn(error.message);
+      if (error instanceof Refused) problem = error.message;
     }
     if (stream !== opened) return; // closed by us
-    onStatus("closed");
+    onStatus("closed", problem);
     timer = setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
@@ -93,7 +95,7 @@ async function read(conversation, opened, onEvent) {
       signal: opened.signal,
       cache: "no-store",
     });
-    if (response.status === 401) throw new SignInNeeded();
+    if (response.status === 401) throw new SignInNeeded(await reason(response));
     if (!response.ok) throw new Refused(await reason(response));
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
@@ -142,9 +144,11 @@ function credentials() {
 let signingIn = null;
 
 /** Ask for a key, once for all requests that wait for it. */
-function signIn() {
+function signIn(why) {
+  const isRefused = sessionStorage.getItem(KEY) !== null;
   signingIn ??= new Promise((resolve) => {
     const dialog = $("sign-in");
+    $("sign-in-problem").textContent = isRefused ? why : "";
     dialog.addEventListener("cancel", (event) => event.preventDefault());
     $("sign-in-form").addEventListener(
       "submit",
