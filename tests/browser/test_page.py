@@ -411,8 +411,11 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visit: Begin, model
     for panel in ("Mind", "Conversations"):
         assert page.evaluate("() => document.documentElement.scrollWidth") == 390
         expect(box).to_be_in_viewport(ratio=1)
-        page.get_by_role("button", name=panel).click()
+        opener = page.get_by_role("button", name=panel)
+        opener.click()
+        expect(page.locator("main")).to_have_attribute("inert", "")
         page.keyboard.press("Escape")
+        expect(opener).to_be_focused()
     page.set_viewport_size({"width": 390, "height": 420})  # the keyboard is open
     expect(box).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()

@@ -147,12 +147,17 @@ function fit() {
 function openPanel(panel) {
   const before = document.body.dataset.panel;
   document.body.dataset.panel = panel;
+  // What a panel covers must not take the focus.
+  document.querySelector("main").inert = panel !== "none" && getComputedStyle($(panel)).position === "fixed";
   $("open-list").setAttribute("aria-expanded", String(panel === "list"));
   $("open-mind").setAttribute("aria-expanded", String(panel === "mind"));
   if (panel === "none" && before !== "none" && getComputedStyle($(`open-${before}`)).display !== "none") $(`open-${before}`).focus();
   if (panel === "mind") $("mind").focus();
   if (panel === "list") $("list").querySelector("button, a").focus();
 }
+
+document.addEventListener("click", ({ target }) => target === document.body && openPanel("none"));
+for (const width of ["54rem", "75rem"]) matchMedia(`(max-width: ${width})`).addEventListener("change", () => openPanel("none"));
 
 const toggle = (panel) => openPanel(document.body.dataset.panel === panel ? "none" : panel);
 
