@@ -75,7 +75,8 @@ def _breakdown(summary: Summary) -> Iterator[list[str]]:
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:
-    failed = sorted((row for row in rows if not row.passed), key=lambda row: (row.case, row.control, row.arm))
+    judged = [row for row in rows if row.error or row.form != "none"]
+    failed = sorted((row for row in judged if not row.passed), key=lambda row: (row.case, row.control, row.arm))
     title = f"{len(failed)} of {len(rows)} samples did not pass (inspect view shows their transcripts):"
     lines = (
         f"  {row.arm}, {row.case}/{row.control}, scenario {row.scenario}, {row.distractors} distractors: "
