@@ -54,7 +54,7 @@ class Sizes(ReplySizes):
 
 
 def measure(sizes: Sizes) -> Report:
-    """Time `turns` turns of both agents, one by one. Thinking settles before the next turn."""
+    """Time `turns` turns of both agents, one by one, each after the thinking pass of the one before."""
     voices = {
         "talker": Voice(sizes.reply_tokens, sizes.delay, sizes.word_pause),
         "thinker": Voice(THOUGHT_TOKENS, sizes.delay),

@@ -94,8 +94,8 @@ async def _time_reply(mirror: Mirror, name: str, neighbour: str | None, text: st
     return timing
 
 
-def _added(alone: list[Timing], beside: list[Timing]) -> list[float]:
-    return [after.last - before.last for before, after in zip(alone, beside, strict=True)]
+def _added(alone: list[Timing], together: list[Timing]) -> list[float]:
+    return [after.last - before.last for before, after in zip(alone, together, strict=True)]
 
 
 def _cut(text: str, size: int) -> str:

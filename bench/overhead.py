@@ -78,7 +78,7 @@ def measure(sizes: Sizes) -> Report:
             Aim(f"state at turn {sizes.long} over turn {sizes.short}", heavy.state / light.state, most=1.1),
         ],
         notes=[
-            "Thinking settles before the next turn: `python -m bench overlap` measures replies beside it.",
+            "A turn starts after the last thinking pass; `python -m bench overlap` measures replies during one.",
             "The lean chat calls the model as MIRROR does, without the SDK's walk over every message of a request.",
             f"A thread weighs the most of the {CYCLE} turns up to the one named.",
         ],

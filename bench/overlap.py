@@ -36,10 +36,10 @@ class ThinkingChat(Chat, Protocol):
 
 
 class Pair(NamedTuple):
-    """A reply given while nothing was thought, and the next, beside the thought about the first."""
+    """A reply without a thinking pass, and the next one, during the pass over the first."""
 
     idle: Timing
-    beside: Timing
+    during: Timing
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ async def _time_pair(chat: ThinkingChat, gap: float, speech: Speech) -> Pair:
     reading = Reading(chat.stream(speech.text(MESSAGE_TOKENS)))
     idle = asyncio.create_task(timed(reading))
     await reading.silence(gap)
-    beside = await timed(chat.stream(speech.text(MESSAGE_TOKENS)))
+    during = await timed(chat.stream(speech.text(MESSAGE_TOKENS)))
     await chat.settle()
-    return Pair(await idle, beside)
+    return Pair(await idle, during)
 
 
 class Reading:
@@ -171,7 +171,7 @@ class ServerChat:
     async def settle(self) -> None:
         """Wait until no run is due or under way on the thread or its mind."""
         for thread_id in (self.thread_id, mind_thread(self.thread_id)):
-            while await self._is_busy(thread_id):  # noqa: ASYNC110  # the server calls nobody back
+            while await self._is_busy(thread_id):  # noqa: ASYNC110  # the server has no callback
                 await asyncio.sleep(0.1)
 
     async def _is_busy(self, thread_id: str) -> bool:
@@ -185,20 +185,20 @@ def _figures(pairs: Sequence[Pair]) -> dict[str, float]:
     closing = [timing.end - timing.last for pair in pairs for timing in pair]
     return (
         spread("idle", [pair.idle.last for pair in pairs])
-        | spread("thought in flight", [pair.beside.last for pair in pairs])
+        | spread("thought in flight", [pair.during.last for pair in pairs])
         | {"in flight over idle": _ratio(pairs)}
         | spread("stream closes after", closing)
     )
 
 
 def _ratio(pairs: Sequence[Pair]) -> float:
-    beside, idle = [pair.beside.last for pair in pairs], [pair.idle.last for pair in pairs]
-    return percentile(beside, 50) / percentile(idle, 50)
+    during, idle = [pair.during.last for pair in pairs], [pair.idle.last for pair in pairs]
+    return percentile(during, 50) / percentile(idle, 50)
 
 
 def _aims(found: dict[str, list[Pair]]) -> list[Aim]:
     aims = [
-        Aim(f"{arm}: a reply beside a thought over an idle one, p50", _ratio(found[arm]), most=1.05)
+        Aim(f"{arm}: a reply during a thinking pass over an idle one, p50", _ratio(found[arm]), most=1.05)
         for arm in (LOCAL, SERVER)
         if arm in found
     ]

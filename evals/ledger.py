@@ -76,7 +76,7 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     }
     aims = [
         Aim("scanner: recall, %", scanner["scanner, all"]["recall, %"], least=90),
-        Aim("scanner: recall on the half nobody looked at, %", scanner["scanner, B"]["recall, %"], least=90),
+        Aim("scanner: recall on the held-out half, %", scanner["scanner, B"]["recall, %"], least=90),
         Aim("scanner: false alarms, %", 100 * alarms, most=3),
         Aim("scanner: p95, ms", 1_000 * percentile(seconds, 95), most=2),
         Aim("scanner: 40,000 characters, ms", 1_000 * max(whole for _, whole in hostile.values()), most=50),
@@ -127,7 +127,7 @@ async def _think(told: dict[Case, str], plain: Sequence[str], model: str) -> tup
         "ledger": {
             **scored,
             "verbatim quotes, %": 100 * verbatim,
-            "false entries beside": len(false),
+            "other false constraints": len(false),
             "passes failed": failed,
             "a pass, s": mean(seconds),
         },

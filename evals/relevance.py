@@ -93,7 +93,7 @@ async def _measure(
     entries = {case.id: _entry(case) for case in cases}
     tables: dict[str, Figures] = {
         "The matcher": _pace(cases, list(entries.values())),
-        "Trivia questions, which touch nobody": _everyday(cases, entries, pool, seed),
+        "Trivia questions, which touch no constraint": _everyday(cases, entries, pool, seed),
         "First messages that tell of a danger, as the scanner hears them": _introductions(cases, pool, seed),
     }
     anticipated = entries
@@ -177,7 +177,7 @@ def _evidence(entry: SafetyConstraint, words: str) -> float:
 
 
 def _resembling(context: MirrorContext) -> Judge:
-    """Judge as a reply does that has an embeddings model beside the matcher."""
+    """Judge as a reply does that uses an embeddings model in addition to the matcher."""
 
     async def resemble(entry: SafetyConstraint, words: str) -> Judged:
         started = time.perf_counter()
@@ -256,7 +256,7 @@ def _pace(cases: Sequence[Case], entries: Sequence[SafetyConstraint]) -> Figures
 
 
 def _everyday(cases: Sequence[Case], entries: dict[str, SafetyConstraint], pool: Pool, seed: int) -> Figures:
-    """Count the false alarms that need no label: a trivia question may name a danger and touches nobody."""
+    """Count the false alarms that need no label: a trivia question may name a danger, and touches no constraint."""
     chance = random.Random(seed)
     asked = {language: chance.sample(all_, min(TRIVIA, len(all_))) for language, all_ in sorted(pool.trivia.items())}
     return {
@@ -275,11 +275,15 @@ def _introductions(cases: Sequence[Case], pool: Pool, seed: int) -> Figures:
             for case in cases
             if half_of(case) == half
         ]
-        heard = [(found, words) for words in said if (found := scan_messages([UserMessage(1, "", words)]))]
-        return 100 * mean([bool(relevant(found, words)) for found, words in heard] or [0])
+        touched: list[bool] = []
+        for words in said:
+            found = scan_messages([UserMessage(1, "", words)])
+            if found:
+                touched.append(bool(relevant(found, words)))
+        return 100 * mean(touched or [0])
 
     return {
-        half: {"told alone, touched %": share(half, "risky"), "with the request, touched %": share(half, "first")}
+        half: {"stated alone, touched %": share(half, "risky"), "with the request, touched %": share(half, "first")}
         for half in sorted({half_of(case) for case in cases})
     }
 

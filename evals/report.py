@@ -1,4 +1,4 @@
-"""What a benchmark found: figures by arm, beside what was aimed at, the sizes and the machine."""
+"""What a benchmark found: figures by arm, with the aims, the sizes and the machine."""
 
 import json
 import os

@@ -16,7 +16,7 @@ async def forget(state: ForgetState, runtime: Runtime[MirrorContext]) -> ForgetS
     """Erase the mind of `thread_id`, and with `user` all constraints of whoever asks.
 
     What is another user's is not found, and so it stays. Raises `ConfigurationError` if nothing is asked for, and if
-    the constraints of nobody in particular are to be erased.
+    `user` is set and the run has no user.
     """
     thread_id, is_user = state.get("thread_id"), state.get("user", False)
     user_id = user_of(runtime)

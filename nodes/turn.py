@@ -19,7 +19,7 @@ from mirror_graph.state.branch import current_branch, extend_branch, lag_of, las
 from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.content import check_answerable, is_refused
 from mirror_graph.state.values import AnsweredTurn, ComponentUsage
-from mirror_graph.state.window import messages_after, messages_to_drop, pending_messages, words_of_others
+from mirror_graph.state.window import messages_after, messages_of_other_agents, messages_to_drop, pending_messages
 
 
 class Turn(NamedTuple):
@@ -46,7 +46,9 @@ def begin_turn(state: MirrorState, context: MirrorContext) -> Turn:
     Raises `MessageRefusedError` if there is nothing to answer or a picture is too large.
     """
     branch = current_branch(state["messages"], state["branch"])
-    check_answerable([*words_of_others(state["messages"], branch), *pending_messages(state["messages"], branch)])
+    check_answerable(
+        [*messages_of_other_agents(state["messages"], branch), *pending_messages(state["messages"], branch)]
+    )
     thread = on_branch(cast(MirrorState, {**state, "branch": branch}), branch)
     number = max(state["turns"], state["turn"], last_turn(branch)) + 1
     repeats = _repeats(pending_messages(state["messages"], branch))

@@ -46,7 +46,7 @@ def pending_messages(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTu
     return [message for message in since if isinstance(message, HumanMessage) and is_users(message)]
 
 
-def words_of_others(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AIMessage]:
+def messages_of_other_agents(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AIMessage]:
     """Return what other agents wrote since the last reply of ours, such as a supervisor that hands over."""
     return [message for message in _since_last_reply(messages, branch) if isinstance(message, AIMessage)]
 

@@ -20,7 +20,7 @@ from mirror_graph.graphs import retry
 from mirror_graph.testing.endpoint import Endpoint
 from tests.builders import PROFILE
 from tests.replies import Replies
-from tests.server import BESIDE, ServerFixture, serving
+from tests.server import STORE_GRAPH, ServerFixture, serving
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("default", settings.get_profile("ci"), max_examples=30)
@@ -77,10 +77,10 @@ def provider() -> Iterator[Endpoint]:
 
 @pytest.fixture(scope="session")
 def langgraph_server(provider: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real `langgraph dev` with this repository's graphs, and `beside`, which thinks in its store."""
-    beside = tmp_path_factory.mktemp("graphs") / "beside.py"
-    beside.write_text(BESIDE)
-    with serving(provider, {"beside": f"{beside}:graph"}) as url:
+    """The URL of a real `langgraph dev` with this repository's graphs, and `in_store`, whose minds are in its store."""
+    in_store = tmp_path_factory.mktemp("graphs") / "in_store.py"
+    in_store.write_text(STORE_GRAPH)
+    with serving(provider, {"in_store": f"{in_store}:graph"}) as url:
         yield url
 
 

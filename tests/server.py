@@ -21,7 +21,7 @@ from tests.replies import Replies
 ROOT = Path(__file__).parent.parent
 SETTLE_SECONDS = 100.0
 
-BESIDE = """
+STORE_GRAPH = """
 from mirror_graph import build_talker
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.scheduling.item_store import StoreScheduler
@@ -47,7 +47,7 @@ def serving(
 
 
 async def until(happens: Callable[[], Any], seconds: float = 100.0) -> None:
-    """Wait until something has happened that tells nobody."""
+    """Wait until something has happened that sends no event."""
     deadline = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < deadline

@@ -14,12 +14,12 @@ from tests.server import ServerFixture, until
 
 pytestmark = pytest.mark.enable_socket
 
-BESIDE: tuple[SchedulerName, ...] = ("local", "store", "server")
-"""The schedulers that think beside the talker. What holds for `inline` instead stands below each of their promises."""
+BACKGROUND: tuple[SchedulerName, ...] = ("local", "store", "server")
+"""The schedulers that think in the background. What holds for `inline` instead stands below each of their promises."""
 
 
-async def test_a_new_turn_is_answered_at_once_and_takes_over_what_was_being_thought(beside: DriverOpener) -> None:
-    driver = await beside()
+async def test_a_new_turn_is_answered_at_once_and_takes_over_what_was_being_thought(background: DriverOpener) -> None:
+    driver = await background()
     driver.replies.by_component["goals"] = [Answer("Unsaid.", hold=threading.Event()), "A dinner."]
 
     await driver.say("first")
@@ -51,8 +51,8 @@ async def test_inline_a_turn_that_is_cut_off_is_taken_over_by_the_next(inline: D
     assert '"first"' in driver.prompts_of("goals")[-1]
 
 
-async def test_a_burst_costs_one_pass_about_all_of_it(beside: DriverOpener) -> None:
-    driver = await beside(pause=True, max_lag=100)
+async def test_a_burst_costs_one_pass_about_all_of_it(background: DriverOpener) -> None:
+    driver = await background(pause=True, max_lag=100)
 
     await asyncio.gather(*(driver.say(words) for words in ("one", "two", "three")))
     assert driver.prompts_of("goals") == []
@@ -73,8 +73,8 @@ async def test_inline_the_pass_is_over_when_the_reply_returns(inline: DriverOpen
     assert len(driver.prompts_of("goals")) == 3
 
 
-async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(beside: DriverOpener) -> None:
-    driver = await beside(max_lag=2)
+async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(background: DriverOpener) -> None:
+    driver = await background(max_lag=2)
     far_behind = threading.Event()
     driver.replies.by_component["goals"] = [Answer("A party.", hold=far_behind), "A dinner."]
 
@@ -91,13 +91,13 @@ async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(beside: Driv
     assert '"message 1"' not in driver.prompts_of("synthesis")[-1]
 
 
-async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(beside: DriverOpener) -> None:
-    driver = await beside(pause=True, max_lag=2)
+async def test_messages_without_a_pause_do_not_put_thinking_off_for_ever(background: DriverOpener) -> None:
+    driver = await background(pause=True, max_lag=2)
 
     turn = 0
     while not driver.prompts_of("goals"):
         turn += 1
-        assert turn < 9, "nobody thinks"
+        assert turn < 9, "no thinking pass runs"
         await driver.say(f"message {turn}")
         await asyncio.sleep(driver.pause / 5)
 
@@ -148,12 +148,12 @@ async def test_a_pass_that_fails_leaves_the_last_mind_and_the_next_catches_up(ev
     )
 
 
-@pytest.fixture(params=BESIDE)
-async def beside(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], DriverOpener]) -> DriverOpener:
+@pytest.fixture(params=BACKGROUND)
+async def background(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], DriverOpener]) -> DriverOpener:
     return opened(request.param)
 
 
-@pytest.fixture(params=(*BESIDE, "inline"))
+@pytest.fixture(params=(*BACKGROUND, "inline"))
 async def everywhere(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], DriverOpener]) -> DriverOpener:
     return opened(request.param)
 

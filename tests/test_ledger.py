@@ -236,12 +236,12 @@ def test_however_it_is_split_into_passes_no_danger_is_lost_or_made_milder(said: 
     turn = 0
     while turn < len(said):
         size = data.draw(st.integers(1, len(said) - turn))
-        heard = [UserMessage(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
-        caught = scan_messages(heard)
+        messages = [UserMessage(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
+        caught = scan_messages(messages)
         waved = data.draw(st.lists(st.sampled_from([it["id"] for it in caught]))) if caught else []
         notes: Notes = {"turn": turn + size, "claims": [], "retractions": [], "false_alarms": waved}
         before = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
-        ledger = update_ledger(ledger, heard, notes, at=float(turn + size))
+        ledger = update_ledger(ledger, messages, notes, at=float(turn + size))
         after = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
         assert all(after.get(known, -1) >= rank for known, rank in before.items())
         turn += size

@@ -718,7 +718,7 @@ def column(file: str) -> list[dict[str, str]]:
 
 
 def half(sentence: str) -> str:
-    """Deal sentences into the half that the lexicon was made with and the half that nobody looked at."""
+    """Deal sentences into the half that the lexicon was made with and the held-out half."""
     return "AB"[int(sha256(sentence.encode()).hexdigest(), 16) % 2]
 
 

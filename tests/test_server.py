@@ -33,7 +33,7 @@ async def test_the_server_serves_the_graphs_of_its_configuration(server: ServerF
         "recommend",
         "talker",
         "thinker",
-        "beside",
+        "in_store",
     }
 
 
@@ -114,7 +114,7 @@ async def test_the_stream_closes_with_the_reply(server: ServerFixture) -> None:
 
 
 async def test_a_talker_that_needs_only_a_store_makes_no_run_for_its_thoughts(server: ServerFixture) -> None:
-    chat = server.chat("beside", think_after=1.5)
+    chat = server.chat("in_store", think_after=1.5)
 
     for text in ("I am allergic to peanuts.", "What shall we cook?"):
         await chat.say(text)

@@ -60,7 +60,7 @@ class PaperChat:
 
 
 def _window(said: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Return the first message and the newest ones that fit beside it."""
+    """Return the first message and the newest ones that fit next to it."""
     first, *rest = said
     return [first, *_newest(rest, WINDOW_TOKENS - message_tokens(first))]
 

@@ -40,11 +40,11 @@ async def stream_reply(
     except Exception as error:
         silent = isinstance(error, TimeoutError)
         problem = f"no text for {context.talker_timeout} s" if silent else describe_error(error)
-        partial = _joined(pieces).text
+        partial = _join_without_reasoning(pieces).text
         raise ReplyError(
             problem, transient=is_transient(error) and not partial, cause=error, partial=partial
         ) from error
-    whole = _joined(pieces)
+    whole = _join_without_reasoning(pieces)
     if not whole.text.strip():
         raise _empty_reply(whole)
     if not is_complete(whole):
@@ -52,7 +52,7 @@ async def stream_reply(
     return whole
 
 
-def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
+def _join_without_reasoning(pieces: list[AIMessageChunk]) -> AIMessageChunk:
     """Join the pieces of a reply, without those that turned out to be reasoning."""
     whole = add_ai_message_chunks(AIMessageChunk(content=""), *pieces)
     marked = [place for place, piece in enumerate(pieces) if REASONED_ABOVE in piece.additional_kwargs]

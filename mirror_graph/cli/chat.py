@@ -43,12 +43,12 @@ def chat(thread: str, *, database: str | None, model: str | None, thinking: Thin
     """Chat on a thread until the user leaves."""
     context = MirrorContext(talker_model=chosen_model(model), thinking=thinking, user_id=user)
     with (
-        open_loop_thread() as beside,
-        beside.opened(open_mirror(database or default_database(), context=context)) as mirror,
+        open_loop_thread() as loop,
+        loop.opened(open_mirror(database or default_database(), context=context)) as mirror,
     ):
-        sitting = ChatSession(beside, mirror.conversation(thread), context)
-        sitting.resume(thread)
-        sitting.go()
+        session = ChatSession(loop, mirror.conversation(thread), context)
+        session.resume(thread)
+        session.go()
 
 
 class ChatSession:
@@ -58,8 +58,8 @@ class ChatSession:
     message waits until the previous one has been thought about, so the transcript is the same on every run.
     """
 
-    def __init__(self, beside: LoopThread, conversation: Conversation, context: MirrorContext) -> None:
-        self._beside = beside
+    def __init__(self, loop: LoopThread, conversation: Conversation, context: MirrorContext) -> None:
+        self._loop = loop
         self._conversation = conversation
         self._context = context
         self._live = sys.stdin.isatty() and sys.stdout.isatty()
@@ -67,11 +67,11 @@ class ChatSession:
 
     def resume(self, thread: str) -> None:
         """Show whether the conversation is new, and if not, its last messages and its mind."""
-        messages = self._beside.run(self._conversation.messages())
+        messages = self._loop.run(self._conversation.messages())
         if not messages:
             console.print(f"New conversation {thread!r}. {HELP}", style="dim", markup=False)
             return
-        mind = self._beside.run(self._conversation.mind())
+        mind = self._loop.run(self._conversation.mind())
         console.print(f"Resuming {thread!r} after turn {mind.turn + mind.lag}. {HELP}", style="dim", markup=False)
         for message in messages[-RECENT:]:
             show_said("you" if message.type == "human" else "mirror", message.text)
@@ -92,7 +92,7 @@ class ChatSession:
 
     def _heed(self, words: str) -> None:
         if words == "/mind":
-            mind = self._beside.run(self._conversation.mind())
+            mind = self._loop.run(self._conversation.mind())
             console.print(mind_panel(mind))
             show_failures(mind)
         elif words.startswith("/why "):
@@ -103,19 +103,19 @@ class ChatSession:
             if self._arriving is not None:
                 self._arriving.cancel()
             stream = self._conversation.stream(words)
-            self._beside.run(show_streamed("mirror", stream))
+            self._loop.run(show_streamed("mirror", stream))
             show_guarded(stream.reply.guarded)
             self._await_mind()
 
     def _explain(self, constraint_id: str) -> None:
         """Show a constraint, and the message it comes from if the window still holds that message."""
-        ledger = self._beside.run(self._conversation.mind()).constraints
+        ledger = self._loop.run(self._conversation.mind()).constraints
         entry = next((known for known in ledger if known["id"] == constraint_id), None)
         if entry is None:
             print_error(f"no constraint {constraint_id!r} in this conversation: /mind shows the ids")
             return
         console.print(constraint(entry))
-        messages = self._beside.run(self._conversation.messages())
+        messages = self._loop.run(self._conversation.messages())
         message = next((known for known in messages if known.id and known.id == entry["source"]["message"]), None)
         if message:
             show_said("you", message.text)
@@ -126,9 +126,9 @@ class ChatSession:
         if self._context.thinking == "off":
             return
         if self._live:
-            self._arriving = self._beside.start(self._show_mind_above_prompt())
+            self._arriving = self._loop.start(self._show_mind_above_prompt())
         else:
-            self._beside.run(self._conversation.settle())
+            self._loop.run(self._conversation.settle())
             self._heed("/mind")
 
     async def _show_mind_above_prompt(self) -> None:
@@ -176,7 +176,7 @@ class ChatSession:
             return
         self._arriving.cancel()
         with suppress(KeyboardInterrupt), console.status("finishing the thinking pass (Ctrl-C leaves at once)"):
-            self._beside.run(self._conversation.settle())
+            self._loop.run(self._conversation.settle())
 
 
 def _typed() -> str:

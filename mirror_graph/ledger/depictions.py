@@ -181,8 +181,12 @@ def load_depictions() -> _Depictions:
 
 def _named_by(topics: Iterable[str], touched_by: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     """Find the one sensitivity of each topic. The words of a topic that several share name none of them."""
-    owners = {topic: [name for name, touching in touched_by.items() if topic in touching] for topic in topics}
-    return {topic: frozenset(names) for topic, names in owners.items() if len(names) == 1}
+    named_by: dict[str, frozenset[str]] = {}
+    for topic in topics:
+        owners = [name for name, touching in touched_by.items() if topic in touching]
+        if len(owners) == 1:
+            named_by[topic] = frozenset(owners)
+    return named_by
 
 
 def _phrases(words: str, group: str) -> Iterator[_Phrase]:

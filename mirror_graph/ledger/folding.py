@@ -44,9 +44,9 @@ class _Letters(dict[str, str]):
 _letters = _Letters()
 
 
-def fold(heard: str, source: str, offset: int = 0) -> Folded:
-    """Fold `heard`, a part of `source` from `offset` on with some of its characters blanked out, in linear time."""
-    pieces = [_letters[character] for character in heard]
+def fold(blanked: str, source: str, offset: int = 0) -> Folded:
+    """Fold `blanked`, a part of `source` from `offset` on with some of its characters blanked out, in linear time."""
+    pieces = [_letters[character] for character in blanked]
     text = "".join(pieces)
     if len(text) == len(pieces) and "" not in pieces:
         places = list(range(offset, offset + len(pieces)))
@@ -61,7 +61,7 @@ def fold(heard: str, source: str, offset: int = 0) -> Folded:
         start = spaces.end()
     if start:
         text, places = "".join([*kept_text, text[start:]]), [*kept_places, *places[start:]]
-    return Folded(text, [*places, offset + len(heard)], source)
+    return Folded(text, [*places, offset + len(blanked)], source)
 
 
 @lru_cache(maxsize=4096)

@@ -229,7 +229,7 @@ def _grammar() -> _Grammar:
     conditions, generic, unmeant = read.pop("conditions"), read.pop("generic"), read.pop("unmeant")
     overcome = _either(conditions.pop("any"))
     return _Grammar(
-        languages=[_language(table) for table in read.values()],
+        languages=[_compile_language(table) for table in read.values()],
         overcome=overcome,
         conditions={name: _either(words) for name, words in conditions.items()},
         generic=frozenset(normalised(word) for word in generic["words"].split()),
@@ -239,7 +239,7 @@ def _grammar() -> _Grammar:
     )
 
 
-def _language(table: dict[str, Any]) -> _Language:
+def _compile_language(table: dict[str, Any]) -> _Language:
     words = {name: f"(?:{text})" for name, text in table["words"].items()}
     words |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
     lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"

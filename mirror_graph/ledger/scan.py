@@ -271,7 +271,7 @@ def _spoken(words: str) -> list[Language]:
     languages = lexicon().languages
     counts = [0] * len(languages)
     for word in _WORD.findall(words):
-        for number in _spoken_with(word):
+        for number in _languages_cued_by(word):
             counts[number] += 1
     order = sorted(range(len(languages)), key=lambda number: -counts[number])
     return [languages[number] for number in order if counts[number]]
@@ -281,7 +281,7 @@ _WORD = re.compile(r"[\w']+")
 
 
 @lru_cache(maxsize=8192)
-def _spoken_with(word: str) -> tuple[int, ...]:
+def _languages_cued_by(word: str) -> tuple[int, ...]:
     """Return the languages, by number, that `word` is a cue of."""
     return tuple(number for number, language in enumerate(lexicon().languages) if language.cue.search(word))
 
@@ -363,7 +363,7 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
 
 
 def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
-    """Say whom a frame is about: `"user"`, the person it names, or `""` for nobody we were told of."""
+    """Say whom a frame is about: `"user"`, the person it names, or `""` for a person not introduced."""
     groups = opening.groupdict()
     if groups["whose"]:
         return _named(sentence.verbatim(*opening.span("whose")))

@@ -23,7 +23,7 @@ def update_ledger(
     notes = notes or _NO_NOTES
     caught = _without_false_alarms(scan_messages(messages, at), notes)
     stated = [*caught, *_claims_to_add(notes["claims"], caught)]
-    updated = [_confirmed(constraint) for constraint in ledger]
+    updated = [_activated(constraint) for constraint in ledger]
     for turn in sorted({message.turn for message in messages}):
         for constraint in stated:
             if constraint["source"]["turn"] == turn:
@@ -60,7 +60,7 @@ def _claims_to_add(claims: Sequence[SafetyConstraint], caught: Sequence[SafetyCo
     return added
 
 
-def _confirmed(constraint: SafetyConstraint) -> SafetyConstraint:
+def _activated(constraint: SafetyConstraint) -> SafetyConstraint:
     """Return a constraint as active if it was provisional.
 
     Its messages left the window before a pass could read them, so nothing can confirm or drop it any more.

@@ -19,7 +19,7 @@ DANGER = re.compile(r'allergic to (shellfish)|(shellfish) allergy|allergy: "?(sh
 
 
 class Scene(NamedTuple):
-    """What each voice says to words in which `heard` is found; `knowing` instead, where its prompt holds `DANGER`."""
+    """What each component replies to a prompt with `pattern` in it; `knowing`, if the prompt names the danger."""
 
     pattern: str
     says: Mapping[str, str]

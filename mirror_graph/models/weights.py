@@ -186,7 +186,7 @@ def _download(requirement: str, staging: Path) -> Path:
 
 
 def _pip(staging: Path) -> list[str]:
-    """Return how to call pip; where this environment has none, as uv makes them, one is made beside the wheels."""
+    """Return how to call pip. An environment made by uv has none, so one is made next to the wheels."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     folder = staging / "pip"

@@ -19,7 +19,7 @@ from mirror_graph.state.window import is_users, pending_messages
 SHORT_MESSAGE_WORDS = 8
 """Words under which a message is read together with the one before it: "shall I book it?"."""
 
-NOBODY: frozenset[str] = frozenset()
+NO_IDS: frozenset[str] = frozenset()
 
 
 class Relevant(NamedTuple):
@@ -34,10 +34,10 @@ class Relevant(NamedTuple):
     touched: frozenset[str] | None
     tokens: Tokens | None = None
     failures: Mapping[str, str] = MappingProxyType({})
-    told: frozenset[str] = NOBODY
-    introduced: frozenset[str] = NOBODY
-    in_domain: frozenset[str] = NOBODY
-    unknown: frozenset[str] = NOBODY
+    told: frozenset[str] = NO_IDS
+    introduced: frozenset[str] = NO_IDS
+    in_domain: frozenset[str] = NO_IDS
+    unknown: frozenset[str] = NO_IDS
 
 
 async def find_relevant(
@@ -59,11 +59,11 @@ async def find_relevant(
         if not checked.failure:
             # The model has decided about everything that could be touched, what was only mentioned included.
             met = frozenset(checked.ids)
-            return Relevant(met, checked.tokens, in_domain=_at(found, "in_domain") - met)
+            return Relevant(met, checked.tokens, in_domain=_ids_at(found, "in_domain") - met)
         return _seen(entries, words, found, frozenset(checked.ids))._replace(
             tokens=checked.tokens, failures={"check": checked.failure}
         )
-    met = _at(found, "touched")
+    met = _ids_at(found, "touched")
     if not context.embeddings:
         return _seen(entries, words, found, met)
     alike = await similar_constraints(entries, without_mentions(entries, words), context.embeddings)
@@ -87,11 +87,11 @@ def _seen(
     return Relevant(
         touched,
         told=mentioned,
-        introduced=NOBODY if asks else mentioned,
-        in_domain=_at(found, "in_domain") - touched - mentioned,
-        unknown=_at(found, "unknown") - touched - mentioned,
+        introduced=NO_IDS if asks else mentioned,
+        in_domain=_ids_at(found, "in_domain") - touched - mentioned,
+        unknown=_ids_at(found, "unknown") - touched - mentioned,
     )
 
 
-def _at(found: Mapping[str, Level], level: Level) -> frozenset[str]:
+def _ids_at(found: Mapping[str, Level], level: Level) -> frozenset[str]:
     return frozenset(name for name, own in found.items() if own == level)

@@ -20,10 +20,10 @@ RESEMBLE_SECONDS = 1.0
 
 WORDS_TOKENS = 1_000
 CACHE_SIZE = 1_024
-"""Of how many entries a model's vectors are kept."""
+"""The number of constraints whose vectors are remembered per model."""
 
 DEVIATIONS = 3.0
-"""By how many standard deviations words that touch an entry lie nearer to it than everyday requests do."""
+"""The number of standard deviations by which words that touch a constraint are nearer to it than everyday requests."""
 
 BASELINE_REQUESTS = (
     "What's a good name for a novel about two bakers?",
@@ -45,50 +45,59 @@ Vector: TypeAlias = "array[float]"
 
 
 class Similarity(NamedTuple):
-    """The ids of the entries that the words resemble, and the failure's class where no vectors came."""
+    """The ids of the constraints that the words resemble, and the failure's class if no vectors came."""
 
     ids: list[str]
     failure: str = ""
 
 
 class _Place(NamedTuple):
-    """Where an entry lies, and from which cosine on words touch it."""
+    """A constraint's vector, and the cosine from which on words touch it."""
 
     vector: Vector
     near: float
 
 
 async def similar_constraints(
-    entries: Sequence[SafetyConstraint], words: str, model: str, seconds: float = RESEMBLE_SECONDS
+    constraints: Sequence[SafetyConstraint], words: str, model: str, seconds: float = RESEMBLE_SECONDS
 ) -> Similarity:
-    """Name the entries that `words` resemble: none of them where no vectors come within `seconds`.
+    """Return the constraints that `words` resemble: none of them if no vectors come within `seconds`.
 
-    An entry's own sentence is embedded once. Raises `ConfigurationError` where there is no such `model`.
+    A constraint's own sentence is embedded once. Raises `ConfigurationError` if there is no such `model`.
     """
     vectors = embeddings_model(model)
     try:
         async with asyncio.timeout(seconds):
-            said, places = await _place(words, [entry["source"]["quote"] for entry in entries], vectors, _kept(model))
+            quotes = [constraint["source"]["quote"] for constraint in constraints]
+            request, places = await _embed(words, quotes, vectors, _known_places(model))
     except Exception as error:
         return Similarity([], type(error).__name__)
-    near = zip(entries, places, strict=True)
-    return Similarity([entry["id"] for entry, place in near if _cosine(said, place.vector) > place.near])
+    similar: list[str] = []
+    for constraint, place in zip(constraints, places, strict=True):
+        if _cosine(request, place.vector) > place.near:
+            similar.append(constraint["id"])
+    return Similarity(similar)
 
 
-async def _place(
-    words: str, quotes: Sequence[str], model: Embeddings, kept: dict[str, _Place]
+async def _embed(
+    words: str, quotes: Sequence[str], model: Embeddings, known: dict[str, _Place]
 ) -> tuple[Vector, list[_Place]]:
-    """Embed the words, and in the same call the quotes that are new."""
-    new = [quote for quote in dict.fromkeys(quotes) if quote not in kept]
-    asked = [truncate_middle(words, WORDS_TOKENS), *new, *(BASELINE_REQUESTS if new else ())]
-    said, *vectors = map(_unit, await model.aembed_documents(asked))
-    everyday = vectors[len(new) :]
-    fresh = {quote: _Place(vector, _nearness(vector, everyday)) for quote, vector in zip(new, vectors, strict=False)}
-    places = [fresh.get(quote) or kept[quote] for quote in quotes]
-    if len(kept) + len(fresh) > CACHE_SIZE:
-        kept.clear()
-    kept.update(fresh)
-    return said, places
+    """Return the vector of the words, and the place of each quote; those that are not `known` become so."""
+    new = [quote for quote in dict.fromkeys(quotes) if quote not in known]
+    # One call for all of it, because a reply waits: the words, the new quotes, and what calibrates those.
+    texts = [truncate_middle(words, WORDS_TOKENS), *new]
+    if new:
+        texts += BASELINE_REQUESTS
+    vectors = [_unit(vector) for vector in await model.aembed_documents(texts)]
+    everyday = vectors[1 + len(new) :]
+    fresh: dict[str, _Place] = {}
+    for quote, vector in zip(new, vectors[1 : 1 + len(new)], strict=True):
+        fresh[quote] = _Place(vector, _nearness(vector, everyday))
+    places = [fresh.get(quote) or known[quote] for quote in quotes]
+    if len(known) + len(fresh) > CACHE_SIZE:
+        known.clear()
+    known.update(fresh)
+    return vectors[0], places
 
 
 def _nearness(vector: Vector, everyday: Sequence[Vector]) -> float:
@@ -97,7 +106,7 @@ def _nearness(vector: Vector, everyday: Sequence[Vector]) -> float:
 
 
 @cache
-def _kept(model: str) -> dict[str, _Place]:
+def _known_places(model: str) -> dict[str, _Place]:
     return {}
 
 

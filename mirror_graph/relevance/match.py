@@ -84,8 +84,10 @@ def _own_words(triggers: Triggers, reading: Reading, is_shown_enough: bool) -> i
     stems = reading.stems | reading.shown_stems if is_shown_enough else reading.stems
     found = len(triggers.telling & stems)
     if not found:
-        compounds = {word for word in triggers.telling & reading.beginnings if len(word) >= COMPOUND}
-        found = sum(any(other.startswith(word) for other in stems) for word in compounds)
+        for word in triggers.telling & reading.beginnings:
+            # A short word begins too many others: "egg" begins "eggplant".
+            if len(word) >= COMPOUND and any(other.startswith(word) for other in stems):
+                found += 1
     if not reading.runs:
         return found
     return found + sum(_is_in(term, reading.runs) for term in triggers.terms)

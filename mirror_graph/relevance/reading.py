@@ -61,23 +61,30 @@ def read(text: str) -> Reading:
     stems, shown_stems = _stems(rest), _stems(shown_text)
     # Whoever asks for a snack without peanuts asks for a snack.
     asked_for = met if text == whole else brought_by(_named(whole))
-    fields = frozenset[str]().union(*(concepts[name].fields for name in asked_for | titles))
+    fields = relations().gathered(asked_for | titles, lambda concept: concept.fields)
     words = split(text)
     return Reading(
         concepts=met | (shown & SENSED),
         shown=shown,
-        possible=frozenset[str]().union(*(concepts[name].may for name in named | depicted)),
+        possible=relations().gathered(named | depicted, lambda concept: concept.may),
         stems=stems,
         shown_stems=shown_stems,
-        beginnings=frozenset(
-            word[:length] for word in stems | shown_stems for length in range(COMPOUND, min(len(word), LONGEST_WORD))
-        ),
+        beginnings=_beginnings(stems | shown_stems),
         runs=" ".join(word for word in words if is_unspaced(word)),
         fields=fields | ({"media"} if depicted or shown_text else frozenset[str]()),
         phrases=tuple(brought_by(names) for names in (*found.values(), *shown_found.values())),
         is_readable=_is_readable(words, bool(named or depicted)),
         says_something=bool(named or depicted or stems or shown_stems or content(text)),
     )
+
+
+def _beginnings(stems: Names) -> Names:
+    """Return the beginnings of words under which a compound of theirs may be found."""
+    found: set[str] = set()
+    for word in stems:
+        for length in range(COMPOUND, min(len(word), LONGEST_WORD)):
+            found.add(word[:length])
+    return frozenset(found)
 
 
 def bounded(text: str) -> str:

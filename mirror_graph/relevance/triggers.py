@@ -40,10 +40,10 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
     concepts = relations().concepts
     named = relations().named(split(f"{about}\n{quote}"))
     fitting = [name for name in named if kind in concepts[name].kinds]
-    if not fitting:
+    if not fitting:  # known for another kind of constraint only, which is better than unknown
         fitting = [name for name in named if concepts[name].kinds]
-    minds = frozenset(fitting).union(*(concepts[name].minds for name in fitting))
-    also = frozenset[str]().union(*(concepts[name].also for name in fitting)) - minds
+    minds = frozenset(fitting) | relations().gathered(fitting, lambda concept: concept.minds)
+    also = relations().gathered(fitting, lambda concept: concept.also) - minds
     words = content(about) or content(quote)
     spaced = frozenset(word for word in words if not is_unspaced(word))
     spaced |= frozenset(stem(without_umlaut(word)) for word in spaced)
@@ -55,7 +55,7 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
         telling=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)),
         terms=_terms(about) or _terms(quote),
         phrases=frozenset(phrases - {()}),
-        own=frozenset[str]().union(*(concepts[name].own for name in fitting)),
+        own=relations().gathered(fitting, lambda concept: concept.own),
         is_known=bool(fitting),
         by_sight=any(concepts[name].sight for name in fitting),
     )
@@ -63,8 +63,11 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
 
 def _in_known_phrases(text: str, concepts: Names) -> Names:
     """Return the stems of the phrases of several words by which a text names concepts."""
-    phrases = [phrase for phrase, names in relations().found(split(text)) if names & concepts]
-    return frozenset(stem(word) for phrase in phrases if " " in phrase for word in phrase.split())
+    stems: set[str] = set()
+    for phrase, names in relations().found(split(text)):
+        if " " in phrase and names & concepts:
+            stems.update(map(stem, phrase.split()))
+    return frozenset(stems)
 
 
 # What stands between the names of things, and says nothing about what is feared.

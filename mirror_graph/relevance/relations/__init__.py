@@ -18,10 +18,10 @@ taken by their words.
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 
@@ -43,6 +43,9 @@ Phrase = tuple[str, ...]
 Names = frozenset[str]
 
 _ROOM = files("mirror_graph.relevance.relations")
+
+
+_Key = TypeVar("_Key")
 
 
 class Concept(NamedTuple):
@@ -74,6 +77,13 @@ class Relations(NamedTuple):
     common: Names
     vocabulary: Names
     idioms: Mapping[str, tuple[Phrase, ...]]
+
+    def gathered(self, names: Iterable[str], read: Callable[[Concept], Names]) -> Names:
+        """Return together what `read` returns for each of the concepts `names`."""
+        found: set[str] = set()
+        for name in names:
+            found |= read(self.concepts[name])
+        return frozenset(found)
 
     def without_idioms(self, words: list[str]) -> list[str]:
         """Leave out the phrases that are not to be taken by their words: "I get paid peanuts"."""
@@ -147,50 +157,83 @@ class Relations(NamedTuple):
 @cache
 def relations() -> Relations:
     """Read every field."""
-    fields = {
-        entry.name: tomllib.loads(entry.read_text("utf-8")) for entry in _ROOM.iterdir() if entry.name.endswith(".toml")
-    }
-    common = frozenset(split(fields.pop("common.toml")["words"]))
-    idioms: defaultdict[str, list[Phrase]] = defaultdict(list)
-    for idiom in filter(None, map(split, fields.pop("idioms.toml")["phrases"].split(","))):
-        idioms[idiom[0]].append(tuple(idiom))
+    fields = _load_fields()
+    common = frozenset(split(fields.pop("common")["words"]))
+    idioms = _idioms(fields.pop("idioms")["phrases"])
     direct: dict[str, Concept] = {}
-    phrases: defaultdict[Phrase, set[str]] = defaultdict(set)
-    beginnings: defaultdict[Phrase, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    endings: defaultdict[str, set[str]] = defaultdict(set)
-    characters: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    spelled = _Spelled()
     for field in fields.values():
-        defaults = {key: field.pop(key) for key in list(field) if not isinstance(field[key], dict)}
+        defaults = {key: value for key, value in field.items() if not isinstance(value, dict)}
         for name, entry in field.items():
+            if name in defaults:
+                continue
             direct[name] = _concept(defaults | entry)
             for spelling in entry["words"].split(","):
-                words = split(spelling)
-                if not words:
-                    continue
-                *first, last = words
-                if is_unspaced(words[0]):
-                    run = "".join(words)
-                    characters[run[0]][run].add(name)
-                    continue
-                if spelling.lstrip().startswith("*"):
-                    endings[last].add(name)
-                    continue
-                leading, any_ending = tuple(map(stem, first)), spelling.rstrip().endswith("*")
-                if any_ending and len(last) >= (SHORT_BEGINNING if first else BEGINNING):
-                    beginnings[leading][last].add(name)
-                    continue
-                for ending in ENDINGS if any_ending else ("",):
-                    phrases[*leading, stem(last + ending)].add(name)
+                spelled.add(spelling, name)
     return Relations(
-        {name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
-        {phrase: frozenset(names) for phrase, names in phrases.items()},
-        {leading: _frozen(begun) for leading, begun in beginnings.items()},
-        _frozen(endings),
-        {first: _frozen(begun) for first, begun in characters.items()},
-        common,
-        frozenset(word for phrase in phrases for word in phrase).union(*beginnings.values()),
-        {first: tuple(sorted(begun, key=len, reverse=True)) for first, begun in idioms.items()},
+        concepts={name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
+        phrases=_frozen(spelled.phrases),
+        beginnings={leading: _frozen(begun) for leading, begun in spelled.beginnings.items()},
+        endings=_frozen(spelled.endings),
+        characters={first: _frozen(begun) for first, begun in spelled.characters.items()},
+        common=common,
+        vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings.values()),
+        idioms=idioms,
     )
+
+
+def _load_fields() -> dict[str, dict[str, Any]]:
+    """Return what each TOML file of this folder holds, by the file's name."""
+    fields: dict[str, dict[str, Any]] = {}
+    for file in _ROOM.iterdir():
+        if file.name.endswith(".toml"):
+            fields[file.name.removesuffix(".toml")] = tomllib.loads(file.read_text("utf-8"))
+    return fields
+
+
+def _idioms(phrases: str) -> dict[str, tuple[Phrase, ...]]:
+    """Return the idioms by their first word, the longest first."""
+    found: defaultdict[str, list[Phrase]] = defaultdict(list)
+    for phrase in phrases.split(","):
+        words = tuple(split(phrase))
+        if words:
+            found[words[0]].append(words)
+    return {first: tuple(sorted(begun, key=len, reverse=True)) for first, begun in found.items()}
+
+
+class _Spelled:
+    """The names of concepts by the four ways in which their words are found in a text."""
+
+    def __init__(self) -> None:
+        self.phrases: defaultdict[Phrase, set[str]] = defaultdict(set)
+        self.beginnings: defaultdict[Phrase, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.endings: defaultdict[str, set[str]] = defaultdict(set)
+        self.characters: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+
+    def add(self, spelling: str, name: str) -> None:
+        """Add one spelling of the concept `name`: words, with a star where any ending or any beginning may stand."""
+        words = split(spelling)
+        if not words:
+            return
+        *first, last = words
+        if is_unspaced(words[0]):
+            # Scripts without spaces: a run of characters is looked for by its first one.
+            run = "".join(words)
+            self.characters[run[0]][run].add(name)
+            return
+        if spelling.lstrip().startswith("*"):
+            self.endings[last].add(name)
+            return
+        leading = tuple(map(stem, first))
+        if not spelling.rstrip().endswith("*"):
+            self.phrases[*leading, stem(last)].add(name)
+            return
+        if len(last) >= (SHORT_BEGINNING if first else BEGINNING):
+            self.beginnings[leading][last].add(name)
+            return
+        # A short word begins too many others, so only these endings count.
+        for ending in ENDINGS:
+            self.phrases[*leading, stem(last + ending)].add(name)
 
 
 def content(text: str) -> list[str]:
@@ -200,15 +243,21 @@ def content(text: str) -> list[str]:
 
 
 def _concept(entry: Mapping[str, Any]) -> Concept:
-    brings, may, minds, also, kinds, own = (
-        frozenset[str](entry.get(key, ())) for key in ("brings", "may", "minds", "also", "kinds", "own")
+    return Concept(
+        brings=frozenset(entry.get("brings", ())),
+        may=frozenset(entry.get("may", ())),
+        minds=frozenset(entry.get("minds", ())),
+        also=frozenset(entry.get("also", ())),
+        kinds=frozenset(entry.get("kinds", ())),
+        fields=frozenset({entry["field"]} if "field" in entry else ()),
+        own=frozenset(entry.get("own", ())),
+        met=entry.get("met", True),
+        shown=entry.get("shown", False),
+        sight=entry.get("sight", False),
     )
-    fields = frozenset[str]({entry["field"]} if "field" in entry else ())
-    flags = entry.get("met", True), entry.get("shown", False), entry.get("sight", False)
-    return Concept(brings, may, minds, also, kinds, fields, own, *flags)
 
 
-def _frozen(found: Mapping[str, set[str]]) -> dict[str, Names]:
+def _frozen(found: Mapping[_Key, set[str]]) -> dict[_Key, Names]:
     return {key: frozenset(names) for key, names in found.items()}
 
 
