@@ -1,4 +1,4 @@
-"""Whether a reply waits for a thought in flight: one graph for both, under two strategies, and the two lanes."""
+"""Whether a reply waits for a thought in flight: one graph for both under two strategies, and two graphs."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -22,7 +22,7 @@ from mirror_graph.evals.report import Aim, Report, percentile, spread
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.testing.langgraph_server import langgraph_dev
 
-LOCAL, SERVER = "two lanes, local", "two lanes, server"
+LOCAL, SERVER = "two graphs, local", "two graphs, server"
 MESSAGE_TOKENS = 50
 REPLY_TOKENS = 100
 

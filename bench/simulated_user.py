@@ -1,6 +1,6 @@
 """The paper's simulated human on a virtual clock: is thinking still in flight when the next message comes?
 
-They read a reply, think, and type the next message. The host and its lanes are the real ones; only time and the
+They read a reply, think, and type the next message. The host and its scheduler are the real ones; only time and the
 models are made up.
 """
 

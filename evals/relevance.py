@@ -19,7 +19,7 @@ from mirror_graph.relevance.check import check
 from mirror_graph.relevance.embeddings import similar_constraints
 from mirror_graph.relevance.generated_triggers import generate_triggers
 from mirror_graph.relevance.levels import relevant
-from mirror_graph.relevance.match import ENOUGH, evidence
+from mirror_graph.relevance.match import THRESHOLD, evidence
 from mirror_graph.state import MirrorContext
 from mirror_graph.state.usage import NO_TOKENS
 from mirror_graph.state.values import Kind, SafetyConstraint, Tokens
@@ -162,7 +162,7 @@ async def _figures(pairs: Pairs, judge: Judge) -> dict[str, float]:
 
 
 def _share(judged: Sequence[Judged]) -> float:
-    return 100 * mean(it.evidence >= ENOUGH for it in judged) if judged else 0.0
+    return 100 * mean(it.evidence >= THRESHOLD for it in judged) if judged else 0.0
 
 
 async def _match(entry: SafetyConstraint, words: str) -> Judged:
@@ -173,7 +173,7 @@ async def _match(entry: SafetyConstraint, words: str) -> Judged:
 
 def _evidence(entry: SafetyConstraint, words: str) -> float:
     """Count the evidence for what a reply would take for touched; the rest stays below what is enough."""
-    return evidence(entry, words) if relevant([entry], words) else min(evidence(entry, words), ENOUGH / 2)
+    return evidence(entry, words) if relevant([entry], words) else min(evidence(entry, words), THRESHOLD / 2)
 
 
 def _resembling(context: MirrorContext) -> Judge:
@@ -260,7 +260,7 @@ def _everyday(cases: Sequence[Case], entries: dict[str, SafetyConstraint], pool:
     chance = random.Random(seed)
     asked = {language: chance.sample(all_, min(TRIVIA, len(all_))) for language, all_ in sorted(pool.trivia.items())}
     return {
-        half: {"false alarms %": 100 * mean(evidence(entries[case.id], it) >= ENOUGH for case, it in pairs)}
+        half: {"false alarms %": 100 * mean(evidence(entries[case.id], it) >= THRESHOLD for case, it in pairs)}
         for half in sorted({half_of(case) for case in cases})
         if (pairs := [(case, it) for case in cases if half_of(case) == half for it in asked[case.language]])
     }

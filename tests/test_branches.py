@@ -194,14 +194,14 @@ def test_whatever_is_in_the_conversation_was_scanned_before_the_answer(
     async def converse() -> None:
         script = Script()
         context = _context(script, window, thinking)
-        lane = StoreScheduler(thinker)
-        graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+        scheduler = StoreScheduler(thinker)
+        graph = build_talker(scheduler).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
         chat = Chat(graph, context, script)
         for operation, danger, place, pause in play:
             await chat.play(operation, danger, place)
             if pause:
-                await _settle(lane, chat.thread_id)
-        await _settle(lane, chat.thread_id)
+                await _settle(scheduler, chat.thread_id)
+        await _settle(scheduler, chat.thread_id)
 
     asyncio.run(converse())
 
@@ -231,24 +231,24 @@ def _context(script: Script, window: int, thinking: Any) -> MirrorContext:
     )
 
 
-async def _settle(lane: StoreScheduler, thread_id: str) -> None:
-    for inner in lane._schedulers.values():
+async def _settle(scheduler: StoreScheduler, thread_id: str) -> None:
+    for inner in scheduler._schedulers.values():
         await inner.settle(thread_id)
 
 
 def _open(window: int = 20_000, relevance: Any = "talker", **choices: Any) -> tuple[Chat, StoreScheduler]:
     script = Script()
     context = replace(_context(script, window, "parallel"), relevance=relevance, **choices)
-    lane = StoreScheduler(thinker)
-    graph = build_talker(lane).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
-    return Chat(graph, context, script), lane
+    scheduler = StoreScheduler(thinker)
+    graph = build_talker(scheduler).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+    return Chat(graph, context, script), scheduler
 
 
 async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> None:
-    chat, lane = _open()
+    chat, scheduler = _open()
     first = HumanMessage("I'm allergic to sesame. What shall I cook tonight?", id="first")
     await chat.send([first])
-    await _settle(lane, chat.thread_id)
+    await _settle(scheduler, chat.thread_id)
 
     edited = HumanMessage("I'm severely allergic to peanuts. What shall I cook tonight?", id="first")
     reply = await chat.send([edited])
@@ -258,17 +258,17 @@ async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> No
     assert "I think about it." not in last  # the narrative of the abandoned branch
     assert _stood_on(reply) == (2, 0, 0)
 
-    await _settle(lane, chat.thread_id)
+    await _settle(scheduler, chat.thread_id)
     reply = await chat.send([HumanMessage("And tomorrow?")])
     assert _stood_on(reply) == (3, 2, 0)
     assert _dangers_in([chat.script.prompts[-1][-1]]) == {"peanuts"}
 
 
 async def test_a_cleared_chat_is_heard_from_its_first_message() -> None:
-    chat, lane = _open()
+    chat, scheduler = _open()
     for _ in range(3):
         await chat.send([HumanMessage("Hello.")])
-    await _settle(lane, chat.thread_id)
+    await _settle(scheduler, chat.thread_id)
     await chat.send([RemoveMessage(id=REMOVE_ALL_MESSAGES), HumanMessage("I'm allergic to kiwi. Hello again.")])
     assert "kiwi" in chat.script.prompts[-1][-1].text
     assert len(chat.script.prompts[-1]) == 2
@@ -276,7 +276,7 @@ async def test_a_cleared_chat_is_heard_from_its_first_message() -> None:
 
 @pytest.mark.parametrize("with_ids", [True, False])
 async def test_a_client_that_sends_its_transcript_each_turn_gets_a_bounded_prompt_in_order(with_ids: bool) -> None:
-    chat, lane = _open(window=1_500)
+    chat, scheduler = _open(window=1_500)
     transcript: list[AnyMessage] = []
     for turn in range(16):
         fact = " I'm allergic to celery." if turn == 4 else ""
@@ -284,7 +284,7 @@ async def test_a_client_that_sends_its_transcript_each_turn_gets_a_bounded_promp
         reply = await chat.send([_copy(message, keep_id=with_ids) for message in transcript])
         transcript.append(reply)
         assert reply.response_metadata["mirror"]["turn"] == turn + 1
-        await _settle(lane, chat.thread_id)
+        await _settle(scheduler, chat.thread_id)
     prompt = chat.script.prompts[-1]
     assert sum(map(message_tokens, prompt[1:-1])) <= 1_500
     numbers = [
@@ -319,32 +319,32 @@ async def test_a_supervisor_that_hands_over_answers_nothing_for_us() -> None:
 
 
 async def test_the_tools_of_other_agents_stay_out_of_the_prompt_in_pairs() -> None:
-    chat, lane = _open()
+    chat, scheduler = _open()
     call = AIMessage("", tool_calls=[{"name": "weather", "args": {}, "id": "c1"}])
     history = [HumanMessage("How is the weather?"), call, ToolMessage("sun", tool_call_id="c1"), AIMessage("Sunny.")]
     await chat.send([*history, HumanMessage("Then let us eat outside.")])
     assert [message.type for message in chat.script.prompts[-1]] == ["system", "human", "ai", "human"]
-    await _settle(lane, chat.thread_id)
-    mind = await _mind(lane, chat.thread_id)
+    await _settle(scheduler, chat.thread_id)
+    mind = await _mind(scheduler, chat.thread_id)
     exchanges = [exchange for passage in mind["monologue"] for exchange in passage["exchanges"]]
     assert exchanges[0]["reply"] == "Sunny."
 
 
 async def test_instructions_join_the_one_system_message_and_never_leave() -> None:
-    chat, lane = _open(window=500)
+    chat, scheduler = _open(window=500)
     await chat.send([SystemMessage("Answer in verse."), HumanMessage("I'm allergic to soy. Hello.")])
     for turn in range(8):
         await chat.send([HumanMessage(f"Message {turn}. " + "Words. " * 60)])
-        await _settle(lane, chat.thread_id)
+        await _settle(scheduler, chat.thread_id)
     systems = [message for message in chat.script.prompts[-1] if isinstance(message, SystemMessage)]
     assert len(systems) == 1
     assert "Answer in verse." in systems[0].text
 
 
 async def test_in_a_group_a_constraint_belongs_to_whoever_stated_it() -> None:
-    chat, lane = _open(user_id="ana")
+    chat, scheduler = _open(user_id="ana")
     await chat.send([HumanMessage("I'm allergic to walnuts.", name="bob")])
-    await _settle(lane, chat.thread_id)
+    await _settle(scheduler, chat.thread_id)
     await chat.send([HumanMessage("What shall I bake for myself?", name="ana")])
     prompt = chat.script.prompts[-1]
     assert "bob: I'm allergic to walnuts." in prompt[1].text
@@ -382,8 +382,8 @@ async def test_nothing_to_answer_is_refused_without_a_call(messages: list[AnyMes
     assert not chat.script.prompts
 
 
-async def _mind(lane: StoreScheduler, thread_id: str) -> MindState:
-    [inner] = lane._schedulers.values()
+async def _mind(scheduler: StoreScheduler, thread_id: str) -> MindState:
+    [inner] = scheduler._schedulers.values()
     return await inner.recall(thread_id)
 
 

@@ -103,14 +103,14 @@ async def test_only_the_talker_is_heard(server: ServerFixture, graph: str) -> No
 
 async def test_the_stream_closes_with_the_reply(server: ServerFixture) -> None:
     chat = server.chat()
-    chat.replies.by_component["goals"] = Answer("A dinner.", delay=2)
+    chat.replies.by_component["goals"] = Answer("A dinner.", delay=20)
 
     last_token = 0.0
     async for event, data in chat.stream("I am allergic to peanuts."):
         if event == "messages" and data[0]["content"]:
             last_token = time.monotonic()
 
-    assert time.monotonic() - last_token < 0.5
+    assert time.monotonic() - last_token < 10  # and not the 20 seconds of the thought
 
 
 async def test_a_talker_that_needs_only_a_store_makes_no_run_for_its_thoughts(server: ServerFixture) -> None:

@@ -13,7 +13,7 @@ from mirror_graph.guard.awareness import Sentence, advises_against, is_aware, re
 from mirror_graph.guard.request import Request
 from mirror_graph.guard.touching import Touch
 from mirror_graph.prompts import is_all_tags, strip_leading_tags
-from mirror_graph.relevance.match import ENOUGH
+from mirror_graph.relevance.match import THRESHOLD
 from mirror_graph.state.values import SafetyConstraint
 
 FAR = 2
@@ -136,7 +136,7 @@ class ReplyReader:
         """
         level = self._case.request.levels.get(constraint["id"], "unrelated")
         is_far = level == "unrelated" and constraint["severity"] != "life-threatening"
-        return FAR * ENOUGH if is_far else ENOUGH
+        return FAR * THRESHOLD if is_far else THRESHOLD
 
     def _read(self, text: str) -> None:
         words = text if self._sentences else strip_leading_tags(text)

@@ -9,7 +9,7 @@ from mirror_graph.guard.words import words
 from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.levels import Level, levels
-from mirror_graph.relevance.match import ENOUGH, evidence, weigh
+from mirror_graph.relevance.match import THRESHOLD, evidence, weigh
 from mirror_graph.relevance.reading import read
 from mirror_graph.relevance.subject import concern_of_person, is_for_another_only
 from mirror_graph.state.values import SafetyConstraint
@@ -55,7 +55,7 @@ def read_request(text: str, constraints: Sequence[SafetyConstraint], touched: Co
         # A question of fact, or a text to be written, recommends nothing.
         constraints=severe if asked_part(text).is_something else met,
         levels=found,
-        touched={entry["id"]: touch_by(entry, asked, reading, ENOUGH) for entry in met} if reading else {},
+        touched={entry["id"]: touch_by(entry, asked, reading, THRESHOLD) for entry in met} if reading else {},
         stems=frozenset(map(stem, split(asked))),
         runs=asked,
     )
@@ -69,7 +69,7 @@ def is_severe(constraint: SafetyConstraint) -> bool:
 def _is_only_mentioned(constraint: SafetyConstraint, text: str) -> bool:
     """Say whether the relations find a constraint in nothing but the sentence in which the user mentions it."""
     asked = _without_quotes(text, [constraint])
-    return asked != text and evidence(constraint, asked) < ENOUGH
+    return asked != text and evidence(constraint, asked) < THRESHOLD
 
 
 def _without_quotes(text: str, constraints: Sequence[SafetyConstraint]) -> str:
@@ -90,7 +90,7 @@ def without_known(text: str, constraints: list[SafetyConstraint]) -> list[Safety
         known = [
             entry
             for entry in left
-            if words().conditions[entry["kind"]].is_in(spoken) or weigh(entry, reading) >= ENOUGH
+            if words().conditions[entry["kind"]].is_in(spoken) or weigh(entry, reading) >= THRESHOLD
         ]
         left = [entry for entry in left if known and entry not in known]
     return left

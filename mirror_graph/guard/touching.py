@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.words import is_unspaced, split, stem
 from mirror_graph.relevance.exposure import can_touch
-from mirror_graph.relevance.match import ENOUGH, weigh
+from mirror_graph.relevance.match import THRESHOLD, weigh
 from mirror_graph.relevance.reading import Reading, wanted_part
 from mirror_graph.relevance.relations import relations
 from mirror_graph.relevance.triggers import Triggers, triggers_of
@@ -47,7 +47,7 @@ class _Phrases(NamedTuple):
 def touch_of(constraint: SafetyConstraint, text: str, reading: Reading) -> Touch | None:
     """Return how `text`, read as `reading`, touches the constraint; None if it does not."""
     evidence = weigh(constraint, reading)
-    return touch_by(constraint, text, reading, evidence) if evidence >= ENOUGH else None
+    return touch_by(constraint, text, reading, evidence) if evidence >= THRESHOLD else None
 
 
 def touch_by(constraint: SafetyConstraint, text: str, reading: Reading, evidence: float) -> Touch:

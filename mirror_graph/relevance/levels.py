@@ -5,7 +5,7 @@ from typing import Literal
 
 from mirror_graph.relevance.asking import asked_part
 from mirror_graph.relevance.exposure import can_touch
-from mirror_graph.relevance.match import ENOUGH, owns_words, weigh
+from mirror_graph.relevance.match import THRESHOLD, owns_words, weigh
 from mirror_graph.relevance.mentions import without_mentions
 from mirror_graph.relevance.reading import Reading, bounded, read
 from mirror_graph.relevance.subject import Concern, concern_of_person, is_for_another_only
@@ -66,7 +66,7 @@ def _level(constraint: SafetyConstraint, reading: Reading, writing: Reading | No
         # Nothing is asked that could be done. What is only written about can still reach a mind.
         is_near = writing is not None and _is_reached_by(constraint, triggers, writing)
         return "in_domain" if is_near else "unrelated"
-    if weigh(constraint, reading) >= ENOUGH:
+    if weigh(constraint, reading) >= THRESHOLD:
         # Another person's constraint counts in full only if the request says that it concerns them.
         return "touched" if concern == "yes" else "in_domain"
     if reading.fields & own_fields(constraint["kind"], triggers) or owns_words(triggers, reading):
@@ -81,7 +81,7 @@ def own_fields(kind: Kind, triggers: Triggers) -> frozenset[str]:
 
 def _is_reached_by(constraint: SafetyConstraint, triggers: Triggers, writing: Reading) -> bool:
     by_sight = can_touch(constraint["kind"], "shown", triggered_by_sight=triggers.by_sight)
-    return by_sight and weigh(constraint, writing) >= ENOUGH
+    return by_sight and weigh(constraint, writing) >= THRESHOLD
 
 
 def _cannot_tell(constraint: SafetyConstraint, triggers: Triggers, reading: Reading) -> bool:

@@ -10,7 +10,7 @@ from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.relevance.wording import compile_patterns
 from mirror_graph.state.values import Kind, SafetyConstraint
 
-ENOUGH = 1.0
+THRESHOLD = 1.0
 """The evidence from which on a constraint counts as touched."""
 
 NAMED_BY_STATE: frozenset[Kind] = frozenset({"medical", "physical", "medication"})

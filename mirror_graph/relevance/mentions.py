@@ -7,7 +7,7 @@ from mirror_graph.ledger.words import count_words
 from mirror_graph.relevance.relations import content
 from mirror_graph.state.values import SafetyConstraint
 
-ENOUGH = 2
+THRESHOLD = 2
 """From how many words that say something on, what stands next to the mentions is what is asked."""
 
 _ASKS = re.compile("[?\uff1f\u061f]")
@@ -26,7 +26,7 @@ def without_mentions(constraints: Sequence[SafetyConstraint], words: str) -> str
     for quote in sorted(mentioned, key=lambda quote: (-len(quote), quote)):
         rest = rest.replace(quote, "\n", 1)
     left = sum(count_words(word) for word in content(rest))
-    return rest if left >= ENOUGH else words
+    return rest if left >= THRESHOLD else words
 
 
 def mentioned_in(constraints: Sequence[SafetyConstraint], words: str) -> list[str]:

@@ -13,7 +13,7 @@ from mirror_graph.ledger.depictions import (
 )
 from mirror_graph.ledger.words import is_unspaced, split
 from mirror_graph.relevance.exposure import can_touch
-from mirror_graph.relevance.match import ENOUGH, is_related, weigh
+from mirror_graph.relevance.match import THRESHOLD, is_related, weigh
 from mirror_graph.relevance.reading import READABLE_SHARE, Reading, read, wanted_part
 from mirror_graph.relevance.relations import content, relations
 from mirror_graph.state.offers import Fit, Item, Screener, Verdict
@@ -72,7 +72,7 @@ def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
     if not can_touch(constraint["kind"], item["met"]):
         return _FITS
     text = _text(item)
-    if weigh(constraint, _reading(text)) >= ENOUGH:
+    if weigh(constraint, _reading(text)) >= THRESHOLD:
         return _Decision("touches", "relations")
     return _FITS if is_related(constraint) and _is_described(item) and _is_understood(text) else _UNKNOWN
 

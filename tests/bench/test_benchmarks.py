@@ -92,8 +92,8 @@ def test_agent_overhead_compares_an_agent_with_the_middleware_and_without(run: R
 def test_overlap_times_the_local_lanes_without_a_server(run: Run) -> None:
     (times,) = run("overlap", "--no-server", "--pairs", "1", "--thought", "0.6", "--delay", "0.1", "--gap", "0.2")
 
-    assert times.keys() == {"two lanes, local"}
-    assert 100 < times["two lanes, local"]["thought in flight p50, ms"] < 600
+    assert times.keys() == {"two graphs, local"}
+    assert 100 < times["two graphs, local"]["thought in flight p50, ms"] < 600
 
 
 @pytest.mark.slow
@@ -104,11 +104,11 @@ def test_overlap_times_four_ways_to_talk_and_think(run: Run) -> None:
     assert times.keys() == {
         "one graph, enqueue",
         "one graph, interrupt",
-        "two lanes, local",
-        "two lanes, server",
+        "two graphs, local",
+        "two graphs, server",
     }
     assert times["one graph, enqueue"]["thought in flight p50, ms"] > 3_000
-    for arm in ("one graph, interrupt", "two lanes, local", "two lanes, server"):
+    for arm in ("one graph, interrupt", "two graphs, local", "two graphs, server"):
         assert times[arm]["thought in flight p50, ms"] < 3_000
 
 
