@@ -119,7 +119,7 @@ def test_a_visitor_without_a_key_is_asked_for_it(browser: Browser, server: Serve
     page = visited.context.new_page()
     page.goto(server.url)
     key = page.get_by_label("Your API key or token")
-    key.fill("a-key-of-nobody-that-is-long-enough")
+    key.fill("a-key-that-no-user-has-but-long-enough")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("not valid")
     key.fill("user99-has-a-key-that-is-long-enough-for-a-test")

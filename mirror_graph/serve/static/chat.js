@@ -111,8 +111,8 @@ function reply(item, actions) {
   const element = h("li", { class: `reply ${item.status ?? "whole"}`, tabindex: -1, "data-message": item.id },
     h("span", { class: "hidden" }, "MIRROR: "), h("div", { class: "text" }, blocks));
   if (isRunning && !item.text) element.append(h("p", { class: "waiting", "aria-label": "The reply is on its way" }, h("i"), h("i"), h("i")));
-  const said = { stopped: "Stopped. This part of a reply is not stored.", unanswered: "This message has no reply." }[item.status] ?? item.error;
-  if (said) element.append(h("p", { class: "state" }, said));
+  const state = { stopped: "Stopped. This part of a reply is not stored.", unanswered: "This message has no reply." }[item.status] ?? item.error;
+  if (state) element.append(h("p", { class: "state" }, state));
   if (item.isLast && !isRunning) element.append(replyActions(item, actions));
   return element;
 }

@@ -140,7 +140,7 @@ function editCard(element, entry, actions) {
     const wanted = { about: about.value.trim(), severity: severity.value, subject: subject.value.trim() || "user" };
     const changes = Object.fromEntries(Object.entries(wanted).filter(([name, value]) => value !== entry[name]));
     if (!Object.keys(changes).length) return done();
-    element.dataset.item = ""; // whatever comes next is shown anew
+    element.dataset.item = ""; // so that the next state is shown
     delete element.dataset.busy;
     if (!(await actions.change(entry.id, changes))) element.dataset.busy = "";
   };
