@@ -4,10 +4,13 @@
 are skipped: docs/testing.md says how to make one.
 """
 
+import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +45,7 @@ def aegra(endpoint: Endpoint, database: str, folder: Path) -> Iterator[str]:
         **os.environ,
         "PYTHONPATH": str(DEPLOY.parent),
         "AEGRA_CONFIG": str(DEPLOY / "aegra.json"),
-        "DATABASE_URL": database,
+        "DATABASE_URL": re.sub(r"[?&]options=[^&]*", "", database),  # its driver takes none
         "OPENAI_BASE_URL": endpoint.url,
         "OPENAI_API_KEY": "none",
         "MIRROR_JWT_SECRET": SECRET,
@@ -128,6 +131,40 @@ async def test_on_aegra_no_reply_waits_for_a_thought(server: Deployed) -> None:
     await server.say(thread_id, "I am allergic to peanuts.", if_not_exists=None)
     await server.say(thread_id, "What shall we cook?", if_not_exists=None)
     assert time.monotonic() - began < 30
+
+
+async def test_on_aegra_a_second_run_on_a_thread_is_refused_and_neither_turn_is_lost(server: Deployed) -> None:
+    let_go = threading.Event()
+    replies = Replies()
+    replies.by_component["talker"] = [Answer("I hear you.", hold=let_go), "I hear you."]
+    server.endpoint.answer = replies
+    thread_id = await _thread(server, str(uuid4()))
+    run = {**RUN, "input": {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}}
+
+    both = [asyncio.create_task(server.ask("POST", f"/threads/{thread_id}/runs", run)) for _ in range(2)]
+    answers = [await each for each in both]
+    later = await server.ask("POST", f"/threads/{thread_id}/runs/wait", RUN)
+    let_go.set()
+    await _idle(server, thread_id)
+    values = await server.say(thread_id, "What shall we cook?", if_not_exists=None)
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert later.status_code == 409
+    assert "under way" in later.text
+    said = [message["content"] for message in values["messages"] if message["type"] == "human"]
+    assert said == ["I am allergic to peanuts.", "What shall we cook?"]
+    assert any(
+        "peanuts" in constraint["about"] for constraint in (await server.thought(thread_id, "And?", 1))["constraints"]
+    )
+
+
+async def _idle(server: Deployed, thread_id: str) -> None:
+    deadline = time.monotonic() + 60
+    while {"pending", "running"} & {
+        run["status"] for run in (await server.ask("GET", f"/threads/{thread_id}/runs")).json()
+    }:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
 
 
 async def _thread(server: Deployed, thread_id: str, user: str = "ana") -> str:

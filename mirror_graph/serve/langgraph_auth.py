@@ -22,6 +22,7 @@ from mirror_graph.ledger.access import ANONYMOUS
 from mirror_graph.ledger.user_constraints import ROOT
 from mirror_graph.scheduling import spending
 from mirror_graph.scheduling.server import GRAPH, is_in_server, is_own_call, own_call
+from mirror_graph.serve.aegra_runs import OneRun, is_in_aegra
 from mirror_graph.serve.client_context import ClientPolicy
 from mirror_graph.serve.settings import read_keys
 from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError, TokenSettings, TokenVerifier
@@ -121,6 +122,7 @@ class _Rules:
     def __init__(self, settings: AuthSettings) -> None:
         self._policy = settings.policy
         self._pace = Pace(settings)
+        self._one_run = OneRun()
 
     async def answer(self, ctx: Auth.types.AuthContext, value: Value) -> Value | bool:
         """Return the rule's answer. Whatever has no rule is refused: crons, and whatever a later server adds."""
@@ -137,6 +139,8 @@ class _Rules:
                 if not is_own_call():
                     _check_run(value, self._policy)
                     await self._pace.check(user_id)
+                if is_in_aegra() and value.get("thread_id"):
+                    await self._one_run.check(str(value["thread_id"]))
                 # Aegra, whose requests have no `kwargs`, keeps users apart itself, and takes what was changed only
                 # from a handler without a filter.
                 return _write(user_id, value) if "kwargs" in value else True
