@@ -1,6 +1,7 @@
 """The pages under docs/ are true: the drawings are the graphs, and the examples do what the page says."""
 
 import ast
+import asyncio
 import inspect
 import re
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from mirror_graph import MirrorContext, build_mirror, build_talker, build_thinker
+from mirror_graph import MirrorContext, build_mirror, build_talker, build_thinker, open_mirror
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.models.scripted import register_script
 
@@ -36,10 +37,10 @@ class Page:
         self.prompts: list[Sequence[BaseMessage]] = []
         name = f"pages-{uuid4()}"
         register_script(name, self._answer)
-        context = MirrorContext(f"scripted:{name}", user_id="ana")
+        self.context = context = MirrorContext(f"scripted:{name}", user_id="ana", think_after=0)
         self._graph = build_mirror().compile(checkpointer=InMemorySaver())
         self.config: Any = {"configurable": {"thread_id": str(uuid4())}}
-        self._names: dict[str, Any] = {"graph": _WithContext(self._graph, context), "config": self.config}
+        self.names: dict[str, Any] = {"graph": _WithContext(self._graph, context), "config": self.config}
         self._program = "".join(re.findall(r"^```python\n(.*?)^```", dict(SECTIONS)[title], re.DOTALL | re.MULTILINE))
 
     def _answer(self, messages: Sequence[BaseMessage]) -> str:
@@ -50,15 +51,15 @@ class Page:
 
     async def say(self, *messages: Any) -> str:
         """Take a turn before the example begins, and return the reply."""
-        state = await self._names["graph"].ainvoke({"messages": list(messages)}, self.config)
+        state = await self.names["graph"].ainvoke({"messages": list(messages)}, self.config)
         text: str = state["messages"][-1].text
         return text
 
     async def play(self, **names: Any) -> None:
         """Run the section's example, which may use `names`."""
-        self._names |= names
+        self.names |= names
         code: CodeType = compile(IMPORTS + self._program, "page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        started = eval(code, self._names)
+        started = eval(code, self.names)
         if inspect.isawaitable(started):
             await started
 
@@ -167,3 +168,30 @@ async def test_nothing_to_answer_is_refused() -> None:
         await page.play()
     assert page.prompts == []
     assert await page.say(HumanMessage("Hello.")) == "Reply 1."
+
+
+async def test_a_host_takes_a_history_and_goes_back_for_its_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = Page("On a host")
+    await page.play(context=page.context)
+    shown, listed = page.names["shown"], page.names["listed"]
+    assert [message.text for message in shown][:3] == ["I'm allergic to celery.", "I see.", "What shall I bake?"]
+    assert [one.title for one in listed] == ["I'm allergic to celery."]
+    assert len(page.prompts) == 3
+    assert "celery" in page.asked
+    assert "Answer in verse." in page.prompts[-1][0].text
+
+
+async def test_a_watch_prints_thoughts_and_then_the_narrative(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Page("Watching a mind")
+    async with open_mirror(context=page.context) as mirror:
+        conversation = mirror.conversation("t")
+        watching = asyncio.create_task(page.play(conversation=conversation))
+        await conversation.say("Hello.")
+        await conversation.settle(timeout=100)
+    await asyncio.wait_for(watching, 100)
+    printed = capsys.readouterr().out
+    assert "goals I think about it." in printed
+    assert printed.endswith("I think about it. 0\n")
