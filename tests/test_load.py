@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import psycopg
 import pytest
@@ -70,8 +71,8 @@ async def test_more_turns_than_run_at_once_are_made_in_the_order_they_came(
     async with open_mirror(database, context=context) as mirror:
         await asyncio.gather(*(say(mirror, number) for number in range(100)))
     assert most == 3
-    # Not exactly: leases come over several connections, and replies end in any order.
-    assert max(abs(place - number) for place, number in enumerate(answered)) < 20
+    # Not exactly: leases come over several connections, and one reply may take long. In any order it would be 33.
+    assert fmean(abs(place - number) for place, number in enumerate(answered)) < 10
 
 
 async def test_40_conversations_flat_out_end_without_a_failed_turn(
