@@ -25,6 +25,7 @@ NAMES = (
     "agent_overhead",
     "screening",
     "encryption",
+    "serving",
 )
 
 

@@ -135,3 +135,11 @@ async def test_what_is_no_constraint_is_refused(ana: httpx.AsyncClient, body: ob
 async def test_a_change_that_is_none_is_refused(ana: httpx.AsyncClient, changes: object) -> None:
     path = f"/v1/me/constraints/{await add(ana)}"
     assert (await ana.patch(path, json=changes)).status_code == 422
+
+
+async def test_a_body_that_is_no_text_and_a_path_that_is_none_get_errors_of_one_shape(ana: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    broken = await ana.post("/v1/me/constraints", content=b"\xff\x13", headers=headers)
+    unknown = await ana.get("/v1/me/nothing")
+    assert [answer.status_code for answer in (broken, unknown)] == [400, 404]
+    assert all(answer.json()["error"]["message"] for answer in (broken, unknown))

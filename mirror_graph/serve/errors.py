@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from mirror_graph.errors import (
@@ -116,6 +117,10 @@ def answer_errors(app: FastAPI) -> None:
         if found.status >= 500:
             log.error("%s %s: %s", request.method, request.url.path, error)
         return await answer(request, found)
+
+    @app.exception_handler(HTTPException)
+    async def answer_frameworks(request: Request, error: HTTPException) -> JSONResponse:
+        return await answer(request, ApiError(error.status_code, error.detail, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

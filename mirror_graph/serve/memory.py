@@ -87,7 +87,7 @@ async def list_constraints(user: Caller) -> ConstraintList:
     return {"constraints": await user.constraints(), "evicted": await user.evicted()}
 
 
-@router.post("/constraints", status_code=201, responses=documented(409))
+@router.post("/constraints", status_code=201, responses=documented(400, 409))
 async def add_constraint(user: Caller, new: NewConstraint) -> SafetyConstraint:
     """Add a constraint. It applies in all conversations of the user."""
     return await user.add(new.about, kind=new.kind, severity=new.severity, subject=new.subject)
@@ -114,7 +114,7 @@ async def explain_constraint(mirror: HostMirror, user_id: UserId, user: Caller, 
     return {"constraint": constraint, "quote": quote, "message": await _origin(mirror, user_id, constraint)}
 
 
-@router.patch("/constraints/{constraint_id}", responses=documented(404, 409))
+@router.patch("/constraints/{constraint_id}", responses=documented(400, 404, 409))
 async def edit_constraint(user: Caller, constraint_id: str, changes: ConstraintChanges) -> SafetyConstraint:
     """Change a constraint. No conversation overrides the change."""
     if not changes:

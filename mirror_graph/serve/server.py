@@ -19,6 +19,9 @@ from mirror_graph.state import MirrorContext
 PATIENCE = 1
 """How many seconds requests under way may go on after the signal to stop. Then they are cancelled."""
 
+DRAIN = 0.5
+"""How many seconds thinking may then go on. What it does not reach is thought about later."""
+
 
 async def serve(
     database: str | None,
@@ -34,7 +37,7 @@ async def serve(
     """
     stop = asyncio.Event()
     with _listen(settings.host, port) as listening, _stopping_on_signals(stop):
-        async with open_mirror(database, context=context, drain=PATIENCE, transcripts=True) as mirror:
+        async with open_mirror(database, context=context, drain=DRAIN, transcripts=True) as mirror:
             app = create_app(mirror, settings=settings)
             config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE)
             server = _Server(config, started)
