@@ -25,12 +25,15 @@ from mirror_graph.state.usage import NO_TOKENS, add_tokens, usage_of
 LISTENED = "Thank you for telling me."
 """The reply to everything that is said before the request, in all arms."""
 
-TASK = """You recommend things to one person. Choose only from this list:
+TASK = """You recommend things to one person. You may choose only from this list:
 
-{candidates}
+{candidates}"""
 
-Answer with the {count} that suit the person best, the best first, one per line as `Title (year)`, and nothing else. \
-Never recommend what the person cannot bear or must not have."""
+ORDER = """{request}
+
+Choose {count} from your list, the best first. Write one per line, each as it stands in the list in front of the colon. \
+Write nothing else."""
+"""The order stands last: a small model forgets what stands in front of a long list."""
 
 LIST_TOKENS = 30
 """How many tokens one line of a list may take."""
@@ -82,16 +85,16 @@ class Run:
         said: list[BaseMessage] = []
         for turn in turns:
             said += [HumanMessage(turn), AIMessage(LISTENED)]
-        prompt = [SystemMessage(task(candidates, count)), *said, HumanMessage(request)]
+        prompt = [SystemMessage(task(candidates)), *said, HumanMessage(ORDER.format(request=request, count=count))]
         model = chat_model(self.model, temperature=0.0, max_tokens=LIST_TOKENS * count)
         message = await model.ainvoke(prompt)
         return message.text, usage_of(message)
 
 
-def task(candidates: Sequence[CatalogueItem], count: int) -> str:
-    """Return what every arm tells the model: the candidates, and how to list them."""
+def task(candidates: Sequence[CatalogueItem]) -> str:
+    """Return what every arm tells the model first: the candidates."""
     listed = "\n".join(f"- {_named(item)}: {item['about']}" for item in candidates)
-    return TASK.format(count=count, candidates=listed)
+    return TASK.format(candidates=listed)
 
 
 async def answer_bare(run: Run, case: Case, candidates: Sequence[CatalogueItem]) -> Answer:
@@ -120,8 +123,9 @@ async def answer_from_ledger(run: Run, case: Case, candidates: Sequence[Catalogu
     async with open_mirror(context=_listening(run)) as mirror:
         heard = mirror.conversation(case["id"])
         await _converse(heard, case, run.thinking)
-        asking = replace(_asking(run), instructions=task(candidates, run.k))
-        reply = await Conversation(mirror._engine, heard.thread_id, asking).say(case["request"])
+        asking = replace(_asking(run), instructions=task(candidates))
+        order = ORDER.format(request=case["request"], count=min(run.k, len(candidates)))
+        reply = await Conversation(mirror._engine, heard.thread_id, asking).say(order)
     return Answer(titles.parse(reply.text), [], reply.usage, time.perf_counter() - started)
 
 

@@ -77,7 +77,8 @@ def test_each_arm_is_given_what_it_is_for_and_only_the_guard_withholds(folder: P
     bare, told, *_ = prompts
     assert SAID not in "\n".join(message.text for message in bare)
     assert bare[0].text == told[0].text
-    assert [message.text for message in told[1:]] == [SAID, "Thank you for telling me.", "A film for tonight?"]
+    assert [message.text for message in told[1:3]] == [SAID, "Thank you for telling me."]
+    assert told[3].text.startswith("A film for tonight?\n\nChoose 5")
 
 
 def test_calls_tokens_and_rounds_are_counted(folder: Path, worst: Model) -> None:
@@ -107,7 +108,7 @@ def test_distractors_stand_between_what_was_said_and_the_request(folder: Path, w
     run(folder, ("told", "guard"), (5,), model=model, distractors=2)
 
     told = [message.text for message in prompts[0] if message.type == "human"]
-    assert (told[0], told[-1], len(told)) == (SAID, "A film for tonight?", 4)
+    assert (told[0], told[-1].partition("\n")[0], len(told)) == (SAID, "A film for tonight?", 4)
     case = load_dataset(folder).cases[0]
     assert with_distractors(case, 2, 0)["turns"] == told[:-1]
     assert with_distractors(case, 0, 0)["turns"] == [SAID]
