@@ -31,7 +31,7 @@ TASK = """You recommend things to one person. You may choose only from this list
 
 ORDER = """{request}
 
-Choose {count} from your list, the best first. Write one per line, each as it stands in the list in front of the colon. \
+Choose {count} from your list, the best first. Write one per line, as it stands in the list in front of the colon. \
 Write nothing else."""
 """The order stands last: a small model forgets what stands in front of a long list."""
 
