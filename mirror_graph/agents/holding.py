@@ -24,7 +24,7 @@ class HoldingMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     def __init__(self, on_action: OnAction) -> None:
         super().__init__()
-        self._on_action = on_action
+        self._on_action: OnAction = on_action
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
