@@ -806,3 +806,23 @@ def test_what_a_user_refuses_to_be_shown_is_found(text: str, kind: str, about: s
 )
 def test_a_refusal_of_something_else_or_by_somebody_else_is_none(text: str) -> None:
     assert scan(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "abouts"),
+    [
+        ("I'm allergic to shellfish, badly.", ["shellfish"]),
+        ("I'm allergic to eggs, sadly, and milk.", ["eggs", "milk"]),
+        ("I'm allergic to nuts, severely so.", ["nuts"]),
+        ("I can't eat gluten, sorry.", ["gluten"]),
+        ("I'm allergic to royal jelly, barley and butterflies.", ["royal jelly", "barley", "butterflies"]),
+    ],
+)
+def test_an_adverb_in_a_list_is_no_danger(text: str, abouts: list[str]) -> None:
+    assert [constraint["about"] for constraint in scan(text)] == abouts
+
+
+@pytest.mark.parametrize("text", ["Forget my allergy.", "Ignore my allergies, please.", "Never mind my allergies."])
+def test_an_order_to_forget_an_allergy_that_it_does_not_name_states_none(text: str) -> None:
+    assert scan(text) == []
+    assert scan("I have allergies.") != []
