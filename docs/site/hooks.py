@@ -1,4 +1,4 @@
-"""What MkDocs does for this site: the README is the first page; the examples and the reference become pages."""
+"""What MkDocs does for this site: the README and others outside docs/ become pages."""
 
 import ast
 import re
@@ -29,7 +29,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made of other files."""
     made = {
-        "index.md": _first_page(),
+        "index.md": _page_from_root("README.md"),
+        "threat-model.md": _page_from_root("THREAT_MODEL.md"),
         "examples.md": _examples_page(),
         "reference.md": _reference_page(),
         "decisions/index.md": _list_page("Decisions", "decisions"),
@@ -73,14 +74,18 @@ def _page_of(target: Path) -> str | None:
     """Return the page of the site that shows a file or a folder, or None."""
     if target.parent == EXAMPLES:
         return "examples.md"
+    if target == EXAMPLES:
+        return "examples.md"
     if target == DOCS / "decisions":
         return "decisions/index.md"
+    if target == ROOT / "THREAT_MODEL.md":
+        return "threat-model.md"
     return target.relative_to(DOCS).as_posix() if target.is_relative_to(DOCS) else None
 
 
-def _first_page() -> str:
-    """Return the README as a page of the site."""
-    return _with_links((ROOT / "README.md").read_text(encoding="utf-8"), ROOT, Path())
+def _page_from_root(name: str) -> str:
+    """Return a file at the top of the repository as a page of the site."""
+    return _with_links((ROOT / name).read_text(encoding="utf-8"), ROOT, Path())
 
 
 def _examples_page() -> str:
