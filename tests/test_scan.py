@@ -822,6 +822,18 @@ def test_an_adverb_in_a_list_is_no_danger(text: str, abouts: list[str]) -> None:
     assert [constraint["about"] for constraint in scan(text)] == abouts
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm allergic to nuts and own a dog.",
+        "I'm allergic to nuts and run marathons.",
+        "I'm allergic to nuts, and hope so.",
+    ],
+)
+def test_what_a_person_does_after_a_list_of_dangers_is_no_danger(text: str) -> None:
+    assert [constraint["about"] for constraint in scan(text)] == ["nuts"]
+
+
 @pytest.mark.parametrize("text", ["Forget my allergy.", "Ignore my allergies, please.", "Never mind my allergies."])
 def test_an_order_to_forget_an_allergy_that_it_does_not_name_states_none(text: str) -> None:
     assert scan(text) == []
