@@ -150,7 +150,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
-        *("chat", "serve", "demo", "mind", "forget", "prune", "key", "encrypt", "user", "model", "eval", "train")
+        *("chat", "serve", "mcp", "demo", "mind", "forget", "prune", "key", "encrypt", "user", "model", "eval", "train")
     ]
     assert "imported: set()" in ended.stdout
 

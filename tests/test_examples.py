@@ -124,7 +124,7 @@ PRINTS = {
 }
 """What each program without a server prints, in this order."""
 
-ELSEWHERE = {"conversation", "mcp_menu", "remote_graph", "fastapi_host", *AGENTS}
+ELSEWHERE = {"conversation", "langgraph_app", "mcp_menu", "remote_graph", "fastapi_host", *AGENTS}
 """Parts of other examples, and programs that have tests of their own."""
 
 

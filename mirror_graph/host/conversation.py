@@ -46,6 +46,10 @@ LOOK_SECONDS = 5.0
 """How long to look, after the database failed, whether a reply was stored."""
 
 
+class _Unchanged:
+    """In the place of a message: the one that stands there is answered again."""
+
+
 class Conversation:
     """One thread. Any number of tasks may use it: its turns run one after the other, in the order of the calls."""
 
@@ -118,7 +122,7 @@ class Conversation:
 
     def retake_stream(self, *, config: RunnableConfig | None = None) -> ReplyStream:
         """Answer the user's last message again, as `retake` does, and iterate over the pieces of the reply."""
-        return ReplyStream(self._pieces(None, self._answering(config), place=""))
+        return ReplyStream(self._pieces(_Unchanged(), self._answering(config), place=""))
 
     async def edit(
         self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
@@ -281,14 +285,14 @@ class Conversation:
         return answer
 
     async def _pieces(
-        self, said: Message | None, answer: Answer, *, is_offer: bool = False, place: str | None = None
+        self, said: Message | _Unchanged, answer: Answer, *, is_offer: bool = False, place: str | None = None
     ) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply.
 
         `said` comes behind all that was said or, with a `place`, in the place of the user's message of that id: `""` is
-        the last one. Without `said`, the message in that place is answered again.
+        the last one.
         """
-        message = None if said is None else accepted_message(said, self._context.window_tokens)
+        message = None if isinstance(said, _Unchanged) else accepted_message(said, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
         turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer, place))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))

@@ -29,7 +29,7 @@ def test_every_strategy_is_measured() -> None:
     assert {arm.partition(",")[0] for arm in figures} == {"relations", "anticipate", "check"}
     assert all(found["recall %"] == 100 for arm, found in figures.items() if arm.startswith("check"))
     for found in report.tables["First messages that tell of a danger, as the scanner hears them"].values():
-        assert 2 * found["told alone, touched %"] < 70 < found["with the request, touched %"]
+        assert 2 * found["stated alone, touched %"] < 70 < found["with the request, touched %"]
     assert len(report.aims) == 4
 
 
