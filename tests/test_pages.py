@@ -4,7 +4,7 @@ import ast
 import asyncio
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from mirror_graph import MirrorContext, build_mirror, build_talker, build_thinker, open_mirror
+from mirror_graph import MirrorContext, build_mirror, build_recommend, build_talker, build_thinker, open_mirror
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.models.scripted import register_script
 
@@ -23,10 +23,15 @@ SECTIONS = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (DOCS / "conversations.md"
 IMPORTS = "from langchain_core.messages import AIMessage, HumanMessage\n"
 
 
-@pytest.mark.parametrize("page", ["architecture.md", "concepts/graph.md"])
-def test_each_graph_is_drawn_as_it_is(page: str) -> None:
+CHAT = (build_mirror, build_talker, build_thinker)
+
+
+@pytest.mark.parametrize(
+    ("page", "builders"), [("architecture.md", (*CHAT, build_recommend)), ("concepts/graph.md", CHAT)]
+)
+def test_each_graph_is_drawn_as_it_is(page: str, builders: Sequence[Callable[[], Any]]) -> None:
     drawn = re.findall(r"^```mermaid\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
-    graphs = [build().compile().get_graph() for build in (build_mirror, build_talker, build_thinker)]
+    graphs = [build().compile().get_graph() for build in builders]
     assert [text.strip() for text in drawn] == [graph.draw_mermaid(with_styles=False).strip() for graph in graphs]
 
 
