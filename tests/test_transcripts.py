@@ -1,6 +1,5 @@
 """What a host stores beyond the window if it is asked to: what was said, and the user's conversations by name."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ async def test_a_transcript_is_erased_with_its_thread(endpoint: Endpoint, tmp_pa
             await conversation.say(f"A quagga came by {number} times. " + "And more. " * 30)
     async with open_mirror(file, context=CONTEXT) as mirror:  # also by a host that keeps none
         await mirror.conversation("zebra dinner", user_id="ana").forget()
-        assert [item async for item in _items(mirror)] == []
+        assert await _items(mirror) == []
     async with open_mirror(file, context=CONTEXT, transcripts=True) as mirror:
         assert await mirror.conversation("zebra dinner", user_id="ana").transcript() == []
         assert await mirror.conversations("ana") == []
@@ -89,7 +88,7 @@ async def test_a_transcript_is_bounded(endpoint: Endpoint, monkeypatch: pytest.M
         shown = texts(await conversation.transcript())
         assert 40 <= len(shown) <= 60
         assert shown[-2].startswith("Message 49.")
-        assert len([item async for item in _items(mirror)]) <= 5
+        assert len(await _items(mirror)) <= 5
         [listed] = await mirror.conversations("ana")
         assert listed.title.startswith("Message 0.")
 
@@ -135,7 +134,7 @@ async def test_a_host_that_keeps_none_says_so(endpoint: Endpoint) -> None:
         with pytest.raises(ConfigurationError, match="transcripts=True"):
             await mirror.conversations("ana")
         await mirror.conversation("t", user_id="ana").say("Hello.")
-        assert [item async for item in _items(mirror)] == []
+        assert await _items(mirror) == []
 
 
 def test_transcripts_without_a_loop(endpoint: Endpoint) -> None:
@@ -146,8 +145,9 @@ def test_transcripts_without_a_loop(endpoint: Endpoint) -> None:
         assert [one.name for one in mirror.conversations("ana")] == ["t"]
 
 
-async def _items(mirror: Any) -> Any:
-    await asyncio.sleep(0)
-    for kind in ("transcripts", "conversations"):
-        for item in await mirror._engine.storage.store.asearch(("mirror", kind), limit=1_000):
-            yield item
+async def _items(mirror: Any) -> list[Any]:
+    """Return what is stored of transcripts and of lists of conversations."""
+    store = mirror._engine.storage.store
+    transcripts = await store.asearch(("mirror", "transcripts"), limit=1_000)
+    conversations = await store.asearch(("mirror", "conversations"), limit=1_000)
+    return [*transcripts, *conversations]
