@@ -120,6 +120,16 @@ async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> Non
     assert abouts(await ana.constraints()) == ["latex"]
 
 
+async def test_control_characters_are_stored_by_neither_a_new_constraint_nor_an_edited_one() -> None:
+    ana = User(InMemoryStore(), "ana")  # PostgreSQL stores no NUL
+    added = await ana.add("bees\x00 ", subject="my\x00 sister")
+    edited = await ana.edit(added["id"], about=" latex\x00\u2028", subject="my\x1b brother ")
+    assert (added["about"], added["subject"]) == ("bees", "my sister")
+    assert (edited["about"], edited["subject"], edited["source"]["quote"]) == ("latex", "my brother", "latex")
+    with pytest.raises(ConfigurationError, match="about is ''"):
+        await ana.edit(added["id"], about="\x00")
+
+
 class SlowStore(InMemoryStore):
     """A store that is as far away as a database."""
 

@@ -84,7 +84,7 @@ class User:
         Raises `NoRoomError` if the list is full of more important ones, and `ConfigurationError` for words or a kind
         that are not valid.
         """
-        about = sanitize(about).strip()
+        about, subject = _line(about), _line(subject)
         _check({"about": about, "kind": kind, "severity": severity, "subject": subject})
         entry: SafetyConstraint = {
             "id": constraint_id(kind, about, subject),
@@ -103,10 +103,11 @@ class User:
 
         Raises `UnknownConstraintError`, and `ConfigurationError` for invalid values.
         """
-        _check(changes)
+        lines = {name: _line(value) if name in _LONGEST else value for name, value in changes.items()}
+        _check(lines)
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
-                edited = cast(SafetyConstraint, {**entry, **changes})
+                edited = cast(SafetyConstraint, {**entry, **lines})
                 source: Source = {**entry["source"], "recorded_at": time.time()}
                 if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "subject")):
                     source = {**source, "quote": edited["about"], "message": "", "turn": 0}
@@ -147,6 +148,11 @@ class User:
         """Let those who watch the user's conversations know."""
         if self._on_change is not None:
             self._on_change()
+
+
+def _line(value: Any) -> Any:
+    """Return a text as it may be stored. What is no text is left for `_check` to refuse."""
+    return sanitize(value).strip() if isinstance(value, str) else value
 
 
 def _check(changes: Mapping[str, Any]) -> None:
