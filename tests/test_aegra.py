@@ -107,9 +107,10 @@ async def test_on_aegra_users_are_kept_apart_and_a_client_chooses_only_what_is_o
             assert headers == bob or answer.status_code in (401, 403), (method, path, answer.status_code)
 
     for context, named in HOSTILE.values():
-        answer = await server.ask("POST", f"/threads/{thread_id}/runs/wait", {**RUN, "context": context})
-        assert answer.status_code == 422, answer.text[:300]
-        assert named in answer.text
+        for chosen in ({"context": context}, {"config": {"configurable": context}}):
+            answer = await server.ask("POST", f"/threads/{thread_id}/runs/wait", {**RUN, **chosen})
+            assert answer.status_code == 422, answer.text[:300]
+            assert named in answer.text
 
     # The id of a deleted thread, made again by somebody else, holds nothing of its mind.
     await server.ask("DELETE", f"/threads/{thread_id}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,8 @@ from mirror_graph.cli.remote import forget_on_server
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.serve.client_context import ClientPolicy
-from mirror_graph.serve.langgraph_auth import AuthSettings, Pace
+from mirror_graph.serve.langgraph_auth import AuthSettings, Pace, build_auth
+from mirror_graph.state import MirrorContext
 from mirror_graph.testing.endpoint import Endpoint
 from mirror_graph.testing.langgraph_server import langgraph_dev
 from tests.replies import Replies
@@ -359,6 +361,34 @@ def test_a_context_that_a_client_may_not_set_is_refused_by_name(hostile: str) ->
     with pytest.raises(ConfigurationError, match=named) as refused:
         ClientPolicy().apply(context)
     assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_what_aegra_would_take_for_a_context_is_checked_like_one(hostile: str) -> None:
+    context, named = HOSTILE[hostile]
+    asked: dict[str, Any] = {"input": RUN["input"], "config": {"configurable": context}, "context": None}
+    with pytest.raises(Auth.exceptions.HTTPException, match=named) as refused:
+        await _allowed_on_aegra(asked)
+    assert refused.value.status_code == 422
+
+
+@pytest.mark.parametrize("configurable", [{}, {"thread_id": "t"}, {"temperature": 0.5}])
+async def test_aegra_gets_a_context_that_it_does_not_replace(configurable: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"input": RUN["input"], "config": {"configurable": configurable}, "context": None}
+    await _allowed_on_aegra(asked)
+    # Without a context, Aegra takes everything of `config.configurable` for it.
+    assert asked["context"]
+    temperature = configurable.get("temperature", MirrorContext().temperature)
+    assert MirrorContext(**asked["context"]) == MirrorContext(temperature=temperature)
+
+
+async def _allowed_on_aegra(asked: dict[str, Any]) -> None:
+    """Ask the rules for a run as Aegra does: with the whole request, which has no `kwargs`."""
+    auth = build_auth(AuthSettings(keys={"a-key-of-ana-0123456789": "ana"}))
+    assert auth._global_handlers
+    user: Any = SimpleNamespace(identity="ana")
+    ctx = Auth.types.AuthContext(permissions=[], user=user, resource="threads", action="create_run")
+    assert await auth._global_handlers[0](ctx=ctx, value=asked) is True
 
 
 def test_a_client_chooses_among_what_the_server_offers() -> None:

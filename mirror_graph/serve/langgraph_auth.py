@@ -26,6 +26,8 @@ from mirror_graph.serve.aegra_runs import OneRun, is_in_aegra
 from mirror_graph.serve.client_context import ClientPolicy
 from mirror_graph.serve.settings import read_keys
 from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError, TokenSettings, TokenVerifier
+from mirror_graph.state import MirrorContext
+from mirror_graph.state.context import context_as_json
 from mirror_graph.state.erasure import ForgetState
 
 OWNER, KIND = "owner", "mirror"
@@ -206,11 +208,21 @@ def _check_run(value: Value, policy: ClientPolicy) -> None:
     command = asked.get("command")
     if command and {name for name, part in command.items() if part} - COMMANDS:
         raise Refused(403, "a client may command `resume` only")
+    is_aegras = asked is value
+    wanted = asked.get("context") or (_configurable(asked) if is_aegras else {})
     try:
-        context = policy.apply(asked.get("context") or {})
+        context = policy.apply(wanted)
     except ConfigurationError as error:
         raise Refused(422, str(error)) from error
-    asked["context"] = context
+    # Whole, and so never empty: in the place of an empty one, Aegra takes what `config.configurable` holds, unchecked.
+    asked["context"] = context_as_json(MirrorContext(**context)) if is_aegras else context
+
+
+def _configurable(asked: Value) -> Value:
+    """Return what a server takes for a context if a client sends none."""
+    config = asked.get("config")
+    found = config.get("configurable") if isinstance(config, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 async def _spent(user_id: str) -> int:
