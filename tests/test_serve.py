@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
+from mirror_graph.serve import body
 from mirror_graph.serve.app import create_app
 from mirror_graph.serve.settings import ServeSettings
 from tests.serving import client_of
@@ -51,6 +52,29 @@ async def test_a_server_without_sign_in_refuses_what_another_page_sends(app: Fas
 async def test_a_server_without_sign_in_answers_its_own_page(app: FastAPI) -> None:
     async with client_of(app, origin="http://127.0.0.1:8765") as client:
         assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/page/messages", "/v1/me/constraints"])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_that_is_too_large_is_not_read_on_whoever_sends_it(
+    path: str, declared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "BODY_LIMIT", 1_000_000)
+    read = 0
+
+    async def large() -> AsyncIterator[bytes]:
+        nonlocal read
+        while read < 3_000_000:
+            read += 1_000
+            yield b" " * 1_000
+
+    headers = {"content-type": "application/json", **({"content-length": "3000000"} if declared else {})}
+    settings = ServeSettings(keys={"a-key-of-ana-0123456789": "ana"})
+    async with open_mirror() as mirror, client_of(create_app(mirror, settings=settings)) as client:
+        answer = await client.post(path, content=large(), headers=headers)
+    assert answer.status_code == 413
+    assert "larger than" in answer.json()["error"]["message"]
+    assert read <= (0 if declared else 1_001_000)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "chat.example"])

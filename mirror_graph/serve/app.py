@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from mirror_graph.host import Mirror
 from mirror_graph.serve import completions, memory, page
+from mirror_graph.serve.body import BodyLimit
 from mirror_graph.serve.errors import answer_errors
 from mirror_graph.serve.identity import identify
 from mirror_graph.serve.live import LiveConversations
@@ -32,6 +33,7 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     app = FastAPI(title="MIRROR", docs_url=None, redoc_url=None)
     app.state.stopping = asyncio.Event()
     answer_errors(app)
+    app.add_middleware(BodyLimit)
     if not settings.has_sign_in:
         app.add_middleware(LocalOnly)
     app.state.mirror = mirror
