@@ -16,6 +16,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from mirror_graph import MirrorContext, build_mirror, build_recommend, build_talker, build_thinker, open_mirror
 from mirror_graph.errors import MessageRefusedError
+from mirror_graph.evals.guard import measure
 from mirror_graph.models.scripted import register_script
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -33,6 +34,32 @@ def test_each_graph_is_drawn_as_it_is(page: str, builders: Sequence[Callable[[],
     drawn = re.findall(r"^```mermaid\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
     graphs = [build().compile().get_graph() for build in builders]
     assert [text.strip() for text in drawn] == [graph.draw_mermaid(with_styles=False).strip() for graph in graphs]
+
+
+@pytest.mark.parametrize(
+    ("page", "printed"),
+    [
+        ("quickstart.md", "['shellfish']"),
+        ("concepts/ledger.md", "life-threatening shellfish\n[]\n"),
+        ("concepts/guard.md", "touched by: ['paella'] in the request\nstated in turn 1 as: I'm severely allergic to"),
+    ],
+)
+def test_a_program_of_a_first_page_runs_as_it_stands(
+    page: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [program] = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+    exec(program, {"__name__": "__main__"})
+    assert printed in capsys.readouterr().out
+
+
+def test_the_rated_replies_of_a_page_are_a_file_that_the_guard_is_measured_on(tmp_path: Path) -> None:
+    [rows] = re.findall(r"^```csv\n(.*?)^```", (DOCS / "benchmarks.md").read_text(), re.DOTALL | re.MULTILINE)
+    file = tmp_path / "replies.csv"
+    file.write_text(rows)
+    figures = measure(file)
+    assert (figures["failed"], figures["passed"]) == ({"n": 2, "notes": 2}, {"n": 1, "notes": 0})
+    assert (figures["unscanned"], figures["unrelated"]["n"]) == (0, 4)
 
 
 class Page:

@@ -52,7 +52,8 @@ class Plan:
         judge = self.judge or (self.model if self.self_judged else None)
         if judge is None:
             raise ConfigurationError(
-                "no judge: name one with --judge, or insist on the model itself with --self-judged"
+                "no judge: name one with --judge, do without one with --form none, "
+                "or insist on the model itself with --self-judged"
             )
         if judge == self.model and not self.self_judged:
             raise ConfigurationError(f"the judge {judge!r} is the model under test: insist with --self-judged")

@@ -58,6 +58,7 @@ def test_the_reference_explains_every_public_name(site: Path) -> None:
 
 
 def test_every_page_that_a_reader_is_led_to_says_what_they_can_do_after_it() -> None:
-    led_to = [ROOT / "docs" / "quickstart.md", *(ROOT / "docs" / "concepts").glob("*.md")]
+    docs = ROOT / "docs"
+    led_to = [*docs.glob("*.md"), *docs.glob("concepts/*.md"), *docs.glob("guides/*.md")]
     for page in led_to:
         assert page.read_text().split("\n\n")[1].startswith("After this page, you "), page
