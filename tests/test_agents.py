@@ -570,6 +570,16 @@ def test_a_model_with_tools_is_refused_with_the_way_to_an_agent(stage: Stage) ->
         register_model("bound", bound)
 
 
+def test_a_model_that_calls_no_tools_is_refused_by_name() -> None:
+    agent = build_agent(
+        [todays_menu],
+        mirror=MirrorMiddleware(context=MirrorContext(talker_model="scripted:demo")),
+        checkpointer=InMemorySaver(),
+    )
+    with pytest.raises(ConfigurationError, match="ScriptedModel calls no tools: expected a model that does"):
+        agent.invoke(request("What is on the menu?"), thread())
+
+
 async def test_an_agent_that_is_built_at_once_takes_its_model_from_the_context(stage: Stage) -> None:
     mirror = MirrorMiddleware()
     agent = build_agent([todays_menu], mirror=mirror, checkpointer=InMemorySaver())

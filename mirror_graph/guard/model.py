@@ -121,8 +121,13 @@ class GuardedModel(WrappedModel):
         return next((name for name in named if isinstance(name, str)), "")
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
-        """Bind tools as the inner model does, and stay guarded."""
-        bound = self.model.bind_tools(tools, **kwargs)
+        """Bind tools as the inner model does, and stay guarded. Raises `ConfigurationError` for one that has none."""
+        try:
+            bound = self.model.bind_tools(tools, **kwargs)
+        except NotImplementedError as error:
+            raise ConfigurationError(
+                f"{type(self.model).__name__} calls no tools: expected a model that does, such as openai:NAME"
+            ) from error
         if isinstance(bound, BaseChatModel):
             return self.model_copy(update={"model": bound})
         if not isinstance(bound, RunnableBinding):
