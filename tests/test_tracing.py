@@ -286,6 +286,46 @@ def test_a_run_names_the_release_and_the_user_as_a_hash(runs: list[TracedRun]) -
     assert [run.name for run in runs if "ana" in str(run.metadata.values())] == []
 
 
+SERVED = f"""
+import asyncio
+import os
+import signal
+import threading
+
+import httpx
+from langchain_core.tracers.langchain import wait_for_all_tracers
+
+from mirror_graph import MirrorContext
+from mirror_graph.serve.server import serve
+from mirror_graph.serve.settings import ServeSettings
+
+
+def say(url):
+    body = {{"model": "mirror", "messages": [{{"role": "user", "content": "I am allergic to {SECRET}."}}]}}
+    try:
+        httpx.post(url + "/v1/chat/completions", json=body, timeout=40).raise_for_status()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def started(url):
+    threading.Thread(target=say, args=[url]).start()
+
+
+context = MirrorContext(talker_model="scripted:echo", thinking="off")
+asyncio.run(serve(None, context=context, settings=ServeSettings(local_user="ana"), port=0, started=started))
+wait_for_all_tracers()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wants_words", [False, True])
+def test_mirror_serve_sends_words_only_if_its_operator_wants_it(wants_words: bool) -> None:
+    runs = trace(SERVED, MIRROR_TRACE_WORDS=str(wants_words).lower())
+    assert "talker" in {run.name for run in runs}
+    assert any(SECRET in run.labels + run.content for run in runs) == wants_words
+
+
 @pytest.mark.slow
 def test_a_server_sends_none_of_the_words_that_were_said(endpoint: Endpoint, replies: Replies) -> None:
     places = ("said", "replied", "narrative", "thought", "user", "tag", "label", "error")

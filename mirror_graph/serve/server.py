@@ -9,9 +9,11 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from langsmith.utils import tracing_is_enabled
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.host import open_mirror
+from mirror_graph.scheduling.traces import hide_words_in_traces
 from mirror_graph.serve.app import create_app
 from mirror_graph.serve.settings import ServeSettings
 from mirror_graph.state import MirrorContext
@@ -33,8 +35,12 @@ async def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. `started` is called with the server's address once it answers.
 
+    With LangSmith tracing, no words of a conversation are sent, unless `MIRROR_TRACE_WORDS` is `true`.
+
     Raises `ConfigurationError` if the address cannot be listened on, and the errors of `open_mirror`.
     """
+    if tracing_is_enabled():  # else there is no client: a new one calls LangSmith at once
+        hide_words_in_traces()
     stop = asyncio.Event()
     with _listen(settings.host, port) as listening, _stopping_on_signals(stop):
         async with open_mirror(database, context=context, drain=DRAIN, transcripts=True) as mirror:
