@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 
-from mirror_graph import ConfigurationError, MirrorContext, open_mirror, open_mirror_sync
+from mirror_graph import ConfigurationError, MirrorContext, StorageError, open_mirror, open_mirror_sync
 from mirror_graph.host import transcripts as stored_transcripts
+from mirror_graph.host.transcripts import Transcripts
 from mirror_graph.state.branch import turn_of
 from mirror_graph.testing.endpoint import Endpoint
 from tests.replies import Replies
@@ -77,6 +78,35 @@ async def test_a_transcript_is_erased_with_its_thread(endpoint: Endpoint, tmp_pa
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())  # noqa: ASYNC240  # nothing else runs
     assert b"quagga" not in files
     assert b"zebra" not in files
+
+
+async def test_what_a_broken_write_left_of_a_transcript_is_erased_too(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    async with open_mirror(context=CONTEXT, transcripts=True) as mirror:
+        conversation = mirror.conversation("dinner", user_id="ana")
+        with monkeypatch.context() as broken:
+            broken.setattr(Transcripts, "_move_ends", fail)  # after the words were written
+            await conversation.say("A quagga came by.")
+        assert await _items(mirror) != []
+        await conversation.forget()
+        assert await _items(mirror) == []
+
+
+async def test_an_id_and_a_name_with_control_characters_cost_neither_transcript_nor_thought(
+    endpoint: Endpoint, postgres: str
+) -> None:
+    context = MirrorContext(talker_model="openai:test", think_after=0)
+    async with open_mirror(postgres, context=context, transcripts=True) as mirror:
+        conversation = mirror.conversation("dinner", user_id="ana")
+        await conversation.say(HumanMessage("I am allergic to peanuts.", id="an\x00 id", name="An\x00a"))
+        assert await conversation.settle(20)
+        said, _ = await conversation.transcript()
+        assert (said.id, said.name) == ("an id", "Ana")
+        assert len(await mirror.conversations("ana")) == 1
 
 
 async def test_a_transcript_is_bounded(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

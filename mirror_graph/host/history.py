@@ -10,7 +10,7 @@ from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.branch import extend_branch
 from mirror_graph.state.content import bounded_message, has_content
 from mirror_graph.state.reducers import MESSAGE_LIMIT, MESSAGES_LIMIT, message_tokens
-from mirror_graph.state.text import is_unicode
+from mirror_graph.state.text import is_unicode, sanitize
 from mirror_graph.state.values import AnsweredTurn
 
 HistoryMessage = HumanMessage | AIMessage | Mapping[str, Any]
@@ -36,7 +36,9 @@ def adopted_history(given: Sequence[HistoryMessage]) -> History:
     for message in _converted(given):
         if isinstance(message, HumanMessage):
             bounded = bounded_message(message, MESSAGE_LIMIT)
-            adopted: AnyMessage = HumanMessage(bounded.content, id=str(uuid4()), name=message.name)
+            adopted: AnyMessage = HumanMessage(
+                bounded.content, id=str(uuid4()), name=sanitize(message.name or "") or None
+            )
             asked.append(adopted.id or "")
         else:
             turns += 1

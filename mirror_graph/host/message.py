@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage
 from mirror_graph.errors import MessageRefusedError
 from mirror_graph.state.content import REFUSED, blocks_of, bounded_message, has_content
 from mirror_graph.state.reducers import MESSAGE_LIMIT, message_tokens
-from mirror_graph.state.text import is_unicode
+from mirror_graph.state.text import is_unicode, sanitize
 
 Message = str | Sequence[str | Mapping[str, Any]] | HumanMessage
 """A text, a list of content blocks in any provider's format or LangChain's, or a `HumanMessage`."""
@@ -44,8 +44,8 @@ def accepted_message(said: object, window: int) -> HumanMessage:
         raise MessageRefusedError(**problem)
     return HumanMessage(
         bounded.content,
-        id=message.id or str(uuid4()),
-        name=message.name,
+        id=sanitize(message.id or "") or str(uuid4()),
+        name=sanitize(message.name or "") or None,
         additional_kwargs=bounded.additional_kwargs,
     )
 

@@ -76,13 +76,12 @@ class Transcripts:
     async def forget(self, thread_id: str) -> None:
         """Erase a thread's transcript, and its entry in the list of its user's conversations."""
         head = await self._head(thread_id)
-        if head is None:
-            return
-        for number in range(head["first"], head["last"] + 1):
-            await self._store.adelete(_place(thread_id), _key(number))
-        if head["owner"]:
+        if head is not None and head["owner"]:
             await self._store.adelete(_listed(head["owner"]), thread_id)
-        await self._store.adelete(_place(thread_id), HEAD)
+        # A write that broke off may have left what no head tells of.
+        while items := await self._store.asearch(_place(thread_id), limit=TRANSCRIPT_LIMIT):
+            for item in items:
+                await self._store.adelete(item.namespace, item.key)
 
     async def conversations(self, user_id: str) -> list[ConversationInfo]:
         """Return a user's conversations, the latest first."""
