@@ -4,9 +4,11 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -14,9 +16,12 @@ import pytest
 from fastapi import FastAPI
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
+from mirror_graph.encryption import new_key
 from mirror_graph.serve import body
 from mirror_graph.serve.app import create_app
+from mirror_graph.serve.live import LiveConversations
 from mirror_graph.serve.settings import ServeSettings
+from tests.raw_scan import files_under, words_found
 from tests.serving import client_of
 
 COMMAND = [sys.executable, "-c", "from mirror_graph.cli import main; main()", "serve", "--port", "0"]
@@ -52,6 +57,59 @@ async def test_a_server_without_sign_in_refuses_what_another_page_sends(app: Fas
 async def test_a_server_without_sign_in_answers_its_own_page(app: FastAPI) -> None:
     async with client_of(app, origin="http://127.0.0.1:8765") as client:
         assert (await client.get("/health")).status_code == 200
+
+
+async def test_the_database_holds_no_name_of_a_user_or_of_a_chat_in_clear(tmp_path: Path) -> None:
+    settings = ServeSettings(keys={"a-key-of-ana-0123456789": "quagga@example.org"})
+    headers = {"authorization": "Bearer a-key-of-ana-0123456789"}
+    context = MirrorContext(talker_model="scripted:demo", think_after=0)
+    async with (
+        open_mirror(tmp_path / "mirror.db", context=context, transcripts=True, key=new_key()) as mirror,
+        client_of(create_app(mirror, settings=settings), **headers) as client,
+    ):
+        for beginning in ("Hello.", "Good evening."):  # the second one is another chat under the same id
+            said = [{"role": "user", "content": beginning}, {"role": "assistant", "content": "Hi."}]
+            messages = [*said, {"role": "user", "content": "What shall we cook?"}]
+            body = {"model": "mirror", "messages": messages}
+            for chat in ({"X-Conversation-Id": "zebra talk"}, {}):
+                answer = await client.post("/v1/chat/completions", json=body, headers=chat)
+                assert answer.status_code == 200
+        assert len(await mirror.conversations("quagga@example.org")) == 4
+        assert words_found(["quagga", "zebra"], files_under(tmp_path)) == set()
+
+
+async def test_what_a_database_says_of_itself_stays_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = MirrorContext(talker_model="scripted:demo")
+    async with open_mirror(tmp_path / "mirror.db", context=context, transcripts=True) as mirror:
+        async with client_of(create_app(mirror, settings=LOCAL)) as client:
+            with closing(sqlite3.connect(tmp_path / "mirror.db")) as connection:
+                connection.execute("ALTER TABLE checkpoints RENAME TO quagga")
+                connection.execute("ALTER TABLE store RENAME TO zebra")
+            body = {"model": "mirror", "messages": [{"role": "user", "content": "Hi"}]}
+            answers = [
+                await client.get("/page/conversations"),
+                await client.post("/v1/chat/completions", json=body, headers={"X-Thread-Id": "chat"}),
+                await client.post("/v1/chat/completions", json=body),
+            ]
+        turn = LiveConversations(mirror).of("me", "dinner")
+        turn.start("an-id-0123", "Hi", lambda: turn.conversation.stream("Hi"))
+        while turn.is_busy:
+            await turn.next_change().wait()
+        assert turn.turn is not None
+        shown = [turn.turn.error, *(answer.json()["error"]["message"] for answer in answers)]
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert [text for text in shown if "no such table" in text or not text] == []
+    assert caplog.text.count("no such table") >= len(shown)
+
+
+@pytest.mark.parametrize("path", ["/page/messages", "/page/forget"])
+async def test_the_page_refuses_a_name_that_no_database_stores(app: FastAPI, path: str) -> None:
+    async with client_of(app) as client:
+        body = {"conversation": "din\x00ner", "id": "0123456789", "text": "Hi"}
+        assert (await client.post(path, json=body)).status_code == 422
+        assert (await client.get("/page/history", params={"conversation": "din\x00ner"})).status_code == 422
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/page/messages", "/v1/me/constraints"])

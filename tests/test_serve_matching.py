@@ -110,6 +110,16 @@ async def test_two_chats_behind_one_key_that_begin_alike_never_meet() -> None:
             await heads.put(talk.lines, thread)
 
 
+async def test_where_a_forgotten_thread_ended_is_forgotten() -> None:
+    store = InMemoryStore()
+    heads = Heads(store, "ana")
+    await heads.put(DINNER, "thread")
+    await heads.put(DINNER[:2], "another")
+    await heads.forget("thread")
+    assert await heads.take(DINNER) is None
+    assert await heads.take(DINNER[:2]) == "another"
+
+
 async def test_a_transcript_is_found_at_its_end_only_once_and_by_its_user_only() -> None:
     store = InMemoryStore()
     ana, ben = Heads(store, "ana"), Heads(store, "ben")

@@ -15,7 +15,7 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion
 from typing_extensions import TypedDict
 
-from mirror_graph.errors import ConfigurationError, MirrorError
+from mirror_graph.errors import ConfigurationError, MirrorError, StorageError
 from mirror_graph.host import Mirror, Reply, ReplyStream
 from mirror_graph.models import ending
 from mirror_graph.serve.aside import answer_aside, is_aside
@@ -219,7 +219,9 @@ def _checked(name: object, param: str) -> str:
 
 def _turn_error(error: MirrorError, headers: Mapping[str, str]) -> ApiError:
     """Return the answer to a turn that failed."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, StorageError):
+        log.error("a turn failed: %s", error)
+    elif isinstance(error, ConfigurationError):
         log.error("the model cannot be used: %s", error)
         return ApiError(503, "the server's model cannot be used: its log says why", code="unavailable", headers=headers)
     found = api_error(error)

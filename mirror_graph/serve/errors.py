@@ -25,6 +25,9 @@ from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError
 
 log = logging.getLogger(__name__)
 
+STORAGE_PROBLEM = "the database cannot be read or written now: the server's log says why. Try again later"
+"""What callers see of an error of the database. Its own words name hosts, users and tables."""
+
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -64,7 +67,7 @@ class ApiError(Exception):
 
 def api_error(error: MirrorError) -> ApiError:
     """Return the answer to an error of the product."""
-    message = str(error)
+    message = _words_of(error)
     match error:
         case MessageRefusedError(limit=limit, tokens=tokens) if tokens > limit:
             return ApiError(400, message, param="messages", code="context_length_exceeded")
@@ -78,14 +81,19 @@ def api_error(error: MirrorError) -> ApiError:
             return ApiError(409, "the conversation has changed meanwhile: send the request again", code="conflict")
         case NoRoomError():
             return ApiError(409, message, code="no_room")
+        # Before the next case: a missing key is a wrong setting too, and not the caller's.
+        case StorageError() | HostClosedError() | KeysUnreachableError():
+            return ApiError(503, message, code="unavailable", headers={"Retry-After": "5"})
         case ConfigurationError():
             return ApiError(422, message)
         case ReplyError():
             return ApiError(502, message, code="no_reply")
-        case StorageError() | HostClosedError() | KeysUnreachableError():
-            return ApiError(503, message, code="unavailable", headers={"Retry-After": "5"})
         case _:
             return ApiError(500, message)
+
+
+def _words_of(error: MirrorError) -> str:
+    return STORAGE_PROBLEM if isinstance(error, StorageError) else str(error)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, object]]:

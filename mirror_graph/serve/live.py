@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 from mirror_graph.errors import MirrorError, StorageError
 from mirror_graph.host import Conversation, MindEvent, Mirror
 from mirror_graph.host.reply import ReplyStream
+from mirror_graph.serve.errors import STORAGE_PROBLEM
+from mirror_graph.serve.heads import Heads
 from mirror_graph.serve.view import shown_ledger, shown_messages, shown_mind
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class LiveConversation:
         """How often what is stored has changed since this object was made."""
         self._mirror = mirror
         self._user = user
+        self._name = name
         self._changed = changed
         self._next = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -116,6 +119,7 @@ class LiveConversation:
         """Erase the conversation, with the turn under way."""
         await self.stop()
         await self.conversation.forget()
+        await Heads(self._mirror.store, self._user).forget(self._name)
         self.turn, self.thoughts = None, {}
 
     @contextmanager
@@ -139,6 +143,9 @@ class LiveConversation:
                 self._signal()
         except asyncio.CancelledError:
             turn.status = "stopped"
+        except StorageError:
+            log.exception("thread %s: a turn failed in the database", self.conversation.thread_id)
+            turn.status, turn.error = "failed", STORAGE_PROBLEM
         except MirrorError as error:
             turn.status, turn.error = "failed", str(error)
         except Exception:

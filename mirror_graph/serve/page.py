@@ -30,7 +30,7 @@ HEADERS = {
 FILES = {file.name for file in STATIC.iterdir() if file.suffix in (".css", ".js", ".svg")}
 NAME_LIMIT, MESSAGE_LIMIT = 200, 1_000_000
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Chosen(BaseModel):

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from mirror_graph.host import Conversation, Mirror
-from mirror_graph.ledger.user_constraints import namespace
+from mirror_graph.ledger.user_constraints import namespace, owner_mark
 from mirror_graph.serve.heads import Heads
 from mirror_graph.serve.matching import Action, Line, Step, lines_of, lost_turns, next_step
 
@@ -129,21 +130,26 @@ class Threads:
 
     async def _take(self, request: Request) -> str | None:
         # Alone among all hosts of the database: two requests of the same words must not both get the thread.
-        async with self._mirror.lock(f"heads of {request.user_id}"):
+        async with self._mirror.lock(f"heads of {owner_mark(request.user_id)}"):
             return await Heads(self._store, request.user_id).take(lines_of(request.history))
 
     async def _count_forks(self, user_id: str, thread: str) -> int:
-        item = await self._store.aget(namespace(user_id, FORKS), thread)
+        item = await self._store.aget(namespace(user_id, FORKS), _key_of(thread))
         return int(item.value["count"]) if item else 1
 
     async def _note_forks(self, user_id: str, thread: str, count: int) -> None:
-        await self._store.aput(namespace(user_id, FORKS), thread, {"count": count}, index=False)
+        await self._store.aput(namespace(user_id, FORKS), _key_of(thread), {"count": count}, index=False)
 
     def _open(self, request: Request, name: str) -> Place:
         conversation = self._mirror.conversation(
             name, user_id=request.user_id, instructions=request.instructions or None
         )
         return Place(name, conversation, request.first_step)
+
+
+def _key_of(thread: str) -> str:
+    """Return what stands for a client's thread id: the keys of a store are not encrypted."""
+    return sha256(thread.encode()).hexdigest()
 
 
 def _fork_name(thread: str, number: int) -> str:
