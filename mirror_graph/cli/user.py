@@ -48,7 +48,12 @@ def list_constraints(user_id: UserId, database: Database = None) -> None:
 
     constraints, evicted = with_user(user_id, database, load)
     if not constraints:
-        console.print(f"User {user_id!r} has no constraints.", style="dim", markup=False)
+        console.print(
+            f"User {user_id!r} has no constraints: one is listed after the thinking pass that reads its message.",
+            style="dim",
+            markup=False,
+            soft_wrap=True,
+        )
     for constraint in sorted(constraints, key=priority):
         _show(constraint)
     if evicted == 1:
