@@ -184,6 +184,23 @@ async def test_a_value_moved_to_another_place_is_not_read(tmp_path: Path) -> Non
         assert constraint["source"]["turn"] == 1
 
 
+async def test_a_damaged_entry_of_a_users_conversations_costs_none_of_the_others(tmp_path: Path) -> None:
+    database, key = tmp_path / "mirror.db", new_key()
+    async with open_mirror(database, context=CONTEXT, key=key, transcripts=True) as mirror:
+        for name in ("dinner", "lunch"):
+            await mirror.conversation(name).say("Hello")
+        damaged = mirror.conversation("lunch").thread_id
+        with closing(sqlite3.connect(database, isolation_level=None)) as file:
+            place = ["mirror.conversations.%", damaged]
+            file.execute(
+                "UPDATE store SET value = (SELECT value FROM store WHERE key = 'key') WHERE prefix LIKE ? AND key = ?",
+                place,
+            )
+        assert [known.name for known in await mirror.conversations("ada")] == ["dinner"]
+        await mirror.conversation("lunch").say("Hello again")
+        assert [known.name for known in await mirror.conversations("ada")] == ["lunch", "dinner"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["", new_key()], ids=["in clear", "with an earlier key"])
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])

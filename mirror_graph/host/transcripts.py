@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.store.base import BaseStore
 
+from mirror_graph.errors import DamagedValueError
 from mirror_graph.ledger.user_constraints import ROOT, owner_mark
 from mirror_graph.state.branch import turn_of
 from mirror_graph.state.content import readable
@@ -89,6 +90,7 @@ class Transcripts:
         found = [
             ConversationInfo(item.value["name"], item.key, item.value["title"], item.value["updated_at"])
             for item in items
+            if item.value.keys() >= {"name", "title", "updated_at"}  # else it was changed, and cannot be read
         ]
         return sorted(found, key=lambda one: one.updated_at, reverse=True)
 
@@ -123,8 +125,11 @@ class Transcripts:
 
     async def _list(self, thread_id: str, user_id: str, name: str, beginning: Sequence[dict[str, Any]]) -> None:
         """Enter a thread in the list of its user's conversations, titled after its `beginning`."""
-        known = await self._store.aget(_listed(owner_mark(user_id)), thread_id)
-        title = known.value["title"] if known is not None else ""
+        try:
+            known = await self._store.aget(_listed(owner_mark(user_id)), thread_id)
+        except DamagedValueError:
+            known = None  # the new entry takes its place
+        title = known.value.get("title", "") if known is not None else ""
         texts = [item["text"] for item in beginning if item["type"] == "human"]
         title = _title(texts[0]) if texts else title
         entry = {"name": name, "title": title, "updated_at": time.time()}
