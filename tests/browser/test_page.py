@@ -36,6 +36,13 @@ def thoughts(page: Page) -> list[str]:
     return page.locator("#thoughts h3").all_inner_texts()
 
 
+def test_a_reply_of_nothing_but_quotations_in_quotations_is_shown(visit: Begin, models: Replies) -> None:
+    models.by_component["talker"] = ">" * 20_000 + " So it ends."
+    page = visit().open()
+    say(page, "Hello.")
+    expect(page.locator(".reply.whole .text")).to_contain_text("So it ends.")
+
+
 def test_a_reply_grows_piece_by_piece(visit: Begin, models: Replies) -> None:
     models.by_component["talker"] = Answer(WORDS, pause=0.03)
     page = visit().open()

@@ -6,8 +6,10 @@ import { h } from "./dom.js";
 const INLINE = /`([^`\n]+)`|\*\*(?=\S)([^\n]*?\S)\*\*|\*(?=[^\s*])([^*\n]*?[^\s*])\*(?!\*)/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
 
+const DEEPEST = 8; // quotations in quotations: what lies deeper is shown as it is written
+
 /** Return the blocks of a text, one element each. A block that is not finished yet is shown as far as it goes. */
-export function markdown(text) {
+export function markdown(text, depth = 0) {
   const lines = text.replace(/\r\n?/g, "\n").split("\n");
   const blocks = [];
   while (lines.length) {
@@ -16,7 +18,7 @@ export function markdown(text) {
     else if (/^\s*```/.test(line)) blocks.push(fence(lines));
     else if (ITEM.test(line)) blocks.push(list(lines));
     else if (/^#{1,6}\s/.test(line)) blocks.push(h("p", { class: "title" }, inline(lines.shift().replace(/^#+\s+/, ""))));
-    else if (/^>\s?/.test(line)) blocks.push(quotation(lines));
+    else if (/^>\s?/.test(line) && depth < DEEPEST) blocks.push(quotation(lines, depth));
     else blocks.push(paragraph(lines));
   }
   return blocks;
@@ -50,10 +52,10 @@ function list(lines) {
   return element;
 }
 
-function quotation(lines) {
+function quotation(lines, depth) {
   const quoted = [];
   while (lines.length && /^>\s?/.test(lines[0])) quoted.push(lines.shift().replace(/^>\s?/, ""));
-  return h("blockquote", {}, markdown(quoted.join("\n")));
+  return h("blockquote", {}, markdown(quoted.join("\n"), depth + 1));
 }
 
 function paragraph(lines) {
