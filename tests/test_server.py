@@ -283,6 +283,7 @@ async def test_on_a_server_with_one_worker_no_reply_waits_for_anothers_thought()
 
         again = await ana.say("What shall we cook?")
         assert again["response_metadata"]["mirror"]["narrative_turn"] == 1
+        await server.close()
 
 
 async def test_a_client_has_a_mind_erased_while_a_pass_is_under_way(server: ServerFixture) -> None:
