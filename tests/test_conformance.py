@@ -75,8 +75,8 @@ async def test_inline_the_pass_is_over_when_the_reply_returns(inline: DriverOpen
 
 async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(background: DriverOpener) -> None:
     driver = await background(max_lag=2)
-    far_behind = threading.Event()
-    driver.replies.by_component["goals"] = [Answer("A party.", hold=far_behind), "A dinner."]
+    far_behind, first_read = threading.Event(), threading.Event()
+    driver.replies.by_component["goals"] = [Answer("A party.", hold=far_behind), Answer("A dinner.", hold=first_read)]
 
     await driver.say("message 1")
     await until(lambda: driver.prompts_of("goals"))
@@ -84,6 +84,8 @@ async def test_a_pass_is_left_to_finish_once_the_mind_is_far_behind(background: 
         await driver.say(f"message {turn}")
     far_behind.set()
     first = await driver.thought(1)
+    # The second pass waits until the first one's mind has been read.
+    first_read.set()
     await driver.thought(3)
 
     assert "A party." in str(first["thoughts"])
