@@ -7,15 +7,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from mirror_graph.errors import ConfigurationError, HostClosedError, StorageError, ThreadInUseError, UnknownMessageError
 from mirror_graph.host.history import History, HistoryMessage, adopted_history
 from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.host.reply import LeadingTagFilter, Reply, ReplyStream
+from mirror_graph.host.reply import LeadingTagFilter, PieceHandler, Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.transcripts import is_shown
 from mirror_graph.host.watching import MindEvent
@@ -406,23 +408,25 @@ class Conversation:
     async def _answer(self, message: HumanMessage, callers: RunnableConfig, send: Send) -> None:
         """Run the talker over a message."""
         opening = LeadingTagFilter()
+
+        def pass_on(piece: str) -> None:
+            if shown := opening.take(piece):
+                send(shown)
+
         # Sync, so that the user's words are in the database before the first token of a reply to them.
-        events = self._engine.talker.astream(
+        updates = self._engine.talker.astream(
             {"messages": [message]},
-            self._run_config(callers),
+            self._run_config(callers, PieceHandler(pass_on)),
             context=self._context,
-            stream_mode=["messages", "updates"],
+            stream_mode="updates",
             durability="sync",
         )
-        async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
-            async for mode, event in events:
-                if mode == "messages" and isinstance(event[0], AIMessageChunk):
-                    if piece := opening.take(event[0].text):
-                        send(piece)
-                elif mode == "updates" and "talker" in event:
+        async with aclosing(cast("AsyncGenerator[dict[str, Any]]", updates)) as updates:
+            async for update in updates:
+                if "talker" in update:
                     if rest := opening.rest():
                         send(rest)
-                    reply = next(message for message in event["talker"]["messages"] if isinstance(message, AIMessage))
+                    reply = next(message for message in update["talker"]["messages"] if isinstance(message, AIMessage))
                     send(Reply.of(reply))
 
     async def _offer(
@@ -454,13 +458,15 @@ class Conversation:
                 return Offer(**recommended_in(message), withheld=[], text=reply.text)
         raise StorageError("the offer that was stored has left the window: send the message again")
 
-    def _run_config(self, callers: RunnableConfig) -> RunnableConfig:
+    def _run_config(self, callers: RunnableConfig, *handlers: BaseCallbackHandler) -> RunnableConfig:
         """Return the config of a turn's run: the caller's callbacks, tags and metadata, and ours."""
         labels = self._engine.labels
         ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
+        merged = merge_configs({"callbacks": callers.get("callbacks")}, {"callbacks": list(handlers)})
         return {
             "run_name": "turn",
             **callers,
+            "callbacks": merged["callbacks"],
             "configurable": {"thread_id": self.thread_id},
             "tags": [*labels.tags, *(callers.get("tags") or [])],
             "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},

@@ -26,8 +26,10 @@ def restore_dangers(text: str, ledger: Sequence[SafetyConstraint], tokens: int) 
     if not text.strip() or _REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
         return None
     text = truncate_at_sentence(_without_repeats(text), tokens)
-    named = f" {normalised(text)} "
     severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
+    if not severe:
+        return text
+    named = f" {normalised(text)} "
     missing = [constraint for constraint in severe if f" {normalised(constraint['about'])} " not in named]
     if not missing:
         return text

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
-from langgraph.store.base import BaseStore, Item
+from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.constraints import merge_constraints
@@ -59,9 +59,11 @@ async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
     readable: dict[str, list[SafetyConstraint]] = {}
     unreadable = 0
-    for kind in (STATED, EDITED):
-        place = namespace(user_id, kind)
-        items = await store.asearch(place, limit=2 * ERASED_LIMIT)
+    places = {kind: namespace(user_id, kind) for kind in (STATED, EDITED)}
+    # Both in one step: each step of its own is a transaction.
+    found = await store.abatch([SearchOp(place, limit=2 * ERASED_LIMIT) for place in places.values()])
+    for (kind, place), result in zip(places.items(), found, strict=True):
+        items = cast("list[SearchItem]", result)
         values = migrate_constraints([_without_owner(item.value) for item in items])
         readable[kind] = []
         for item, value in zip(items, values, strict=True):

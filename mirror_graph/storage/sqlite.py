@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.store.sqlite.aio import AsyncSqliteStore
 
@@ -32,6 +41,17 @@ CREATE TABLE IF NOT EXISTS mirror_versions (
     kind TEXT NOT NULL,
     value BLOB NOT NULL
 );
+"""
+
+NEWEST_CHECKPOINT = """
+SELECT checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints
+WHERE thread_id = ? AND checkpoint_ns = ? ORDER BY checkpoint_id DESC LIMIT 1
+"""
+
+PUT_CHECKPOINT = """
+INSERT OR REPLACE INTO checkpoints
+(thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 NOW = "(julianday('now') * 86400.0)"
@@ -97,7 +117,7 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
         raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
     async with AsyncExitStack() as stack:
         connection, other = [await stack.enter_async_context(_connected(file)) for _ in range(2)]
-        saver = AsyncSqliteSaver(connection, serde=CompressedSerializer())
+        saver = OneStepSaver(connection, serde=CompressedSerializer())
         store = AsyncSqliteStore(connection)
         stack.push_async_callback(end_background_task, store)
         store.lock = saver.lock  # its transactions must not take in the saver's statements
@@ -135,6 +155,59 @@ def _connected(file: Path) -> aiosqlite.Connection:
     return aiosqlite.connect(file, isolation_level=None)
 
 
+class OneStepSaver(AsyncSqliteSaver):
+    """Reads the newest checkpoint of a thread in one step, and writes one in one step.
+
+    Each step wakes the connection's thread and then the event loop. LangGraph's own methods take six and three. They
+    also read the writes of a step that is under way, which no host stores.
+    """
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the newest checkpoint of a thread, or the one that `config` names."""
+        if get_checkpoint_id(config):
+            return await super().aget_tuple(config)
+        thread, namespace = _place(config)
+        async with self.lock:
+            rows = list(await self.conn.execute_fetchall(NEWEST_CHECKPOINT, (thread, namespace)))
+        if not rows:
+            return None
+        checkpoint_id, parent_id, kind, written, metadata = rows[0]
+        return CheckpointTuple(
+            _checkpoint_config(thread, namespace, checkpoint_id),
+            self.serde.loads_typed((kind, written)),
+            json.loads(metadata) if metadata is not None else {},
+            _checkpoint_config(thread, namespace, parent_id) if parent_id else None,
+            [],
+        )
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint."""
+        thread, namespace = _place(config)
+        parent_id = config.get("configurable", {}).get("checkpoint_id")
+        kind, written = self.serde.dumps_typed(checkpoint)
+        noted = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
+        row = (thread, namespace, checkpoint["id"], parent_id, kind, written, noted)
+        async with self.lock:
+            await self.conn.execute_fetchall(PUT_CHECKPOINT, row)
+        return _checkpoint_config(thread, namespace, checkpoint["id"])
+
+
+def _place(config: RunnableConfig) -> tuple[str, str]:
+    """Return the thread and the namespace of a config."""
+    configurable = config.get("configurable", {})
+    return str(configurable["thread_id"]), str(configurable.get("checkpoint_ns", ""))
+
+
+def _checkpoint_config(thread: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
+
+
 class SqliteTables:
     """Records as tables of the same file, over a connection apart from the saver's, where each statement waits."""
 
@@ -144,7 +217,7 @@ class SqliteTables:
 
     async def acquire_lease(self, thread_id: str, holder: str) -> bool:
         """Take a thread's lease; False while another host holds it."""
-        return await self._write(ACQUIRE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS}) == 1
+        return await self._count(ACQUIRE, {"thread": thread_id, "holder": holder, "seconds": LEASE_SECONDS}) == 1
 
     async def release_lease(self, thread_id: str, holder: str) -> None:
         """Give a lease back."""
@@ -196,7 +269,7 @@ class SqliteTables:
         rows = await self._read("SELECT value FROM store WHERE prefix = :prefix AND key = :key", place)
         if not rows or json.loads(rows[0][0]) != before:
             return False
-        return await self._write(REPLACE, {**place, "before": rows[0][0], "after": json.dumps(after)}) == 1
+        return await self._count(REPLACE, {**place, "before": rows[0][0], "after": json.dumps(after)}) == 1
 
     async def scrub(self) -> bool:
         """Write the pages of the log into the file and empty the log, where earlier versions of pages stand.
@@ -236,7 +309,11 @@ class SqliteTables:
             for place in places
         }
 
-    async def _write(self, statement: str, given: dict[str, Any]) -> int:
+    async def _write(self, statement: str, given: dict[str, Any]) -> None:
+        """Run a statement, a transaction by itself."""
+        await self._connection.execute_fetchall(statement, given)
+
+    async def _count(self, statement: str, given: dict[str, Any]) -> int:
         """Run a statement, a transaction by itself; return how many rows it touched."""
         async with self._connection.execute(statement, given) as cursor:
             return cursor.rowcount
