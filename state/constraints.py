@@ -1,6 +1,6 @@
 """How ledgers merge, what is evicted from a full one, and what a reply is shown first."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import check_value
@@ -50,6 +50,21 @@ def active(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
 def unconfirmed(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return what the scanner found in messages that left the window before a pass read them."""
     return [constraint for constraint in constraints if constraint["status"] == "provisional"]
+
+
+def ids_of(constraints: Iterable[SafetyConstraint]) -> set[str]:
+    """Return the ids of these constraints."""
+    return {constraint["id"] for constraint in constraints}
+
+
+def without_ids(constraints: Iterable[SafetyConstraint], ids: Container[str]) -> list[SafetyConstraint]:
+    """Return the constraints whose id is not among `ids`."""
+    return [constraint for constraint in constraints if constraint["id"] not in ids]
+
+
+def of_subject(constraints: Iterable[SafetyConstraint], subject: str) -> list[SafetyConstraint]:
+    """Return the constraints of one person: `"user"`, or whoever the user named."""
+    return [constraint for constraint in constraints if constraint["subject"] == subject]
 
 
 def _joined(one: SafetyConstraint, other: SafetyConstraint) -> SafetyConstraint:

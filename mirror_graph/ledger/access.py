@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage
 from langgraph.runtime import Runtime
@@ -14,9 +15,10 @@ from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_li
 from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
 from mirror_graph.state.branch import last_turn, read_turn
-from mirror_graph.state.constraints import active
+from mirror_graph.state.constraints import active, ids_of, of_subject, without_ids
 from mirror_graph.state.context import check_user_id
 from mirror_graph.state.migration import migrate_constraints
+from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import messages_after, pending_messages
 
 ANONYMOUS = "anonymous"
@@ -42,25 +44,53 @@ async def ledger_for_reply(
     branch, user_id = state["branch"], user_of(runtime)
     unread = user_messages(messages_after(messages, read_turn(state), branch), branch, turn, user_id)
     await scan_ahead(unread)
-    waiting = {message.id for message in pending_messages(messages, branch)}
-    earlier = [message for message in unread if message.message not in waiting]
-    latest = [message for message in unread if message.message in waiting]
-    ledger = with_provisional(migrate_constraints(state["constraints"]), scan_messages(earlier))
-    failure = ""
+    parts = _split_at_last_reply(unread, messages, branch)
+    ledger = with_provisional(migrate_constraints(state["constraints"]), scan_messages(parts.answered))
+    edited = await _with_users_lists(ledger, runtime)
+    # The user's edits outrank what they stated before, and not what they state now: the latest messages come last.
+    constraints = active(with_provisional(edited.ledger, scan_messages(parts.waiting)))
+    holding = without_ids(constraints, _denied_since(constraints, unread))
+    speaker = parts.waiting[-1].speaker if parts.waiting else ""
+    return for_speaker(holding, speaker, user_id), edited.failure
+
+
+class _Unread(NamedTuple):
+    """The user's messages that no pass has read: those that were answered, and those that wait for a reply."""
+
+    answered: list[UserMessage]
+    waiting: list[UserMessage]
+
+
+def _split_at_last_reply(
+    unread: Sequence[UserMessage], messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]
+) -> _Unread:
+    pending = {message.id for message in pending_messages(messages, branch)}
+    parts = _Unread([], [])
+    for message in unread:
+        part = parts.waiting if message.message in pending else parts.answered
+        part.append(message)
+    return parts
+
+
+class _Edited(NamedTuple):
+    """A ledger with the user's own edits, and the class of the failure if not all of them could be read."""
+
+    ledger: list[SafetyConstraint]
+    failure: str
+
+
+async def _with_users_lists(ledger: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> _Edited:
     try:
-        # The user's own edits outrank what they said before, and not what they say now.
         lists = await _users_lists(runtime)
-        if lists is not None:
-            ledger = apply_edits(ledger, lists.stated, lists.edited)
-            failure = "UnreadableItem" if lists.unreadable else ""
+        if lists is None:
+            return _Edited(ledger, "")
+        return _Edited(apply_edits(ledger, lists.stated, lists.edited), "UnreadableItem" if lists.unreadable else "")
     except MissingKeyError:
-        raise  # as any wrong setting: without the key, every reply would lack what the user stated elsewhere
+        # A wrong setting is raised: without the key, every reply would lack what the user stated elsewhere.
+        raise
     except Exception as error:
-        failure = type(error).__name__
-    constraints = active(with_provisional(ledger, scan_messages(latest)))
-    denied_ids = _denied_since(constraints, unread)
-    holding = [constraint for constraint in constraints if constraint["id"] not in denied_ids]
-    return for_speaker(holding, latest[-1].speaker if latest else "", user_id), failure
+        # The thread's own ledger needs no store, so the reply is still held to it, and the failure is counted.
+        return _Edited(ledger, type(error).__name__)
 
 
 def stated_since_last_pass(state: MirrorState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
@@ -69,20 +99,20 @@ def stated_since_last_pass(state: MirrorState, runtime: Runtime[MirrorContext]) 
     messages = messages_after(state["messages"], read_turn(state), branch)
     unread = user_messages(messages, branch, last_turn(branch), user_of(runtime))
     stated = scan_messages(unread)
-    denied_ids = _denied_since(stated, unread)
-    return [constraint for constraint in stated if constraint["id"] not in denied_ids]
+    return without_ids(stated, _denied_since(stated, unread))
 
 
 def for_speaker(constraints: list[SafetyConstraint], speaker: str, user_id: str | None) -> list[SafetyConstraint]:
     """Return the constraints as they concern whoever speaks now: in a group, their own are the user's."""
     if not speaker:
         return constraints
-    owner = user_id or "another user"
-    subjects = {speaker: "user", "user": owner}
-    return [
-        {**constraint, "subject": subjects.get(constraint["subject"], constraint["subject"])}
-        for constraint in constraints
-    ]
+    # What the account's owner stated of themselves is another person's to everybody else in the group.
+    subjects = {speaker: "user", "user": user_id or "another user"}
+    concerning: list[SafetyConstraint] = []
+    for constraint in constraints:
+        subject = constraint["subject"]
+        concerning.append({**constraint, "subject": subjects.get(subject, subject)})
+    return concerning
 
 
 def _denied_since(constraints: Sequence[SafetyConstraint], messages: Sequence[UserMessage]) -> set[str]:
@@ -90,10 +120,9 @@ def _denied_since(constraints: Sequence[SafetyConstraint], messages: Sequence[Us
     ids: set[str] = set()
     for message in messages:
         # What is stated again after it was denied holds.
-        ids -= {constraint["id"] for constraint in scan_messages([message])}
+        ids -= ids_of(scan_messages([message]))
         # In a group, a member can deny only what is their own.
-        subject = message.speaker or "user"
-        own = [constraint for constraint in constraints if constraint["subject"] == subject]
+        own = of_subject(constraints, message.speaker or "user")
         ids.update(denied(own, message.text))
     return ids
 
@@ -114,7 +143,8 @@ async def commit_ledger(
 
     def with_edits(lists: UserLists) -> list[SafetyConstraint]:
         updated = update(apply_edits(own, lists.stated, lists.edited))
-        return apply_edits(updated, lists.stated, lists.edited)  # no thought outranks the user's own edit
+        # The edits are applied again, because no thought outranks the user's own edit.
+        return apply_edits(updated, lists.stated, lists.edited)
 
     return await publish(runtime.store, user_id, with_edits)
 
@@ -127,11 +157,13 @@ async def publish_stated(stated: list[SafetyConstraint], runtime: Runtime[Mirror
     now = time.time()
 
     def with_news(lists: UserLists) -> list[SafetyConstraint]:
-        known = {(shared["id"], shared["source"]["quote"]) for shared in lists.stated}
-        # A turn publishes again what earlier turns published. Only a new statement is written, with today's date.
-        news = [constraint for constraint in stated if (constraint["id"], constraint["source"]["quote"]) not in known]
-        active_news = [_active_since(now, constraint) for constraint in news]
-        return apply_edits(active_news, lists.stated, lists.edited)
+        published = {(shared["id"], shared["source"]["quote"]) for shared in lists.stated}
+        news: list[SafetyConstraint] = []
+        for constraint in stated:
+            # A turn states again what earlier turns have published. Only a new statement is written, with this date.
+            if (constraint["id"], constraint["source"]["quote"]) not in published:
+                news.append(_active_since(now, constraint))
+        return apply_edits(news, lists.stated, lists.edited)
 
     await publish(runtime.store, user_id, with_news)
 
@@ -155,7 +187,9 @@ def user_of(runtime: Runtime[MirrorContext]) -> str | None:
     """
     server = runtime.server_info
     signed_in = server.user.identity if server is not None and server.user is not None else ANONYMOUS
+    # The signed-in user comes first: a caller must not read another user's constraints by writing an id in a context.
     user_id = context_of(runtime).user_id if signed_in == ANONYMOUS else signed_in
+    # Without a user nothing is shared. Callers who did not sign in are many people under one name.
     if user_id is None or user_id == ANONYMOUS:
         return None
     check_user_id(user_id)

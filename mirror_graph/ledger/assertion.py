@@ -8,9 +8,10 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import fold
-from mirror_graph.ledger.lexicon import Language, lexicon
+from mirror_graph.ledger.lexicon import Language, has_mark, lexicon
 from mirror_graph.ledger.quotes import overlap
 from mirror_graph.ledger.scan import CAN_KILL, scan
+from mirror_graph.state.constraints import of_subject
 from mirror_graph.state.values import Kind, Severity
 
 _QUESTION = re.compile(r"[,;:\u2013\u2014-](?: \S+){4,}")
@@ -35,11 +36,13 @@ class _Scripts(NamedTuple):
 def is_asserted(quote: str, sentence: str) -> bool:
     """Say whether `sentence` states what `quote` says: not a question, a figure of speech, a denial or a fiction."""
     asserted = _asserted_part(fold(quote, quote).text.strip(), fold(sentence, sentence).text)
+    # A question states nothing, and neither does a denial.
     if "?" in asserted or _scripts().denied.search(asserted):
         return False
     # What is only liked, eaten or tolerated well states no danger.
     if _is_harmless(asserted):
         return False
+    # The language of the sentence is not known, so no language may read it as something that is not meant.
     return not any(_is_unmeant(language, asserted) for language in lexicon().languages)
 
 
@@ -54,10 +57,10 @@ def _is_unmeant(language: Language, asserted: str) -> bool:
 
 def _is_harmless(asserted: str) -> bool:
     """Say whether a sentence speaks of something that the user likes or tolerates, and has no word of a danger."""
-    languages = lexicon().languages
-    if any(language.harm.search(asserted) for language in languages):
+    # "I like cashews, but they make me ill": one word of a danger outweighs every word of liking.
+    if has_mark(asserted, "harm"):
         return False
-    return any(language.harmless.search(asserted) for language in languages)
+    return has_mark(asserted, "harmless")
 
 
 def _asserted_part(quote: str, sentence: str) -> str:
@@ -66,6 +69,7 @@ def _asserted_part(quote: str, sentence: str) -> str:
     Of "I take warfarin, which cheese can I eat?" it returns "I take warfarin".
     """
     place = sentence.find(quote)
+    # A sentence that does not begin with "I" may be one question from its beginning, so nothing is cut off.
     if place < 0 or "?" not in sentence or not _scripts().latin_first_person.match(sentence):
         return sentence
     question = _QUESTION.search(sentence, place + len(quote))
@@ -80,11 +84,14 @@ def is_of_the_user(sentence: str) -> bool:
     """
     folded = fold(sentence, sentence).text
     for language in lexicon().languages:
+        # "My sister and I": whose danger it is cannot be read off the sentence, so it is not taken for the user's.
         if language.others.search(folded) or language.bearers.search(folded):
             return False
-    if any(pattern.search(folded) for pattern in _scripts().first_person):
-        return True
-    return any(constraint["subject"] == "user" for constraint in scan(sentence))
+    for pattern in _scripts().first_person:
+        if pattern.search(folded):
+            return True
+    # "Allergic to nuts." has no first person, and the scanner still knows that it speaks of the user.
+    return bool(of_subject(scan(sentence), "user"))
 
 
 def believed_severity(claimed: Severity, kind: Kind, about: str, sentence: str) -> Severity:
@@ -104,19 +111,19 @@ def believed_severity(claimed: Severity, kind: Kind, about: str, sentence: str) 
 
 
 def _is_scanned_as_deadly(about: str, sentence: str) -> bool:
-    for constraint in scan(sentence):
-        is_deadly = constraint["severity"] == "life-threatening" and constraint["subject"] == "user"
-        if is_deadly and overlap(constraint["about"].casefold(), about.casefold()):
+    for constraint in of_subject(scan(sentence), "user"):
+        is_about_it = overlap(constraint["about"].casefold(), about.casefold())
+        if is_about_it and constraint["severity"] == "life-threatening":
             return True
     return False
 
 
 def _speaks_of_dying(folded: str) -> bool:
-    languages = lexicon().languages
-    if not any(language.deadly.search(folded) for language in languages) and not _scripts().deadly.search(folded):
+    if not has_mark(folded, "deadly") and not _scripts().deadly.search(folded):
         return False
-    # "I am dying to see it" has no word of a danger. The lexicon knows these words for the Latin script only.
-    return not _has_latin(folded) or any(language.harm.search(folded) for language in languages)
+    # "I am dying to see it" has no word of a danger. The lexicon knows these words for the Latin script only, so a
+    # sentence in another script is believed.
+    return not _has_latin(folded) or has_mark(folded, "harm")
 
 
 def is_in(part: str, whole: str, longest: int) -> bool:

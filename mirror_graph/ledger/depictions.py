@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import product
 from typing import NamedTuple
 
 from mirror_graph.ledger.words import split
@@ -87,14 +88,13 @@ class _Depictions(NamedTuple):
 @lru_cache(maxsize=4096)
 def topics_shown(text: str) -> frozenset[str]:
     """Return the topics that a text says are shown. What it denies ("no animal is hurt") is not."""
-    depictions = load_depictions()
-    found = {
-        span.group.removeprefix("topic:")
-        for sentence in _sentences(text)
-        for span in _read(sentence, is_denial_read=True)
-        if span.group.startswith("topic:")
-    }
-    return frozenset(found & depictions.topics)
+    topics: set[str] = set()
+    for sentence in _sentences(text):
+        for span in _read(sentence, is_denial_read=True):
+            kind, _, name = span.group.partition(":")
+            if kind == "topic":
+                topics.add(name)
+    return frozenset(topics & load_depictions().topics)
 
 
 @lru_cache(maxsize=4096)
@@ -107,7 +107,11 @@ def is_readable(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def sensitivities_named(text: str) -> frozenset[str]:
     """Return the sensitivities that a person's words name. "No slurs, please" names one as much as "slurs" does."""
-    return frozenset(named.group for sentence in _sentences(text) for named in sensitivities_in(sentence))
+    found: set[str] = set()
+    for sentence in _sentences(text):
+        for named in sensitivities_in(sentence):
+            found.add(named.group)
+    return frozenset(found)
 
 
 def sensitivities_in(words: tuple[str, ...]) -> list[Named]:
@@ -122,14 +126,19 @@ def sensitivities_in(words: tuple[str, ...]) -> list[Named]:
         if kind == "sensitivity":
             found.append(Named(name, span.start, span.end))
         elif kind == "topic":
-            found += [Named(sensitivity, span.start, span.end) for sensitivity in named_by.get(name, ())]
+            # "No films about war" names a topic, and so the one sensitivity that this topic touches.
+            for sensitivity in named_by.get(name, ()):
+                found.append(Named(sensitivity, span.start, span.end))
     return found
 
 
 def touching_topics(sensitivities: Iterable[str]) -> frozenset[str]:
     """Return the topics that touch any of these sensitivities."""
-    depictions = load_depictions()
-    return frozenset[str]().union(*(depictions.touched_by[name] for name in sensitivities))
+    touched_by = load_depictions().touched_by
+    topics: set[str] = set()
+    for name in sensitivities:
+        topics |= touched_by[name]
+    return frozenset(topics)
 
 
 def is_by_sight(sensitivities: Iterable[str]) -> bool:
@@ -166,7 +175,12 @@ def load_depictions() -> _Depictions:
                 sequences[f"block:{first}"].append(_Sequence(f"block:{first}", int(most), f"block:{second}", group))
             not_between[group] = frozenset(f"block:{block}" for block in entry.get("not_between", ()))
 
-    touched_by = {name: frozenset[str](entry["topics"]) for name, entry in fields["sensitivities"].items()}
+    touched_by: dict[str, frozenset[str]] = {}
+    by_sight: set[str] = set()
+    for name, entry in fields["sensitivities"].items():
+        touched_by[name] = frozenset(entry["topics"])
+        if entry.get("by_sight"):
+            by_sight.add(name)
     return _Depictions(
         exact=exact,
         beginnings=beginnings,
@@ -174,7 +188,7 @@ def load_depictions() -> _Depictions:
         not_between=not_between,
         topics=frozenset(fields["topics"]),
         touched_by=touched_by,
-        by_sight=frozenset(name for name, entry in fields["sensitivities"].items() if entry.get("by_sight")),
+        by_sight=frozenset(by_sight),
         named_by=_named_by(fields["topics"], touched_by),
     )
 
@@ -191,18 +205,16 @@ def _named_by(topics: Iterable[str], touched_by: Mapping[str, frozenset[str]]) -
 
 def _phrases(words: str, group: str) -> Iterator[_Phrase]:
     for spelling in words.replace("\n", " ").split(","):
-        parts = [part for part in spelling.split() if part]
-        if not parts:
-            continue
         read: list[str] = []
-        for part in parts:
+        for part in spelling.split():
             if part == "..":
                 read.append(part)
                 continue
             plain = split(part)
             read.extend(plain[:-1])
             read.append(plain[-1] + "*" if part.endswith("*") else plain[-1])
-        yield _Phrase(tuple(read), group)
+        if read:
+            yield _Phrase(tuple(read), group)
 
 
 def _sentences(text: str) -> Iterator[tuple[str, ...]]:
@@ -220,16 +232,41 @@ def _sentences(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[Named]:
-    """Return the topics and sensitivities that a sentence speaks of."""
-    spans = list(dict.fromkeys(_spans(sentence)))
-    lookalikes = [span for span in spans if span.group == LOOKALIKE]
-    spans = [span for span in spans if not any(_overlap(span, other) for other in lookalikes)]
-    if is_denial_read:
-        spans = [span for span in spans if not _is_denied(sentence, span)]
-    # The longer phrase says what is meant: a mental hospital is no hospital, and motion sickness is no illness.
-    direct = [span for span in spans if not span.group.startswith("block:")]
-    covered = {span for span in direct for other in direct if _is_inside(span, other) and _is_longer(other, span)}
+    """Return the topics and sensitivities that a sentence speaks of.
+
+    `is_denial_read` says whether what the sentence denies is left out: a film without blood shows none, but a person
+    who asks for no blood names it.
+    """
+    found = list(dict.fromkeys(_spans(sentence)))
+    lookalikes = [span for span in found if span.group == LOOKALIKE]
+    spans: list[Named] = []
+    for span in found:
+        # "A blood orange" shows no blood: the words of a lookalike mean something else, so no phrase may use them.
+        if _overlaps_any(span, lookalikes):
+            continue
+        if is_denial_read and _is_denied(sentence, span):
+            continue
+        spans.append(span)
+    covered = _covered(spans)
     return [span for span in [*spans, *_joined(sentence, spans)] if span not in covered]
+
+
+def _overlaps_any(span: Named, others: Sequence[Named]) -> bool:
+    return any(span.start < other.end and other.start < span.end for other in others)
+
+
+def _covered(spans: Sequence[Named]) -> set[Named]:
+    """Return the spans that stand inside a longer one, blocks left out.
+
+    The longer phrase says what is meant: a mental hospital is no hospital, and motion sickness is no illness.
+    """
+    direct = [span for span in spans if not span.group.startswith("block:")]
+    covered: set[Named] = set()
+    for span in direct:
+        for longer in direct:
+            if _is_inside(span, longer) and _is_longer(longer, span):
+                covered.add(span)
+    return covered
 
 
 def _spans(sentence: tuple[str, ...]) -> Iterator[Named]:
@@ -260,13 +297,20 @@ def _span(phrase: _Phrase, sentence: tuple[str, ...], start: int) -> Iterator[Na
             skipping = True
             continue
         last = end + _SKIPPED_WORDS if skipping else end
-        found = next(
-            (place for place in range(end, min(last + 1, len(sentence))) if _fits(part, sentence[place])), None
-        )
-        if found is None or CLAUSE_END in sentence[end:found]:
+        place = _first_fitting(part, sentence, end, last)
+        # A phrase does not go on in another clause.
+        if place is None or CLAUSE_END in sentence[end:place]:
             return
-        end, skipping = found + 1, False
+        end, skipping = place + 1, False
     yield Named(phrase.group, start, end)
+
+
+def _first_fitting(part: str, sentence: tuple[str, ...], first: int, last: int) -> int | None:
+    """Return the first place from `first` to `last` whose word fits a part of a phrase, or None."""
+    for place in range(first, min(last + 1, len(sentence))):
+        if _fits(part, sentence[place]):
+            return place
+    return None
 
 
 def _fits(part: str, word: str) -> bool:
@@ -281,22 +325,26 @@ def _joined(sentence: tuple[str, ...], spans: list[Named]) -> Iterator[Named]:
         by_group[span.group].append(span)
     for group, firsts in by_group.items():
         for sequence in depictions.sequences.get(group, ()):
-            barriers = depictions.not_between[sequence.group]
-            for first in firsts:
-                for second in by_group.get(sequence.second, ()):
-                    between = sentence[first.end : second.start]
-                    if second.start < first.end or len(between) - between.count(CLAUSE_END) > sequence.most:
-                        continue
-                    if not any(
-                        first.end <= barrier.start and barrier.end <= second.start
-                        for barred in barriers
-                        for barrier in by_group.get(barred, ())
-                    ):
-                        yield Named(sequence.group, first.start, second.end)
+            barriers: list[Named] = []
+            for barred in depictions.not_between[sequence.group]:
+                barriers += by_group.get(barred, ())
+            for first, second in product(firsts, by_group.get(sequence.second, ())):
+                gap = Named("", first.end, second.start)
+                if _is_near(gap, sentence, sequence.most) and not _has_inside(gap, barriers):
+                    yield Named(sequence.group, first.start, second.end)
 
 
-def _overlap(span: Named, other: Named) -> bool:
-    return span.start < other.end and other.start < span.end
+def _is_near(gap: Named, sentence: tuple[str, ...], most: int) -> bool:
+    """Say whether the second block follows the first one, with at most this many words in the gap between them."""
+    if gap.end < gap.start:
+        return False
+    between = sentence[gap.start : gap.end]
+    return len(between) - between.count(CLAUSE_END) <= most
+
+
+def _has_inside(gap: Named, barriers: Sequence[Named]) -> bool:
+    """Say whether a barrier stands in a gap: "the dog is found and the man dies" is no dead dog."""
+    return any(_is_inside(barrier, gap) for barrier in barriers)
 
 
 def _is_inside(span: Named, other: Named) -> bool:
@@ -309,16 +357,20 @@ def _is_longer(span: Named, other: Named) -> bool:
 
 def _is_denied(sentence: tuple[str, ...], span: Named) -> bool:
     """Say whether the words around a span deny it: "no blood", "without a drop of blood", "nobody is killed"."""
+    # "A blood-free film".
     if sentence[span.end : span.end + 1] == ("free",):
         return True
     for place in range(span.start - 1, max(-1, span.start - 6), -1):
         word = sentence[place]
+        # A negation in the clause before says nothing about this one: "no plot, but blood".
         if word == CLAUSE_END:
             return False
         distance = span.start - place
         following = sentence[place + 1 : place + 2]
+        # "Nobody is killed": whoever it is, it is the nearest subject, so nothing further back can deny the span.
         if word in _NOTHING or (word == "no" and following == ("one",)):
             return distance <= _WORDS_AFTER_NOTHING
+        # "No blood" denies it, and "not only blood" does not.
         if distance <= _NEGATIONS.get(word, 0) and (word, *following) not in _NO_NEGATION:
             return True
     return False

@@ -23,19 +23,28 @@ def restore_dangers(text: str, ledger: Sequence[SafetyConstraint], tokens: int) 
     A repeated sentence is left out. Missing dangers are restored at the end, and the text before them is cut to make
     room. None for an empty text, for a refusal, and if the restored part would take more than half of the budget.
     """
+    # A refusal tells the next reply nothing, so the last narrative is worth more.
     if not text.strip() or _REFUSAL.match(fold(text[:300], text[:300]).text.lstrip(" \"'*#-")):
         return None
     text = truncate_at_sentence(_without_repeats(text), tokens)
-    severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
-    if not severe:
-        return text
-    named = f" {normalised(text)} "
-    missing = [constraint for constraint in severe if f" {normalised(constraint['about'])} " not in named]
+    missing = _missing_dangers(text, ledger)
     if not missing:
         return text
     restored = render("restored", dangers="; ".join(map(_named, missing)))
     room = tokens - count_tokens(restored) - 1
+    # Less than half of the budget tells too little of the conversation: another narrative is asked for.
     return f"{truncate_at_sentence(text, room)}\n{restored}" if room >= tokens // 2 else None
+
+
+def _missing_dangers(text: str, ledger: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the severe active constraints that `text` does not name."""
+    # A preference may be left out: to forget it harms no one.
+    severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
+    if not severe:
+        return []
+    # Between spaces, because only whole words count: "nut" does not stand in "nutrition".
+    words = f" {normalised(text)} "
+    return [constraint for constraint in severe if f" {normalised(constraint['about'])} " not in words]
 
 
 def _without_repeats(text: str) -> str:

@@ -75,14 +75,16 @@ class LedgerNotes(BaseModel):
 
 
 def ledger_task(ledger: list[SafetyConstraint], caught: list[SafetyConstraint]) -> str:
-    """Tell what the ledger holds, and what the scanner may have caught, numbered from 1."""
+    """Return the part of a prompt that lists the ledger and, numbered from 1, what the scanner may have caught."""
     known = [f"- {constraint['kind']}: {quoted(constraint['about'])}" for constraint in active(ledger)]
-    numbered = [f"{number}. {quoted(constraint['source']['quote'])}" for number, constraint in enumerate(caught, 1)]
+    numbered: list[str] = []
+    for number, constraint in enumerate(caught, 1):
+        numbered.append(f"{number}. {quoted(constraint['source']['quote'])}")
     return render("ledger", known="\n".join(known) or "- nothing yet", caught="\n".join(numbered) or "- nothing")
 
 
 def notes_task() -> str:
-    """Ask for what is to be noted."""
+    """Return the part of a prompt that asks for the notes and says what they consist of."""
     return render("ledger_notes", kinds=", ".join(get_args(Kind)))
 
 
@@ -93,10 +95,14 @@ def verify_notes(
 
     `caught` is what `ledger_task` numbered, and `at` is the time of the notes, in seconds since 1970.
     """
-    claims = [_verified(claim, messages, at) for claim in answer.told]
+    claims: list[SafetyConstraint] = []
+    for claim in answer.told:
+        verified = _verified(claim, messages, at)
+        if verified is not None:
+            claims.append(verified)
     return {
         "turn": turn,
-        "claims": [claim for claim in claims if claim is not None],
+        "claims": claims,
         "retractions": _retractions(answer, messages, at),
         "false_alarms": _false_alarms(answer, messages, caught),
     }
@@ -107,8 +113,20 @@ def _retractions(answer: LedgerNotes, messages: list[UserMessage], at: float) ->
     plain: set[str] = set()
     for message in messages:
         plain.update(plain_denials(message.text))
-    sources = [find_source(quote, messages, at) for quote in answer.taken_back]
-    return [source for source in sources if source is not None and source["quote"] in plain]
+    # The model only points at a sentence. Whether the sentence retracts anything is decided by the rules, because a
+    # model that is wrong, or was misled, must not take a constraint off the ledger.
+    sources = _sources_of(answer.taken_back, messages, at)
+    return [source for source in sources if source["quote"] in plain]
+
+
+def _sources_of(quotes: list[str], messages: list[UserMessage], at: float) -> list[Source]:
+    """Return the user's own sentences in which these quotes stand; a quote that stands in none is left out."""
+    sources: list[Source] = []
+    for quote in quotes:
+        source = find_source(quote, messages, at)
+        if source is not None:
+            sources.append(source)
+    return sources
 
 
 def _false_alarms(answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint]) -> list[str]:
@@ -117,24 +135,33 @@ def _false_alarms(answer: LedgerNotes, messages: list[UserMessage], caught: list
     A sentence that the answer also quotes for a danger cannot be harmless, even if the danger itself is not confirmed
     by the user's words: an answer that contradicts itself loses nothing.
     """
-    sources = [find_source(claim.quote, messages, 0.0) for claim in answer.told]
-    quotes = [source["quote"] for source in sources if source is not None]
+    claimed = _sources_of([claim.quote for claim in answer.told], messages, 0.0)
     ids: list[str] = []
     for number, constraint in enumerate(caught, 1):
-        is_contradicted = any(overlap(constraint["source"]["quote"], quote) for quote in quotes)
-        if number in answer.no_danger and not is_contradicted:
+        if number in answer.no_danger and not _is_claimed(constraint, claimed):
             ids.append(constraint["id"])
     return ids
+
+
+def _is_claimed(constraint: SafetyConstraint, claimed: list[Source]) -> bool:
+    """Say whether the answer quotes the words of a constraint for a danger."""
+    return any(overlap(constraint["source"]["quote"], source["quote"]) for source in claimed)
 
 
 def _verified(claim: Claim, messages: list[UserMessage], at: float) -> SafetyConstraint | None:
     """Return the constraint of a claim if its sentence is the user's, states the danger, and names what it is about."""
     source = find_source(claim.quote, messages, at)
-    if source is None or not is_asserted(claim.quote, source["quote"]):
+    # A quote that the user did not write may come from the reply, from pasted text, or from the model itself.
+    if source is None:
         return None
+    # "I wish I were allergic to work" quotes the user, and states no danger.
+    if not is_asserted(claim.quote, source["quote"]):
+        return None
+    # What the danger is must be the user's own words too, because the ledger shows it to them as theirs.
     if not is_in(claim.about, claim.quote, ABOUT_LIMIT):
         return None
     subject = _subject(claim.whose, source["quote"])
+    # Another person's danger must never become the user's, or the other way round.
     if subject is None:
         return None
     about = claim.about.strip()

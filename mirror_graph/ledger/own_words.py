@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mirror_graph.ledger.lexicon import lexicon
+from mirror_graph.ledger.lexicon import has_mark, lexicon
 
 _COLON = re.compile("[:：]")
 _CLAUSE = 80
@@ -87,6 +87,7 @@ def _is_of_another(line: re.Match[str]) -> bool:
     # A script without capitals: names are short.
     if not has_case:
         return len(name) <= 4
+    # "Tom:" is a name. "the usual:" and "NB:" are none, so what follows them is the user's own.
     return all(word[0].isupper() and not word.isupper() for word in name.split())
 
 
@@ -96,6 +97,7 @@ def _without_tasks(text: str) -> str:
         return text
     blanked = _Blanked(text)
     for request in lexicon().tasks.finditer(text):
+        # The request stands in a text that is blanked out already: it is not the user's request.
         if request.start() < blanked.end:
             continue
         paragraph = _PARAGRAPH.match(text, request.end())
@@ -110,6 +112,7 @@ def _without_introduced(text: str) -> str:
     clause = 0
     for colon in _COLON.finditer(text):
         start, clause = max(clause, colon.start() - _CLAUSE), colon.end()
+        # "My allergies: peanuts": without "she wrote" or its like, what follows a colon is the user's own.
         if colon.start() < blanked.end or not lexicon().introductions.search(text, start, colon.start()):
             continue
         words = _INTRODUCED.match(text, colon.end())
@@ -165,5 +168,5 @@ def _spaces(text: str) -> str:
 
 def _names_a_thing(quotation: str) -> bool:
     """Tell a name ("tree nuts") from something said ("I'm epileptic"); unspaced scripts have no words to count."""
-    short = len(quotation.split()) <= 3 and (quotation.isascii() or len(quotation) <= 24)
-    return short and not any(language.cue.search(quotation.casefold()) for language in lexicon().languages)
+    is_short = len(quotation.split()) <= 3 and (quotation.isascii() or len(quotation) <= 24)
+    return is_short and not has_mark(quotation.casefold(), "cue")

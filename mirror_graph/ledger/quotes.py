@@ -29,10 +29,9 @@ def sentence_around(quote: str, message: str) -> str | None:
     if place is None:
         return None
     start, end = place
-    sentences = [
-        found.span() for found in SENTENCE.finditer(spoken.text) if found.start() < end and found.end() > start
-    ]
-    return spoken.verbatim(sentences[0][0], sentences[-1][1]) if sentences else None
+    # A quote may run over several sentences, and then all of them count as one.
+    touched = [found for found in SENTENCE.finditer(spoken.text) if found.start() < end and found.end() > start]
+    return spoken.verbatim(touched[0].start(), touched[-1].end()) if touched else None
 
 
 def overlap(one: str, other: str) -> bool:

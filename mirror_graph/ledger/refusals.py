@@ -62,23 +62,36 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
     grammar = _grammar()
     if not grammar.hint.search(sentence):
         return
+    # "Is there no blood in it?" refuses nothing. "Can we skip anything with blood?" does.
     if "?" in sentence and not grammar.request.search(sentence):
         return
     found = set(sensitivities_named(known))
     for frame in grammar.frames:
+        # "I can't stand blood" may be a phobia. Only next to a film or a book is it about what is shown.
         if frame.on_screen and not grammar.screen.search(sentence):
             continue
         for opening in islice(frame.rule.pattern.finditer(sentence), _OPENINGS):
-            # "She says she can't watch ..." and "my sister can't watch ..." are not the user's own refusals.
-            if grammar.other_person.search(sentence, 0, opening.start()):
-                continue
-            if grammar.wanted.search(sentence, opening.start()):
+            if not _is_users_own(sentence, opening):
                 continue
             things = _things(sentence, _refused(sentence, opening), found)
             if things:
-                end = max(opening.end(), things[-1][1])
-                medium = grammar.medium.match(sentence, end)
-                yield Refusal(frame.rule, things, (opening.start(), medium.end() if medium else end))
+                yield Refusal(frame.rule, things, (opening.start(), _end_of_refusal(sentence, opening, things)))
+
+
+def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
+    """Say whether the user refuses something for themselves."""
+    # "She says she can't watch ..." and "my sister can't watch ..." are not the user's own refusals.
+    if _grammar().other_person.search(sentence, 0, opening.start()):
+        return False
+    # "I can't watch gore at night, but I love it": whoever likes it refuses nothing.
+    return not _grammar().wanted.search(sentence, opening.start())
+
+
+def _end_of_refusal(sentence: str, opening: re.Match[str], things: list[Span]) -> int:
+    """Return where a refusal ends, with the medium that it names: "no gore in films"."""
+    end = max(opening.end(), things[-1][1])
+    medium = _grammar().medium.match(sentence, end)
+    return medium.end() if medium else end
 
 
 def warm_up() -> None:
@@ -175,5 +188,8 @@ def _grammar() -> _Grammar:
 
 def _frames(entry: dict[str, Any], words: dict[str, str]) -> list[_Frame]:
     severity = entry["severity"]
-    rules = [Rule(entry["kind"], severity, severity, Pattern(says, words), None) for says in entry["says"]]
-    return [_Frame(rule, entry.get("on_screen", False)) for rule in rules]
+    frames: list[_Frame] = []
+    for source in entry["says"]:
+        rule = Rule(entry["kind"], severity, severity, Pattern(source, words), None)
+        frames.append(_Frame(rule, entry.get("on_screen", False)))
+    return frames

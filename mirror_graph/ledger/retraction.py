@@ -5,16 +5,17 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from typing import Any, NamedTuple
 
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
-from mirror_graph.ledger.lexicon import Pattern, lexicon
+from mirror_graph.ledger.lexicon import Pattern, has_mark
 from mirror_graph.ledger.own_words import own_words
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.scan import scan
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.constraints import active
+from mirror_graph.state.constraints import active, ids_of, of_subject
 
 LONGEST = 300
 """Characters of a sentence that may take something back: a plain one is short."""
@@ -43,14 +44,17 @@ def denied(constraints: Sequence[SafetyConstraint], message: str) -> list[str]:
     "I am not allergic to peanuts." denies an active allergy of the user's own to peanuts. A message that states the
     same danger after denying it denies nothing.
     """
-    ids: list[str] = []
-    own = [constraint for constraint in active(list(constraints)) if constraint["subject"] == "user"]
+    # Only the person whom a constraint concerns can deny it.
+    own = of_subject(active(list(constraints)), "user")
+    denied_constraints: dict[str, SafetyConstraint] = {}
     for sentence in plain_denials(message):
-        ids += [constraint["id"] for constraint in _retracted_by(sentence, own) if constraint["id"] not in ids]
-    if not ids:
+        for constraint in _retracted_by(sentence, own):
+            denied_constraints[constraint["id"]] = constraint
+    if not denied_constraints:
         return []
-    stated = {constraint["id"] for constraint in scan(message)}
-    return [constraint_id for constraint_id in ids if constraint_id not in stated]
+    # "I was not allergic to nuts, and now I am." The message is in doubt, so the danger holds.
+    stated = ids_of(scan(message))
+    return [identity for identity in denied_constraints if identity not in stated]
 
 
 def plain_denials(message: str) -> list[str]:
@@ -59,18 +63,25 @@ def plain_denials(message: str) -> list[str]:
     What the same message imagines, quotes or calls a joke is not meant.
     """
     spoken = fold(own_words(message), message)
-    if not any(language.hint.search(spoken.text) for language in _grammar().languages):
+    if not _has_hint(spoken.text):
         return []
-    sentences = [(found.start(), found.end()) for found in SENTENCE.finditer(spoken.text)]
     denials: list[str] = []
-    for number, (start, end) in enumerate(sentences):
-        sentence = spoken.verbatim(start, end)
-        previous = spoken.text[sentences[number - 1][0] : start] if number else ""
-        if _grammar().before.search(previous) or _grammar().after.match(spoken.text, end):
+    previous: re.Match[str] | None = None
+    for found in SENTENCE.finditer(spoken.text):
+        before = spoken.text[previous.start() : found.start()] if previous else ""
+        previous = found
+        # "Imagine this. I am no longer allergic." and "I am no longer allergic. Just kidding." are not meant.
+        if _grammar().before.search(before) or _grammar().after.match(spoken.text, found.end()):
             continue
+        sentence = spoken.verbatim(*found.span())
         if is_retraction(sentence):
             denials.append(sentence)
     return denials
+
+
+def _has_hint(text: str) -> bool:
+    """Say whether a text has a word without which no sentence takes anything back. Most messages end here."""
+    return any(language.hint.search(text) for language in _grammar().languages)
 
 
 def is_retraction(sentence: str) -> bool:
@@ -79,10 +90,10 @@ def is_retraction(sentence: str) -> bool:
     Only whole sentences that are listed are: not a question, not for tonight, not what somebody else says, not a wish
     and not a game; and none with words of dying in it.
     """
-    if not any(True for _ in _statements(sentence)):
+    if next(_statements(sentence), None) is None:
         return False
-    folded = _folded(sentence)
-    return not any(language.deadly.search(folded) for language in lexicon().languages)
+    # "My allergy is over, it nearly killed me": with words of dying in it, a sentence is too grave to be taken plainly.
+    return not has_mark(_folded(sentence), "deadly")
 
 
 def find_retracted(sentence: str, constraints: Sequence[SafetyConstraint]) -> SafetyConstraint | None:
@@ -94,28 +105,26 @@ def find_retracted(sentence: str, constraints: Sequence[SafetyConstraint]) -> Sa
     """
     if not is_retraction(sentence):
         return None
-    own = [
-        constraint
-        for constraint in active(list(constraints))
-        if constraint["subject"] == "user" and constraint["status"] == "active"
-    ]
-    found = _retracted_by(sentence, own)
+    # What the scanner caught and no pass has confirmed is not in the ledger, so nothing of it can be taken back.
+    own = [constraint for constraint in of_subject(constraints, "user") if constraint["status"] == "active"]
+    found = _retracted_by(sentence, active(own))
+    # Between several the words do not decide. Losing none of them is the safe reading.
     return found[0] if len(found) == 1 else None
 
 
 def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return those that one reading of `sentence` says are over, or the only one of the kind that it names."""
     folded = _folded(sentence)
-    for object_, bare in _statements(sentence):
-        # "Not afraid of my allergy" speaks of a fear: what the name itself holds counts only where nothing else does.
-        outside = folded.replace(object_, " ") if object_ else folded
-        conditions = _conditions(outside, folded)
+    for statement in _statements(sentence):
+        conditions = _conditions(statement.object, folded)
         spoken_of = [constraint for constraint in constraints if _condition(constraint["kind"]) in conditions]
-        if object_ is not None:
-            named = _named(object_, spoken_of)
+        # "I am no longer allergic to peanuts" names what is over.
+        if statement.object is not None:
+            named = _named(statement.object, spoken_of)
             if named:
                 return named
-        if bare:
+        # "My allergy is gone" names none: it is clear only if the user has one allergy.
+        if statement.is_bare:
             of_kind = [constraint for constraint in spoken_of if _condition(constraint["kind"])]
             return of_kind if len(of_kind) == 1 else []
     return []
@@ -128,12 +137,20 @@ def warm_up() -> None:
             pattern.match("")
 
 
-def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
-    """Yield what each plain reading of `sentence` says is over, and whether it is a condition without a name.
+class _Statement(NamedTuple):
+    """What a plain reading of a sentence says is over, and whether that is a condition without a name.
 
-    "My allergy is gone" is one. "I have no severe allergy" is none: it may speak of any.
+    "My allergy is gone" is such a condition. "I have no severe allergy" is none: it may speak of any.
     """
+
+    object: str | None
+    is_bare: bool
+
+
+def _statements(sentence: str) -> Iterator[_Statement]:
+    """Yield the plain readings of `sentence` as a statement that something is over."""
     folded = _folded(sentence)
+    # A question takes nothing back. A long sentence says more than that something is over.
     if "?" in folded or "\uff1f" in folded or len(folded) > LONGEST:
         return
     for language in _grammar().languages:
@@ -142,10 +159,14 @@ def _statements(sentence: str) -> Iterator[tuple[str | None, bool]]:
         for pattern in language.over:
             match = pattern.match(folded)
             if match:
-                groups = match.groupdict()
-                about = groups.get("about") or groups.get("itself")
-                object_ = groups.get("object")
-                yield object_ or about, about is None and (object_ is None or _is_generic(object_))
+                yield _statement(match)
+
+
+def _statement(match: re.Match[str]) -> _Statement:
+    groups = match.groupdict()
+    about = groups.get("about") or groups.get("itself")
+    named = groups.get("object")
+    return _Statement(named or about, about is None and (named is None or _is_generic(named)))
 
 
 _LIKE: dict[str, str] = {"intolerance": "allergy"}
@@ -157,16 +178,20 @@ def _named(object_: str, constraints: Sequence[SafetyConstraint]) -> list[Safety
     A part that names none of them may only be one word, another name: "peanuts or cashews". More words may say
     anything: "peanuts or so they claim".
     """
-    whole = [constraint for constraint in constraints if _is_all_of(object_, constraint)]
+    whole = _named_exactly(object_, constraints)
     if whole:
         return whole
     named: list[SafetyConstraint] = []
     for part in _LIST.split(object_):
-        found = [constraint for constraint in constraints if _is_all_of(part, constraint)]
+        found = _named_exactly(part, constraints)
         if not found and len(part.split()) > 1:
             return []
         named += found
     return named
+
+
+def _named_exactly(words: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
+    return [constraint for constraint in constraints if _is_all_of(words, constraint)]
 
 
 def _is_all_of(object_: str, constraint: SafetyConstraint) -> bool:
@@ -176,16 +201,21 @@ def _is_all_of(object_: str, constraint: SafetyConstraint) -> bool:
     if words and words <= names:
         return True
     about = _grammar().unspaced.sub("", normalised(constraint["about"]))
+    if not about:
+        return False
     if object_.isascii():
         # A compound holds both: "Nussallergie" names the allergy to "Nuss".
-        return len(words) == 1 and bool(about) and any(word in _compounds(about) for word in words)
-    return bool(about) and _grammar().unspaced.sub("", normalised(object_)) == about
+        return len(words) == 1 and not words.isdisjoint(_compounds(about))
+    # A script without spaces has no words to compare, so the whole name must be the same.
+    return _grammar().unspaced.sub("", normalised(object_)) == about
 
 
-def _compounds(about: str) -> set[str]:
+def _compounds(about: str) -> list[str]:
+    """Return the German compounds that name a condition by what it is about."""
     joined = about.replace(" ", "")
+    links = ("", "n", "s", "en")
     endings = ("allergie", "intoleranz", "unvertraglichkeit", "phobie", "angst")
-    return {joined + link + ending for link in ("", "n", "s", "en") for ending in endings}
+    return [joined + link + ending for link, ending in product(links, endings)]
 
 
 def _is_generic(object_: str) -> bool:
@@ -199,17 +229,20 @@ def _condition(kind: str) -> str:
     return name if name in _grammar().conditions else ""
 
 
-def _conditions(outside: str, folded: str) -> set[str]:
-    """Return the conditions a sentence may take back: those it names, or all where it only says one is overcome.
-
-    `outside` is what it says without the name of what is over.
-    """
-    named: set[str] = set()
-    for text in (outside, folded):
-        named = named or {name for name, words in _grammar().conditions.items() if words.search(text)}
+def _conditions(object_: str | None, folded: str) -> set[str]:
+    """Return the conditions a sentence may take back: those it names, or all if it only says that one is overcome."""
+    # "Not afraid of my allergy" speaks of a fear: what the name itself holds counts only if nothing else does.
+    outside = folded.replace(object_, " ") if object_ else folded
+    named = _conditions_named(outside) or _conditions_named(folded)
+    # "I am over peanuts" says nothing of what the peanuts were to the user, so it may be any condition.
     if not named and _grammar().overcome.search(folded):
         named = set(_grammar().conditions)
+    # A kind without words of its own, such as a boundary, is never spoken of by name, and so it is never left out.
     return named | {""}
+
+
+def _conditions_named(text: str) -> set[str]:
+    return {name for name, words in _grammar().conditions.items() if words.search(text)}
 
 
 def _folded(sentence: str) -> str:
@@ -229,10 +262,10 @@ def _grammar() -> _Grammar:
     conditions, generic, unmeant = read.pop("conditions"), read.pop("generic"), read.pop("unmeant")
     overcome = _either(conditions.pop("any"))
     return _Grammar(
-        languages=[_compile_language(table) for table in read.values()],
+        languages=[*map(_compile_language, read.values())],
         overcome=overcome,
         conditions={name: _either(words) for name, words in conditions.items()},
-        generic=frozenset(normalised(word) for word in generic["words"].split()),
+        generic=frozenset(map(normalised, generic["words"].split())),
         unspaced=re.compile(generic["unspaced"]),
         before=re.compile(unmeant["before"]),
         after=re.compile(unmeant["after"]),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mirror_graph.ledger.folding import Folded, fold
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.lexicon import Language, Rule, lexicon
+from mirror_graph.ledger.lexicon import Language, Rule, has_mark, lexicon
 from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.refusals import refusals_in
@@ -131,11 +131,11 @@ class _Remembered:
     def get(self, text: str) -> list[SafetyConstraint] | None:
         """Return copies of what was found in `text`, or None for a text that is not remembered."""
         found = self._found.get(_digest(text))
-        return None if found is None else [_copied(constraint) for constraint in found]
+        return None if found is None else list(map(_copied, found))
 
     def put(self, text: str, found: list[SafetyConstraint]) -> list[SafetyConstraint]:
         """Remember what was found in `text`, and return it."""
-        self._found[_digest(text)] = tuple(_copied(constraint) for constraint in found)
+        self._found[_digest(text)] = tuple(map(_copied, found))
         while len(self._found) > self._size:
             self._found.popitem(last=False)
         return found
@@ -186,7 +186,8 @@ def _sentences(spoken: Folded) -> Iterator[_Sentence]:
         first_of_pair = asked
         short = end - start <= _SHORT_QUESTION and match[0].rstrip().endswith("?")
         asked = start if short else None
-        if first_of_pair is not None and any(language.refers.search(match[0]) for language in lexicon().languages):
+        # Only a sentence that points back is read with the question: "Peanuts? I like jazz." stays in two.
+        if first_of_pair is not None and has_mark(match[0], "refers"):
             start = first_of_pair
         for first, last in _cut(spoken.text[start:end], LONGEST_SENTENCE):
             yield _Sentence(spoken, start + first, spoken.text[start + first : start + last])
@@ -251,10 +252,13 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     for language in _spoken(sentence.words):
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             start, end = claim.span
-            if not any(taken[start:end]):
-                taken[start:end] = bytes([1]) * (end - start)
-                things += [sentence.verbatim(*thing) for thing in claim.things]
-                yield claim
+            # The same words are no second danger, in whichever language they are read.
+            if any(taken[start:end]):
+                continue
+            taken[start:end] = bytes([1]) * (end - start)
+            for thing in claim.things:
+                things.append(sentence.verbatim(*thing))
+            yield claim
     yield from _refused(sentence, ", ".join(things))
 
 
@@ -273,6 +277,7 @@ def _spoken(words: str) -> list[Language]:
     for word in _WORD.findall(words):
         for number in _languages_cued_by(word):
             counts[number] += 1
+    # Of two languages with as many cues, the one that the lexicon lists first is tried first.
     order = sorted(range(len(languages)), key=lambda number: -counts[number])
     return [languages[number] for number in order if counts[number]]
 
@@ -296,6 +301,7 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
                 if found is None:
                     break
                 subject = _subject(language, sentence, opening)
+                # Without a subject, it is not known whose danger it is: "she is allergic to nuts", of nobody named.
                 if subject and _is_meant(language, sentence.words, opening.start(), found.end):
                     yield _Claim(language, found.rule, subject, found.things, (start, found.end))
                 joined = language.joins.match(sentence.words, found.end)
@@ -328,16 +334,22 @@ def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match
 
 
 def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Match | None:
-    """Return the first rule that fits at `place`; its list ends where another rule would fit."""
+    """Return what the first rule that fits at `place` finds; its list ends where another rule would fit."""
     for rule in rules:
         match = rule.pattern.match(words, place)
         found = match and _read_rule(language, rule, match)
         if found:
-            for known, (start, _) in enumerate(found.things[1:], start=1):
-                if any(other.pattern.match(words, start) for other in rules):
-                    return _Match(rule, found.things[:known], found.things[known - 1][1])
-            return found
+            return _up_to_next_predicate(found, rules, words)
     return None
+
+
+def _up_to_next_predicate(found: _Match, rules: list[Rule], words: str) -> _Match:
+    """Return a match without the items of its list that are predicates: "allergic to nuts, milk and blind"."""
+    for count, (start, _) in enumerate(found.things[1:], start=1):
+        for rule in rules:
+            if rule.pattern.match(words, start):
+                return _Match(found.rule, found.things[:count], found.things[count - 1][1])
+    return found
 
 
 def _read_rule(language: Language, rule: Rule, match: re.Match[str]) -> _Match | None:
@@ -356,6 +368,7 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
     things: list[Span] = []
     for separator in language.separators.finditer(match.string, start, end):
         things.append((start, separator.start()))
+        # "Allergic to shellfish, one prawn put me in hospital": what follows is no further danger.
         if language.aside.match(match.string, separator.start()):
             return things
         start = separator.end()
@@ -365,14 +378,19 @@ def _listed(language: Language, match: re.Match[str], start: int, end: int) -> l
 def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) -> str:
     """Say whom a frame is about: `"user"`, the person it names, or `""` for a person not introduced."""
     groups = opening.groupdict()
+    # "My sister is allergic".
     if groups["whose"]:
         return _named(sentence.verbatim(*opening.span("whose")))
     before = sentence.start + opening.start()
+    # "My sister is coming. She is allergic": a pronoun stands for the person who was named last.
     if groups["pronoun"] is not None:
         named = list(language.others.finditer(sentence.spoken.text, max(0, before - _FAR), before))
         return _named(sentence.spoken.verbatim(*named[-1].span())) if named else ""
-    elided = groups.get("elided") is not None and opening.start() > 0
-    return "" if elided and not language.first.search(sentence.words, 0, opening.start()) else "user"
+    # A verb without a subject, inside a sentence, is the user's only if the user's "I" stands before it.
+    is_elided = groups.get("elided") is not None and opening.start() > 0
+    if is_elided and not language.first.search(sentence.words, 0, opening.start()):
+        return ""
+    return "user"
 
 
 def _named(person: str) -> str:
@@ -381,7 +399,9 @@ def _named(person: str) -> str:
 
 
 def _is_meant(language: Language, words: str, start: int, end: int) -> bool:
-    """Tell a claim from what is imagined, denied, asked or over."""
-    return not (
-        language.unreal.search(words, max(0, start - _NEAR), start) or language.undone.search(words, end, end + _NEAR)
-    )
+    """Say whether a claim is meant: not imagined, denied, asked or over."""
+    # "If I were allergic to nuts": the words before a claim turn it into something imagined.
+    if language.unreal.search(words, max(0, start - _NEAR), start):
+        return False
+    # "Allergic to nuts as a child, not any more": the words behind it say that it is over.
+    return not language.undone.search(words, end, end + _NEAR)

@@ -10,6 +10,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 SHORTEST = 4
 """Letters of a word that may be misspelt: a shorter one is too near to others."""
 
+LONGEST = 24
 
 LONG = 9
 """From how many letters on two of them may be wrong."""
@@ -25,14 +26,15 @@ def corrected(spoken: Folded) -> Folded:
     places: list[int] = []
     start = 0
     for word in _WORD.finditer(spoken.text):
-        right = _right(word[0])
-        if right is None or not _is_english(spoken.text, *word.span()):
+        meant = _meant(word[0])
+        if meant is None or not _is_english(spoken.text, *word.span()):
             continue
         begin, end = word.span()
-        text += [spoken.text[start:begin], right]
+        text += [spoken.text[start:begin], meant]
         places += spoken.places[start:begin]
-        # A letter that was left out stands where the next one does.
-        places += [spoken.places[min(begin + number, end - 1)] for number in range(len(right))]
+        for place in range(begin, begin + len(meant)):
+            # A letter that was left out stands where the next one does.
+            places.append(spoken.places[min(place, end - 1)])
         start = end
     if not start:
         return spoken
@@ -49,24 +51,43 @@ def _is_english(text: str, start: int, end: int) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _right(word: str) -> str | None:
+def _meant(word: str) -> str | None:
     """Return the word that a misspelt one was meant to be, or None for a word that stays."""
-    spelled = lexicon().spelled
     if word in lexicon().typos:
         return lexicon().typos[word]
-    if not SHORTEST <= len(word) <= 24 or word in spelled or word in lexicon().lookalikes:
+    if not SHORTEST <= len(word) <= LONGEST:
         return None
-    near = {word, *_without_one_letter(word)}
-    if len(word) >= LONG:
-        near |= {shorter for once in list(near) for shorter in _without_one_letter(once)}
-    candidates = {candidate for part in near for candidate in _by_deletion().get(part, ())}
+    # A word that is right as it stands, or one that only looks like a condition: "dancer" is no "cancer".
+    if word in lexicon().spelled or word in lexicon().lookalikes:
+        return None
+    candidates = _candidates(word)
+    # One wrong letter is likelier than two.
     for most in (1, 2):
-        meant = [candidate for candidate in candidates if word[0] == candidate[0] and _is_within(word, candidate, most)]
-        if most == 2:
-            meant = [candidate for candidate in meant if min(len(word), len(candidate)) >= LONG]
-        if meant:
-            return max(meant, key=lambda candidate: (len(candidate), candidate))
+        near = [candidate for candidate in candidates if _may_be(word, candidate, most)]
+        if near:
+            return max(near, key=lambda candidate: (len(candidate), candidate))
     return None
+
+
+def _candidates(word: str) -> set[str]:
+    """Return the words of a condition that have something in common with `word` when a letter or two are left out."""
+    parts = {word, *_without_one_letter(word)}
+    if len(word) >= LONG:
+        for part in tuple(parts):
+            parts.update(_without_one_letter(part))
+    candidates: set[str] = set()
+    for part in parts:
+        candidates.update(_by_deletion().get(part, ()))
+    return candidates
+
+
+def _may_be(word: str, candidate: str, most: int) -> bool:
+    """Say whether `word` is `candidate` with at most `most` letters wrong."""
+    # In a short word two wrong letters make another word.
+    if most == 2 and min(len(word), len(candidate)) < LONG:
+        return False
+    # People seldom mistype the first letter, and another one is another word: "bees" is no "fees".
+    return word[0] == candidate[0] and _is_within(word, candidate, most)
 
 
 @cache

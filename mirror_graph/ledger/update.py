@@ -23,7 +23,8 @@ def update_ledger(
     notes = notes or _NO_NOTES
     caught = _without_false_alarms(scan_messages(messages, at), notes)
     stated = [*caught, *_claims_to_add(notes["claims"], caught)]
-    updated = [_activated(constraint) for constraint in ledger]
+    updated = list(map(_activated, ledger))
+    # Turn by turn, because the order decides: what is stated after a retraction holds again.
     for turn in sorted({message.turn for message in messages}):
         for constraint in stated:
             if constraint["source"]["turn"] == turn:
@@ -34,16 +35,13 @@ def update_ledger(
 
 
 def _without_false_alarms(caught: Sequence[SafetyConstraint], notes: Notes) -> list[SafetyConstraint]:
-    """Return what the scanner caught and the thinker did not call harmless.
-
-    The thinker cannot call harmless what may kill: a model that is wrong, or was misled, must not lose that.
-    """
-    dropped = set(notes["false_alarms"])
-    return [
-        constraint
-        for constraint in caught
-        if constraint["severity"] == "life-threatening" or constraint["id"] not in dropped
-    ]
+    """Return what the scanner caught and the thinker did not call harmless."""
+    left: list[SafetyConstraint] = []
+    for constraint in caught:
+        # The thinker cannot call harmless what may kill: a model that is wrong, or was misled, must not lose that.
+        if constraint["severity"] == "life-threatening" or constraint["id"] not in notes["false_alarms"]:
+            left.append(constraint)
+    return left
 
 
 def _claims_to_add(claims: Sequence[SafetyConstraint], caught: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
@@ -73,6 +71,7 @@ def _with_retractions(ledger: list[SafetyConstraint], notes: Notes, turn: int) -
     for source in notes["retractions"]:
         if source["turn"] != turn:
             continue
+        # A sentence that fits no constraint, or several, takes nothing back: the user can delete one by hand.
         retracted = find_retracted(source["quote"], ledger)
         if retracted:
             ledger = retract(ledger, retracted, source)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.constraints import merge_constraints
+from mirror_graph.state.constraints import ids_of, merge_constraints, without_ids
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import is_constraint
 
@@ -64,9 +65,10 @@ async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     found = await store.abatch([SearchOp(place, limit=2 * ERASED_LIMIT) for place in places.values()])
     for (kind, place), result in zip(places.items(), found, strict=True):
         items = cast("list[SearchItem]", result)
-        values = migrate_constraints([_without_owner(item.value) for item in items])
+        values = migrate_constraints(list(map(_without_owner, items)))
         readable[kind] = []
         for item, value in zip(items, values, strict=True):
+            # One item that another program damaged, or put there, must not hide all others.
             if is_owned(item, place, owner_mark(user_id)) and is_constraint(value) and value["id"] == item.key:
                 readable[kind].append(value)
             else:
@@ -84,9 +86,13 @@ def apply_edits(
     """
     merged = merge_constraints(list(ledger), list(stated))
     edits = {edit["id"]: edit for edit in edited}
-    known = {constraint["id"] for constraint in merged}
-    replaced = [_in_place_of(constraint, edits.get(constraint["id"].partition("@")[0])) for constraint in merged]
-    new = [edit for edit in edited if edit["id"] not in known and not is_erased(edit)]
+    replaced: list[SafetyConstraint] = []
+    for constraint in merged:
+        # History has an id of its own, behind an "@". An edit concerns it by the id of its constraint.
+        identity = constraint["id"].partition("@")[0]
+        replaced.append(_in_place_of(constraint, edits.get(identity)))
+    # What the user erased and no conversation holds needs no place in a ledger.
+    new = [edit for edit in without_ids(edited, ids_of(merged)) if not is_erased(edit)]
     return merge_constraints(replaced, new)
 
 
@@ -116,6 +122,7 @@ def _in_place_of(constraint: SafetyConstraint, edit: SafetyConstraint | None) ->
     # History stays as it was, but for the words of what the user erased.
     if constraint["status"] == "superseded" and not is_erased(edit):
         return constraint
+    # Dated after the version that it replaces: of two versions, the later one wins wherever they are merged.
     at = max(edit["source"]["recorded_at"], constraint["source"]["recorded_at"] + 0.001)
     return {**edit, "id": constraint["id"], "source": {**edit["source"], "recorded_at": at}}
 
@@ -131,7 +138,7 @@ async def publish(
         lists = await load_lists(store, user_id)
         ledger = update(lists)
         # What the user erased is superseded by now, so it is not shared again.
-        news = [entry for entry in ledger if entry["status"] in ("active", "retracted")]
+        news = [constraint for constraint in ledger if constraint["status"] in ("active", "retracted")]
         before = {STATED: lists.stated, EDITED: lists.edited}
         await save(store, user_id, before, {**before, STATED: merge_constraints(lists.stated, news)})
         return ledger
@@ -141,6 +148,7 @@ async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[Safet
     """Take what one message alone has stated off the list of what the user's conversations share."""
     async with user_lock(user_id):
         lists = await load_lists(store, user_id)
+        # The user's own edits stay: they are not what a message stated.
         staying = [constraint for constraint in lists.stated if not is_withdrawn(constraint)]
         if len(staying) < len(lists.stated):
             await _write_changes(store, user_id, STATED, lists.stated, staying)
@@ -166,8 +174,8 @@ async def save(store: BaseStore, user_id: str, before: Lists, after: Lists) -> s
     bounded = _bounded(after)
     for kind, constraints in bounded.items():
         await _write_changes(store, user_id, kind, before[kind], constraints)
-    stored = _ids(bounded)
-    lost = len(_ids(before) - stored)
+    stored = _all_ids(bounded)
+    lost = len(_all_ids(before) - stored)
     if lost:
         count = await evicted(store, user_id) + lost
         await store.aput(namespace(user_id, EVICTED), EVICTED, {"count": count}, index=False)
@@ -184,10 +192,11 @@ async def erase(store: BaseStore, user_id: str) -> None:
 def _bounded(lists: Lists) -> dict[str, list[SafetyConstraint]]:
     """Return both lists with only the most important constraints, and the latest of the erased ones."""
     listed = apply_edits([], lists[STATED], lists[EDITED])
-    room = {constraint["id"] for constraint in listed if not is_erased(constraint)}
-    bounded = {
-        kind: [constraint for constraint in lists[kind] if constraint["id"] in room] for kind in (STATED, EDITED)
-    }
+    staying = ids_of(listed) - ids_of(filter(is_erased, listed))
+    bounded: dict[str, list[SafetyConstraint]] = {}
+    for kind in (STATED, EDITED):
+        bounded[kind] = [constraint for constraint in lists[kind] if constraint["id"] in staying]
+    # An erased constraint is remembered, by its id alone: otherwise another conversation would share it again.
     erased = sorted(filter(is_erased, lists[EDITED]), key=lambda constraint: constraint["source"]["recorded_at"])
     bounded[EDITED] += erased[-ERASED_LIMIT:]
     return bounded
@@ -210,8 +219,8 @@ async def _write_changes(
         await store.adelete(place, removed)
 
 
-def _without_owner(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: part for key, part in value.items() if key != OWNER}
+def _without_owner(item: Item) -> dict[str, Any]:
+    return {key: part for key, part in item.value.items() if key != OWNER}
 
 
 async def evicted(store: BaseStore, user_id: str) -> int:
@@ -221,5 +230,5 @@ async def evicted(store: BaseStore, user_id: str) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _ids(lists: Lists) -> set[str]:
-    return {constraint["id"] for constraints in lists.values() for constraint in constraints}
+def _all_ids(lists: Lists) -> set[str]:
+    return ids_of(chain.from_iterable(lists.values()))

@@ -37,8 +37,10 @@ def user_messages(
     found: list[UserMessage] = []
     turn = next_turn
     for message in reversed(messages):
+        # Read backwards: the reply that answered a message stands after it, and says the turn.
         turn = turns.get(message.id or "", turn)
         if is_users(message):
+            # In a group, the account's owner is the user, and everybody else goes by their name.
             speaker = message.name if message.name and message.name != user_id else ""
             found.insert(0, UserMessage(turn, message.id or "", message.text, speaker))
     return found
@@ -74,6 +76,7 @@ def find_source(quote: str, messages: Sequence[UserMessage], at: float) -> Sourc
     """
     for message in reversed(messages):
         sentence = sentence_around(quote, message.text)
+        # A sentence that is too long to be shown whole is no source: half of it could say the contrary.
         if sentence is not None and len(sentence) <= QUOTE_LIMIT:
             return {
                 "message": message.message,

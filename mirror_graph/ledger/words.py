@@ -1,5 +1,6 @@
 """One spelling for comparing words: no case, no accents, no common endings, in scripts with and without spaces."""
 
+import math
 import re
 import tomllib
 import unicodedata
@@ -24,6 +25,7 @@ _GENITIVE = re.compile(r"['\u2019]s\b")
 _UMLAUT = re.compile("(?<=[aou])e")
 
 _PLURALS = (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"))
+_PLURAL_ENDINGS = ("ies", "sses", "ches", "shes", "xes")
 
 CHARACTERS_PER_WORD = 2
 """How many characters of a script without spaces count as one word."""
@@ -37,7 +39,7 @@ def split(text: str) -> list[str]:
     text = _GENITIVE.sub("", text)
     if text.isascii():
         return _PLAIN_WORD.findall(text.lower())
-    letters = (letter for letter in caseless(text) if letter in _VOICED or not unicodedata.combining(letter))
+    letters = [letter for letter in caseless(text) if letter in _VOICED or not unicodedata.combining(letter)]
     return _WORD.findall(unicodedata.normalize("NFC", "".join(letters)))
 
 
@@ -48,7 +50,10 @@ def is_unspaced(word: str) -> bool:
 
 def count_words(text: str) -> int:
     """Count the words of `text`, and in scripts without spaces every two characters as one."""
-    return sum(-(-len(word) // CHARACTERS_PER_WORD) if is_unspaced(word) else 1 for word in split(text))
+    count = 0
+    for word in split(text):
+        count += math.ceil(len(word) / CHARACTERS_PER_WORD) if is_unspaced(word) else 1
+    return count
 
 
 def without_umlaut(word: str) -> str:
@@ -71,7 +76,7 @@ def stem(word: str) -> str:
     """Take the commonest endings off a word that `split` returned: "climbing", "climbs" and "climb" are one."""
     if len(word) < 4:
         return word
-    if word.endswith(tuple(ending for ending, _ in _PLURALS)):
+    if word.endswith(_PLURAL_ENDINGS):
         return singular(word)
     return _without_silent_e(_without_verb_ending(singular(word)))
 
@@ -81,6 +86,7 @@ def _without_verb_ending(word: str) -> str:
         base = word.removesuffix(ending)
         if base == word or len(base) < 3 or not _VOWEL.search(base) or word.endswith("eed"):
             continue
+        # "Swimming" is "swim", and "falling" is "fall".
         if base[-1] == base[-2] and base[-1] not in "elsz":
             return base[:-1]
         return base + "e"

@@ -9,10 +9,11 @@ a line break between two, that stand as `{name}` in any pattern. Patterns meet f
 import re
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mirror_graph.ledger.folding import fold_character
 from mirror_graph.state.values import Kind, Severity
@@ -48,7 +49,7 @@ class Pattern:
         source = self._source
         while (filled := re.sub(r"\{([a-z_]+)\}", lambda name: self._words[name[1]], source)) != source:
             source = filled
-        return re.compile("".join(letter if letter.isascii() else fold_character(letter) for letter in _joined(source)))
+        return re.compile(_folded(_joined(source)))
 
 
 class Rule(NamedTuple):
@@ -78,6 +79,10 @@ class Statements(NamedTuple):
     opening: Pattern
     at_clause: list[Rule]
     anywhere: list[Rule]
+
+
+Mark = Literal["cue", "deadly", "harm", "harmless", "refers"]
+"""A pattern of `Language` that is looked for in every language at once."""
 
 
 class Language(NamedTuple):
@@ -112,11 +117,15 @@ class Language(NamedTuple):
 
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the language."""
-        yield from (value for value in self if isinstance(value, Pattern))
+        for value in self:
+            if isinstance(value, Pattern):
+                yield value
         yield self.statements.opening
-        yield from (frame.pattern for frame in self.frames)
         rules = [*self.statements.at_clause, *self.statements.anywhere]
-        for rule in (*rules, *(rule for frame in self.frames for rule in frame.predicates)):
+        for frame in self.frames:
+            yield frame.pattern
+            rules += frame.predicates
+        for rule in rules:
             yield rule.pattern
             if rule.danger:
                 yield rule.danger
@@ -144,16 +153,14 @@ class Lexicon(NamedTuple):
 @cache
 def lexicon() -> Lexicon:
     """Read every language."""
-    tables = [
-        tomllib.loads(entry.read_text(encoding="utf-8"))
-        for entry in files("mirror_graph.ledger.lexicon").iterdir()
-        if entry.name.endswith(".toml")
-    ]
-    tables.sort(key=lambda table: table["order"])
-    phrases = "|".join(phrase for table in tables for phrase in table["introductions"])
+    tables = _load_languages()
+    phrases = "|".join(_listed(tables, "introductions"))
     introductions = re.compile(rf"(?:{phrases})[^\n.!?:：]*\Z", re.IGNORECASE)
+    typos: dict[str, str] = {}
+    for table in tables:
+        typos |= table.get("typos", {})
     return Lexicon(
-        languages=[_language(table) for table in tables],
+        languages=[*map(_language, tables)],
         introductions=introductions,
         tasks=_either(tables, "tasks"),
         role_play=_either(tables, "role_play"),
@@ -161,43 +168,79 @@ def lexicon() -> Lexicon:
         speakers=_words(tables, "speakers"),
         spelled=_words(tables, "spelled"),
         lookalikes=_words(tables, "lookalikes"),
-        typos={typo: meant for table in tables for typo, meant in table.get("typos", {}).items()},
+        typos=typos,
     )
 
 
+def has_mark(text: str, mark: Mark) -> bool:
+    """Say whether a folded text has such a mark of any language: the text may be in any, or in several."""
+    for language in lexicon().languages:
+        pattern: Pattern = getattr(language, mark)
+        if pattern.search(text):
+            return True
+    return False
+
+
+def _load_languages() -> list[dict[str, Any]]:
+    """Return what each TOML file of this folder holds, in the order in which the languages are tried."""
+    tables: list[dict[str, Any]] = []
+    for file in files("mirror_graph.ledger.lexicon").iterdir():
+        if file.name.endswith(".toml"):
+            tables.append(tomllib.loads(file.read_text(encoding="utf-8")))
+    return sorted(tables, key=lambda table: table["order"])
+
+
+def _listed(tables: list[dict[str, Any]], name: str) -> list[str]:
+    """Return what the list `name` holds in every language that has one."""
+    listed: list[str] = []
+    for table in tables:
+        listed += table.get(name, [])
+    return listed
+
+
 def _either(tables: list[dict[str, Any]], name: str) -> re.Pattern[str]:
-    phrases = [phrase for table in tables for phrase in table.get(name, [])]
-    return re.compile("|".join(phrases) or "(?!)", re.IGNORECASE)
+    return re.compile("|".join(_listed(tables, name)) or "(?!)", re.IGNORECASE)
 
 
 def _words(tables: list[dict[str, Any]], name: str) -> frozenset[str]:
-    return frozenset(word for table in tables for word in table.get(name, "").split())
+    words: set[str] = set()
+    for table in tables:
+        words.update(table.get(name, "").split())
+    return frozenset(words)
 
 
 def _language(table: dict[str, Any]) -> Language:
     words = {name: _alternatives(text) for name, text in table["words"].items()}
-    dangers = {name: Pattern(pattern, words) for name, pattern in table["dangers"].items()}
-    rules: dict[str, list[Rule]] = {name: [] for name in table["frames"]}
+    dangers = _patterns(table["dangers"], words)
+    rules: defaultdict[str, list[Rule]] = defaultdict(list)
     for entry in table["predicates"]:
         for name in entry["after"]:
-            rules[name] += _rules(entry, words, dangers)
+            rules[name] += _rules(entry, entry["says"], words, dangers)
+    frames: list[Frame] = []
+    for name, frame in table["frames"].items():
+        frames.append(Frame(Pattern(_subject(frame), words), rules[name]))
     return Language(
         code=table["code"],
-        frames=[Frame(Pattern(_subject(frame), words), rules[name]) for name, frame in table["frames"].items()],
+        frames=frames,
         statements=_statements(table, words, dangers),
         others=Pattern("{relation}", words),
-        **{name: Pattern(pattern, words) for name, pattern in table["marks"].items()},
+        **_patterns(table["marks"], words),
     )
+
+
+def _patterns(sources: dict[str, str], words: dict[str, str]) -> dict[str, Any]:
+    return {name: Pattern(source, words) for name, source in sources.items()}
 
 
 def _statements(table: dict[str, Any], words: dict[str, str], dangers: dict[str, Pattern]) -> Statements:
     at_clause: list[Rule] = []
     anywhere: list[Rule] = []
     for entry in table["statements"]:
-        opening = [says.removeprefix(_CLAUSE) for says in entry["says"] if says.startswith(_CLAUSE)]
-        others = [says for says in entry["says"] if not says.startswith(_CLAUSE)]
-        at_clause += _rules({**entry, "says": [_ADVERBS + says for says in opening]}, words, dangers)
-        anywhere += _rules({**entry, "says": others}, words, dangers)
+        for source in entry["says"]:
+            if source.startswith(_CLAUSE):
+                at_clause += _rules(entry, [_ADVERBS + source.removeprefix(_CLAUSE)], words, dangers)
+            else:
+                anywhere += _rules(entry, [source], words, dangers)
     return Statements(Pattern("{clause}" if "clause" in words else "(?!)", words), at_clause, anywhere)
 
 
@@ -211,13 +254,19 @@ def _subject(frame: dict[str, str]) -> str:
     return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}{{0,5}}+\s?"
 
 
-def _rules(entry: dict[str, Any], words: dict[str, str], dangers: dict[str, Pattern]) -> list[Rule]:
+def _rules(entry: dict[str, Any], sources: list[str], words: dict[str, str], dangers: dict[str, Pattern]) -> list[Rule]:
+    """Return a rule for each of these ways of saying what an entry means."""
     severity = entry["severity"]
     danger = dangers[entry["danger"]] if "danger" in entry else None
-    return [
-        Rule(entry["kind"], severity, entry.get("intense", severity), Pattern(pattern, words), danger)
-        for pattern in entry["says"]
-    ]
+    rules: list[Rule] = []
+    for source in sources:
+        rules.append(Rule(entry["kind"], severity, entry.get("intense", severity), Pattern(source, words), danger))
+    return rules
+
+
+def _folded(pattern: str) -> str:
+    """Spell a pattern as folded text is spelled: its letters without accents, its signs as they are."""
+    return "".join(letter if letter.isascii() else fold_character(letter) for letter in pattern)
 
 
 def _alternatives(text: str) -> str:
