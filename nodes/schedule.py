@@ -6,7 +6,7 @@ from langgraph.runtime import Runtime
 from langsmith.run_helpers import get_current_run_tree
 
 from mirror_graph.calls.model_call import context_of, thread_of
-from mirror_graph.ledger.access import publish_stated, stated_since_last_pass, user_of
+from mirror_graph.ledger.access import publish_found, publish_stated, stated_since_last_pass, user_of
 from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.scheduling import Scheduler, ThinkingPass
 from mirror_graph.scheduling.spending import record_spending
@@ -31,15 +31,20 @@ class Schedule:
         branch = state["branch"]
         messages = pending_exchanges(state["messages"], read_turn(state), branch)
         caught = unconfirmed(state["constraints"])
+        stated = with_provisional(caught, stated_since_last_pass(state, runtime))
         if context.thinking == "off" or not messages or is_exhausted(state, context):
             # No pass will read these messages, so what they state reaches the user's other conversations from here.
-            await publish_stated(with_provisional(caught, stated_since_last_pass(state, runtime)), runtime)
+            await publish_stated(stated, runtime)
             return {}
         behind = lag_of(state, branch)
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
         work = ThinkingPass(thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch)
-        await self.scheduler.schedule(work)
+        try:
+            # Before the pass, which takes back what it rejects: it may never be made, or not for a long time.
+            await publish_found(stated, runtime)
+        finally:
+            await self.scheduler.schedule(work)
         return {}
 
 

@@ -1,10 +1,10 @@
 """`synthesis`: one bounded first-person narrative from the new thoughts and the last narrative."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from mirror_graph.calls.model_call import ask, context_of
@@ -27,7 +27,7 @@ from mirror_graph.state import (
     Tokens,
 )
 from mirror_graph.state.branch import last_turn
-from mirror_graph.state.constraints import active, heaviest
+from mirror_graph.state.constraints import active, heaviest, unconfirmed
 from mirror_graph.state.reducers import NARRATIVE_LIMIT, entry_tokens, trim
 from mirror_graph.state.schema import PassState
 from mirror_graph.state.usage import NO_TOKENS, add_tokens, add_usage
@@ -46,6 +46,7 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     waits for the next pass. Where nothing new was said, only the turn moves on.
     """
     context = context_of(runtime)
+    handed_over = state["messages"]
     state = pending_state(state)
     turn = last_turn(state["branch"])
     exchanges = unread_exchanges(state, context)
@@ -59,7 +60,7 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
         "thoughts": thoughts,
         "monologue": extend_monologue(state, turn, exchanges, thoughts, context.monologue_tokens),
         **read,
-        **await new_ledger(state, turn, runtime),
+        **await new_ledger(state, handed_over, turn, runtime),
     }
     if context.thinking == "monologue_only":
         return committed
@@ -103,8 +104,13 @@ async def write_narrative(
     return NarrativeDraft(None, tokens)
 
 
-async def new_ledger(state: PassState, turn: int, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Return the ledger after this pass and publish it; what a full one had no room for is counted."""
+async def new_ledger(
+    state: PassState, handed_over: Sequence[AnyMessage], turn: int, runtime: Runtime[MirrorContext]
+) -> MirrorUpdate:
+    """Return the ledger after this pass and publish it; what a full one had no room for is counted.
+
+    `handed_over` are the messages that the pass was given; an earlier pass may have read some of them.
+    """
     latest = state.get("notes")
     notes = latest if latest and latest["turn"] == turn else None  # others are of a pass that was cut off
     triggers = state.get("triggers") or {}
@@ -118,7 +124,9 @@ async def new_ledger(state: PassState, turn: int, runtime: Runtime[MirrorContext
         evicted = len(updated) - len(staying)
         return staying
 
-    update: MirrorUpdate = {"constraints": await commit_ledger(state, runtime, after_pass)}
+    read = {message.id or "" for message in handed_over}
+    read |= {constraint["source"]["message"] for constraint in unconfirmed(state["constraints"])}
+    update: MirrorUpdate = {"constraints": await commit_ledger(state, runtime, after_pass, read)}
     if evicted:
         count = state["failures"].get("ledger", {"count": 0})["count"] + evicted
         update["failures"] = {"ledger": {"count": count, "turn": turn, "error": "Full"}}

@@ -53,16 +53,18 @@ async def say(graph: "CompiledStateGraph[Any, Any, Any, Any]", thread_id: str, w
     await graph.ainvoke({"messages": [("user", words)]}, config, context=CONTEXT)
 
 
-async def test_a_reply_searches_the_store_once_per_list_and_its_pass_twice(scanned: list[str]) -> None:
+async def test_a_reply_and_its_sharing_search_each_list_once_and_its_pass_twice(scanned: list[str]) -> None:
     store = CountingStore()
     scheduler, thread_id = LocalScheduler(ItemMindStore(store, thinker)), str(uuid4())
     graph = build_talker(scheduler).compile(checkpointer=InMemorySaver(), store=store)
     words = f"I'm allergic to peanuts, see {uuid4()}."
     await say(graph, thread_id, words)
-    assert store.searches == 2
+    assert store.searches == 2 + 2  # the reply, and what the scanner found, which is shared at once
     assert await scheduler.settle(thread_id) is None
-    assert store.searches == 2 + 4
+    assert store.searches == 4 + 4
     assert scanned == [words]
+    await say(graph, thread_id, "What a day.")
+    assert store.searches == 8 + 2  # nothing to share
 
 
 async def test_a_whole_turn_in_one_run_scans_a_message_once_and_searches_six_times(scanned: list[str]) -> None:

@@ -178,10 +178,11 @@ class MirrorMiddleware(HoldingMiddleware, Handles):
         record = end_turn(before, state["messages"], mine.context, user_of(mine), sight.words if sight else None)
         if record is before:
             return {}
-        if not record["pending"]:
-            await share_unread(record, mine)
         context = self._thinking_context(replace(mine.context, user_id=user_of(mine)))
-        await self._thinking.schedule(AgentThread.here(thread_id, home, record, context), trace)
+        try:
+            await share_unread(record, mine)
+        finally:
+            await self._thinking.schedule(AgentThread.here(thread_id, home, record, context), trace)
         return {KEY: record, "messages": self._unmarked_reply(before, state["messages"], mine.context)}
 
     def _unmarked_reply(

@@ -13,6 +13,7 @@ from mirror_graph.agents.turn import next_pass
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.graphs.thinker import thinker
 from mirror_graph.host.mind import Mind, Paused
+from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling.item_store import ItemMindStore
@@ -112,6 +113,7 @@ class Thinking:
         if user_id is not None and store is not None:
             lists = await load_lists(store, user_id)
             ledger = apply_edits(ledger, lists.stated, lists.edited)
+            ledger = with_provisional(ledger, lists.provisional_beyond(thread.thread_id))
         return Mind(
             narrative=mind["narrative"]["text"],
             thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},

@@ -20,7 +20,8 @@ from mirror_graph.agents.record import (
 )
 from mirror_graph.guard.memory import request_in
 from mirror_graph.guard.talker import failure_of_guard
-from mirror_graph.ledger.access import ledger_for_reply, publish_stated, user_of
+from mirror_graph.ledger.access import ledger_for_reply, publish_found, publish_stated, user_of
+from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.ledger.user_messages import scan_messages, user_messages
 from mirror_graph.nodes.failures import with_failure
 from mirror_graph.nodes.schedule import is_exhausted
@@ -200,8 +201,14 @@ def next_pass(
 
 
 async def share_unread(record: AgentRecord, runtime: Runtime[MirrorContext]) -> None:
-    """Let the user's other conversations know of constraints that no pass will read."""
-    await publish_stated(unconfirmed(record["unread"]), runtime)
+    """Let the user's other conversations know of constraints that no pass has read yet, or that none will read."""
+    left = unconfirmed(record["unread"])
+    if not record["pending"]:
+        await publish_stated(left, runtime)
+        return
+    pending = conversation_in(record["pending"])
+    unread = user_messages(pending, record["branch"], record["turns"], user_of(runtime))
+    await publish_found(with_provisional(left, scan_messages(unread)), runtime)
 
 
 def _is_guarded(message: AnyMessage) -> bool:

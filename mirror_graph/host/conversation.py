@@ -21,8 +21,16 @@ from mirror_graph.host.reply import LeadingTagFilter, PieceHandler, Reply, Reply
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.transcripts import is_shown
 from mirror_graph.host.watching import MindEvent
-from mirror_graph.ledger.user_constraints import apply_edits, is_erased, load_lists, publish, withdraw
-from mirror_graph.ledger.user_messages import scan_ahead, scan_messages, user_messages
+from mirror_graph.ledger.repeats import with_provisional
+from mirror_graph.ledger.user_constraints import (
+    apply_edits,
+    is_erased,
+    load_lists,
+    publish,
+    publish_provisional,
+    withdraw,
+)
+from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
 from mirror_graph.nodes.propose import recommended_in
 from mirror_graph.nodes.schedule import is_exhausted
 from mirror_graph.scheduling import ThinkingPass, mind_thread
@@ -258,11 +266,19 @@ class Conversation:
         self._engine.watchers.note_change(self.thread_id)
         work = await self._left_over()
         if work is not None:
+            await self._share_found(said)
             await self._engine.scheduler.schedule(work)
         elif caught and self._context.user_id is not None:  # no pass will tell the user's other conversations
             stated: list[SafetyConstraint] = [{**entry, "status": "active"} for entry in caught]
             store = self._engine.storage.store
             await publish(store, self._context.user_id, lambda lists: apply_edits(stated, lists.stated, lists.edited))
+
+    async def _share_found(self, said: Sequence[UserMessage]) -> None:
+        """Let the user's other conversations know of the severe constraints of an adopted history before its pass."""
+        user_id = self._context.user_id
+        severe = [entry for entry in scan_messages(said, time.time()) if entry["severity"] != "preference"]
+        if user_id is not None and severe:
+            await publish_provisional(self._engine.storage.store, user_id, self.thread_id, severe)
 
     async def _record(self, messages: Sequence[AnyMessage] | None = None) -> None:
         """Bring the transcript up to date, if the host keeps one. The thread is to be locked.
@@ -496,6 +512,7 @@ class Conversation:
         if self._context.user_id is not None:
             lists = await load_lists(self._engine.storage.store, self._context.user_id)
             ledger = apply_edits(ledger, lists.stated, lists.edited)
+            ledger = with_provisional(ledger, lists.provisional_beyond(self.thread_id))
         return [entry for entry in ledger if not is_erased(entry)]
 
     def _paused(self, mind: MindState) -> Paused:

@@ -11,10 +11,12 @@ from typing_extensions import TypedDict
 from mirror_graph.errors import ConfigurationError, NoRoomError, UnknownConstraintError
 from mirror_graph.ledger.assertion import ABOUT_LIMIT, SUBJECT_LIMIT, is_in
 from mirror_graph.ledger.identity import constraint_id
+from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.ledger.user_constraints import (
     EDITED,
     STATED,
     apply_edits,
+    drop_provisional,
     erase,
     evicted,
     is_erased,
@@ -59,9 +61,13 @@ class User:
         self._on_change = on_change
 
     async def constraints(self) -> list[SafetyConstraint]:
-        """Return all constraints of the user, including retracted ones: at most 64, the most important."""
+        """Return all constraints of the user, including retracted ones: the 64 most important ones at most.
+
+        Up to 64 more are `provisional`: the scanner found them, and no thinking pass has read their messages yet.
+        """
         lists = await load_lists(self._store, self._user_id)
-        return [entry for entry in apply_edits([], lists.stated, lists.edited) if not is_erased(entry)]
+        listed = with_provisional(apply_edits([], lists.stated, lists.edited), lists.provisional_beyond(None))
+        return [entry for entry in listed if not is_erased(entry)]
 
     async def evicted(self) -> int:
         """Return how many constraints were evicted from a full list, least important first."""
@@ -107,7 +113,8 @@ class User:
         _check(lines)
         for entry in await self.constraints():
             if entry["id"] == constraint_id:
-                edited = cast(SafetyConstraint, {**entry, **lines})
+                status = "active" if entry["status"] == "provisional" else entry["status"]
+                edited = cast(SafetyConstraint, {**entry, "status": status, **lines})
                 source: Source = {**entry["source"], "recorded_at": time.time()}
                 if any(entry.get(key) != edited.get(key) for key in ("about", "kind", "subject")):
                     source = {**source, "quote": edited["about"], "message": "", "turn": 0}
@@ -141,6 +148,7 @@ class User:
             # An edit that the full list has no room for must not look as if it had been taken.
             if entry["id"] not in saved:
                 raise NoRoomError(CONSTRAINT_LIMIT)
+            await drop_provisional(self._store, self._user_id, lists, lambda known: known["id"] == entry["id"])
         self._note_change()
         return entry
 

@@ -1,7 +1,7 @@
 """The ledger in this run: the thread's own, and what the user's store adds to it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -11,7 +11,7 @@ from mirror_graph.calls.model_call import context_of
 from mirror_graph.errors import MissingKeyError
 from mirror_graph.ledger.repeats import with_provisional
 from mirror_graph.ledger.retraction import denied
-from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_lists, publish
+from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_lists, publish, publish_provisional
 from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
 from mirror_graph.state.branch import last_turn, read_turn
@@ -84,7 +84,9 @@ async def _with_users_lists(ledger: list[SafetyConstraint], runtime: Runtime[Mir
         lists = await _users_lists(runtime)
         if lists is None:
             return _Edited(ledger, "")
-        return _Edited(apply_edits(ledger, lists.stated, lists.edited), "UnreadableItem" if lists.unreadable else "")
+        edited = apply_edits(ledger, lists.stated, lists.edited)
+        whole = with_provisional(edited, lists.provisional_beyond(_thread_or_none(runtime)))
+        return _Edited(whole, "UnreadableItem" if lists.unreadable else "")
     except MissingKeyError:
         # A wrong setting is raised: without the key, every reply would lack what the user stated elsewhere.
         raise
@@ -131,10 +133,13 @@ async def commit_ledger(
     state: MindState,
     runtime: Runtime[MirrorContext],
     update: Callable[[list[SafetyConstraint]], list[SafetyConstraint]],
+    read: Collection[str],
 ) -> list[SafetyConstraint]:
     """Return what `update` makes of the ledger, and let the user's other conversations know of it.
 
-    With a user and a store, `update` receives the ledger as a fresh read of the store shows it.
+    With a user and a store, `update` receives the ledger as a fresh read of the store shows it. Nothing in it is
+    provisional in another conversation: only a pass over that one can confirm or drop it. `read` are the ids of the
+    messages that have been read.
     """
     own = migrate_constraints(state["constraints"])
     user_id = user_of(runtime)
@@ -146,7 +151,7 @@ async def commit_ledger(
         # The edits are applied again, because no thought outranks the user's own edit.
         return apply_edits(updated, lists.stated, lists.edited)
 
-    return await publish(runtime.store, user_id, with_edits)
+    return await publish(runtime.store, user_id, with_edits, read)
 
 
 async def publish_stated(stated: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
@@ -165,19 +170,42 @@ async def publish_stated(stated: list[SafetyConstraint], runtime: Runtime[Mirror
                 news.append(_active_since(now, constraint))
         return apply_edits(news, lists.stated, lists.edited)
 
-    await publish(runtime.store, user_id, with_news)
+    await publish(runtime.store, user_id, with_news, {constraint["source"]["message"] for constraint in stated})
+
+
+async def publish_found(found: list[SafetyConstraint], runtime: Runtime[MirrorContext]) -> None:
+    """Let the user's other conversations know of severe constraints that a pass is still to read.
+
+    `found` is everything that the unread messages state. What the pass rejects, it takes back (`commit_ledger`).
+    """
+    user_id = user_of(runtime)
+    severe = [constraint for constraint in found if constraint["severity"] != "preference"]
+    if not severe or user_id is None or runtime.store is None:
+        return
+    now = time.time()
+    dated = [_dated(now, constraint) for constraint in severe]
+    await publish_provisional(runtime.store, user_id, _thread_or_none(runtime), dated)
 
 
 def _active_since(now: float, constraint: SafetyConstraint) -> SafetyConstraint:
     """Return a constraint as active, dated if it has no date yet."""
+    return {**_dated(now, constraint), "status": "active"}
+
+
+def _dated(now: float, constraint: SafetyConstraint) -> SafetyConstraint:
     recorded_at = constraint["source"]["recorded_at"] or now
-    return {**constraint, "status": "active", "source": {**constraint["source"], "recorded_at": recorded_at}}
+    return {**constraint, "source": {**constraint["source"], "recorded_at": recorded_at}}
 
 
 async def _users_lists(runtime: Runtime[MirrorContext]) -> UserLists | None:
     """Return what the user's store holds, or None for a run without a user or a store."""
     user_id = user_of(runtime)
     return None if user_id is None or runtime.store is None else await load_lists(runtime.store, user_id)
+
+
+def _thread_or_none(runtime: Runtime[MirrorContext]) -> str:
+    """Return the thread a run is on, or `""` for a run on none."""
+    return (runtime.execution_info.thread_id if runtime.execution_info else None) or ""
 
 
 def user_of(runtime: Runtime[MirrorContext]) -> str | None:

@@ -1,7 +1,7 @@
 """What a user's conversations share: what was stated in any of them, and what the user has edited."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from langgraph.store.base import BaseStore, Item, SearchItem, SearchOp
 
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.constraints import ids_of, merge_constraints, without_ids
+from mirror_graph.state.constraints import CONSTRAINT_LIMIT, ids_of, merge_constraints, priority, without_ids
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.validation import is_constraint
 
@@ -49,31 +49,60 @@ def is_owned(item: Item, place: tuple[str, ...], owner: str) -> bool:
 
 
 class UserLists(NamedTuple):
-    """What a user's store holds: what their conversations stated, their own edits, and how many items are neither."""
+    """What a user's store holds: what their conversations stated, their own edits, and how many items are neither.
+
+    `provisional` is what the scanner found in messages that no pass has read yet, by `provisional_key`.
+    """
 
     stated: list[SafetyConstraint]
     edited: list[SafetyConstraint]
     unreadable: int
+    provisional: dict[str, SafetyConstraint]
+
+    def provisional_beyond(self, thread_id: str | None) -> list[SafetyConstraint]:
+        """Return what is provisional, but for what `thread_id` stated: a thread reads its own messages itself.
+
+        What the user has edited is left out: the edit stands above it.
+        """
+        edited = {edit["id"] for edit in self.edited}
+        return [
+            constraint
+            for key, constraint in self.provisional.items()
+            if constraint["id"] not in edited and (thread_id is None or not key.startswith(thread_mark(thread_id)))
+        ]
+
+
+def thread_mark(thread_id: str) -> str:
+    """Return how the keys of a thread's provisional constraints begin."""
+    return f"{owner_mark(thread_id)[:16]}."
+
+
+def provisional_key(thread_id: str, constraint: SafetyConstraint) -> str:
+    """Return where a provisional constraint is stored: apart from what other messages state of the same danger."""
+    return f"{thread_mark(thread_id)}{owner_mark(constraint['source']['message'])[:16]}.{constraint['id']}"
 
 
 async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
-    readable: dict[str, list[SafetyConstraint]] = {}
-    unreadable = 0
     places = {kind: namespace(user_id, kind) for kind in (STATED, EDITED)}
     # Both in one step: each step of its own is a transaction.
     found = await store.abatch([SearchOp(place, limit=2 * ERASED_LIMIT) for place in places.values()])
+    readable: dict[str, dict[str, SafetyConstraint]] = {}
+    unreadable = 0
     for (kind, place), result in zip(places.items(), found, strict=True):
         items = cast("list[SearchItem]", result)
         values = migrate_constraints(list(map(_without_owner, items)))
-        readable[kind] = []
+        readable[kind] = {}
         for item, value in zip(items, values, strict=True):
             # One item that another program damaged, or put there, must not hide all others.
-            if is_owned(item, place, owner_mark(user_id)) and is_constraint(value) and value["id"] == item.key:
-                readable[kind].append(value)
+            is_readable = is_owned(item, place, owner_mark(user_id)) and is_constraint(value)
+            if is_readable and value["id"] == item.key.rpartition(".")[2]:
+                readable[kind][item.key] = value
             else:
                 unreadable += 1
-    return UserLists(readable[STATED], readable[EDITED], unreadable)
+    provisional = {key: value for key, value in readable[STATED].items() if value["status"] == "provisional"}
+    stated = [value for key, value in readable[STATED].items() if key not in provisional]
+    return UserLists(stated, list(readable[EDITED].values()), unreadable, provisional)
 
 
 def apply_edits(
@@ -128,11 +157,15 @@ def _in_place_of(constraint: SafetyConstraint, edit: SafetyConstraint | None) ->
 
 
 async def publish(
-    store: BaseStore, user_id: str, update: Callable[[UserLists], list[SafetyConstraint]]
+    store: BaseStore,
+    user_id: str,
+    update: Callable[[UserLists], list[SafetyConstraint]],
+    read: Collection[str] = (),
 ) -> list[SafetyConstraint]:
     """Let the user's other conversations know of the ledger that `update` returns.
 
-    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written.
+    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written. What is
+    provisional from the messages with the ids `read` goes: what of it holds is in the ledger.
     """
     async with user_lock(user_id):
         lists = await load_lists(store, user_id)
@@ -141,7 +174,33 @@ async def publish(
         news = [constraint for constraint in ledger if constraint["status"] in ("active", "retracted")]
         before = {STATED: lists.stated, EDITED: lists.edited}
         await save(store, user_id, before, {**before, STATED: merge_constraints(lists.stated, news)})
+        await drop_provisional(store, user_id, lists, lambda entry: entry["source"]["message"] in read)
         return ledger
+
+
+async def publish_provisional(
+    store: BaseStore, user_id: str, thread_id: str, found: Sequence[SafetyConstraint]
+) -> None:
+    """Let the user's other conversations know at once of what the scanner found, until a pass has read it.
+
+    `found` is everything that the unread messages of the thread state. What was shared of the thread before, and is
+    not among it, is withdrawn: its message was edited.
+    """
+    async with user_lock(user_id):
+        lists = await load_lists(store, user_id)
+        own = thread_mark(thread_id)
+        edited = {edit["id"] for edit in lists.edited}
+        after = {key: constraint for key, constraint in lists.provisional.items() if not key.startswith(own)}
+        for constraint in found:
+            # A user's edit stands above their words, and what is known to be as severe already is no news.
+            if constraint["id"] in edited or is_known(lists.stated, constraint):
+                continue
+            key = provisional_key(thread_id, constraint)
+            shared = lists.provisional.get(key)
+            # Shared again by each turn until a pass has read it: the first time counts.
+            after[key] = shared if shared and _is_same_statement(shared, constraint) else constraint
+        heaviest_keys = sorted(after, key=lambda key: priority(after[key]))[:CONSTRAINT_LIMIT]
+        await _write_items(store, user_id, lists.provisional, {key: after[key] for key in heaviest_keys})
 
 
 async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[SafetyConstraint], bool]) -> None:
@@ -152,6 +211,15 @@ async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[Safet
         staying = [constraint for constraint in lists.stated if not is_withdrawn(constraint)]
         if len(staying) < len(lists.stated):
             await _write_changes(store, user_id, STATED, lists.stated, staying)
+        await drop_provisional(store, user_id, lists, is_withdrawn)
+
+
+async def drop_provisional(
+    store: BaseStore, user_id: str, lists: UserLists, is_dropped: Callable[[SafetyConstraint], bool]
+) -> None:
+    """Take some of the user's provisional constraints off the list. The user's lock is to be held."""
+    staying = {key: constraint for key, constraint in lists.provisional.items() if not is_dropped(constraint)}
+    await _write_items(store, user_id, lists.provisional, staying)
 
 
 def user_lock(user_id: str) -> asyncio.Lock:
@@ -210,13 +278,41 @@ async def _write_changes(
     after: Sequence[SafetyConstraint],
 ) -> None:
     """Write what is new or changed in a list, and delete what is no longer in it."""
+    await _write_items(store, user_id, _by_id(before), _by_id(after), kind)
+
+
+async def _write_items(
+    store: BaseStore,
+    user_id: str,
+    before: Mapping[str, SafetyConstraint],
+    after: Mapping[str, SafetyConstraint],
+    kind: str = STATED,
+) -> None:
+    """Write what is new or changed among items, and delete what is no longer among them."""
     place = namespace(user_id, kind)
-    known = {constraint["id"]: constraint for constraint in before}
-    for constraint in after:
-        if known.pop(constraint["id"], None) != constraint:
-            await store.aput(place, constraint["id"], {**constraint, OWNER: owner_mark(user_id)}, index=False)
-    for removed in known:
+    for key, constraint in after.items():
+        if before.get(key) != constraint:
+            await store.aput(place, key, {**constraint, OWNER: owner_mark(user_id)}, index=False)
+    for removed in [key for key in before if key not in after]:
         await store.adelete(place, removed)
+
+
+def is_known(stated: Sequence[SafetyConstraint], constraint: SafetyConstraint) -> bool:
+    """Say whether a constraint is shared already, as severe as it is now stated."""
+    return any(
+        known["id"] == constraint["id"]
+        and known["status"] == "active"
+        and (known["severity"] == constraint["severity"] or known["severity"] == "life-threatening")
+        for known in stated
+    )
+
+
+def _is_same_statement(one: SafetyConstraint, other: SafetyConstraint) -> bool:
+    return one["severity"] == other["severity"] and one["source"]["quote"] == other["source"]["quote"]
+
+
+def _by_id(constraints: Sequence[SafetyConstraint]) -> dict[str, SafetyConstraint]:
+    return {constraint["id"]: constraint for constraint in constraints}
 
 
 def _without_owner(item: Item) -> dict[str, Any]:
