@@ -1,5 +1,6 @@
 """The error handler of a node: it counts the failure and stores nothing else."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.errors import NodeError
@@ -24,15 +25,32 @@ def count_failure(*, then: str) -> Any:
 
 
 def with_failure(state: MindState, component: str, turn: int, error: str) -> dict[str, Failure]:
-    """Return a component's failures with one more, by the class of what went wrong. Its words are never kept."""
+    """Return a component's failures with one more, by the class of what went wrong.
+
+    The words of an error are not stored: they may hold what the user wrote, or a key.
+    """
     before: Failure = state["failures"].get(component, {"count": 0, "turn": 0, "error": ""})
     return {component: {"count": before["count"] + 1, "turn": turn, "error": error}}
 
 
+def with_failures(state: MindState, turn: int, errors: Mapping[str, str]) -> dict[str, Failure]:
+    """Return the failures of the components that failed in `turn`, each with one more.
+
+    `errors` holds the class of each component's failure, or `""` if it did not fail.
+    """
+    failures: dict[str, Failure] = {}
+    for component, error in errors.items():
+        if error:
+            failures |= with_failure(state, component, turn, error)
+    return failures
+
+
 def _failed(state: MirrorState, error: NodeError) -> MirrorUpdate:
-    """Count a failed node. A wrong configuration is raised again: it would fail every turn."""
+    """Count a failed node, or raise the error again if a wrong setting caused it."""
+    # It would fail every turn, and only whoever wrote the setting can mend it.
     if isinstance(error.error, ConfigurationError):
         raise error.error
+    # A call knows the component it was made for. A node may make calls for several.
     component = error.error.component if isinstance(error.error, CallError) else error.node
     cause = getattr(error.error, "cause", None) or error.error
     turn = last_turn(current_branch(state["messages"], state["branch"]))

@@ -22,7 +22,7 @@ from mirror_graph.nodes.thinker import (
     unread_exchanges,
 )
 from mirror_graph.prompts import render
-from mirror_graph.state import MirrorContext, MirrorUpdate
+from mirror_graph.state import MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.branch import last_turn
 from mirror_graph.state.schema import PassState
 from mirror_graph.state.usage import add_usage
@@ -31,9 +31,9 @@ JOINT = "joint"
 
 
 async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Think every thinker's thought in one call, the notes for the ledger among them.
+    """Think every thinker's thought in one call, with the notes for the ledger if memory is among the thinkers.
 
-    A thinker the answer leaves empty has no thought. Raises `CallError` where it holds no thought at all.
+    A thinker whose part of the answer is empty has no thought. Raises `CallError` if the answer holds no thought.
     """
     context = context_of(runtime)
     state = pending_state(state)
@@ -44,22 +44,33 @@ async def think_jointly(state: PassState, runtime: Runtime[MirrorContext]) -> Mi
     scanned = scan_messages(messages) if remembers else []
     ending = render(
         "joint",
-        aspects="\n\n".join(thinker_task(thinker) for thinker in context.thinkers),
+        aspects="\n\n".join(map(thinker_task, context.thinkers)),
         names=", ".join(f'"{name}"' for name in names),
+        # Only memory takes notes, so without it the ledger is not in the prompt.
         ledger=ledger_task(await load_ledger(state, runtime), scanned) if remembers else "",
         notes=notes_task() if remembers else "",
     )
     prompt = thinker_prompt(state, unread_exchanges(state, context), ending)
     most = THOUGHT_TOKENS * len(names) + NOTES_TOKENS
     answer = await ask_structured(JOINT, prompt, _schema(names, remembers), context, turn, most)
-    drafts = [thought(name, turn, str(getattr(answer.value, name))) for name in names]
-    thoughts = [draft for draft in drafts if draft["text"]]
+    thoughts = _thoughts_in(answer.value, names, turn)
+    # An answer without a thought is a failed call: committed, it would count the turn as thought about.
     if not thoughts:
         raise CallError(JOINT, "the answer contained no thought", transient=True)
     update: MirrorUpdate = {"drafts": thoughts, "usage": add_usage(state, JOINT, turn, answer.tokens)}
     if isinstance(answer.value, LedgerNotes):
         update["notes"] = verify_notes(answer.value, messages, scanned, turn, time.time())
     return update
+
+
+def _thoughts_in(answer: BaseModel, names: tuple[str, ...], turn: int) -> list[Thought]:
+    """Return the thoughts of an answer, without those of the thinkers whose part of it is empty."""
+    thoughts: list[Thought] = []
+    for name in names:
+        draft = thought(name, turn, str(getattr(answer, name)))
+        if draft["text"]:
+            thoughts.append(draft)
+    return thoughts
 
 
 @lru_cache

@@ -38,7 +38,7 @@ class Memory(LedgerNotes, OneThought):
 
 
 async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-    """Think about memory, and note for the ledger what the user told of themselves in their own words."""
+    """Think about memory, and note for the ledger what the user stated in their own words."""
     context = context_of(runtime)
     state = pending_state(state)
     turn = last_turn(state["branch"])
@@ -50,6 +50,7 @@ async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorU
     answer = await ask_structured(MEMORY, prompt, Memory, context, turn, THOUGHT_TOKENS + NOTES_TOKENS, plain_thought)
     draft = thought(MEMORY, turn, answer.value.thought)
     return {
+        # The notes count without a thought: a model may have something to note and nothing to think.
         "drafts": [draft] if draft["text"] else [],
         "notes": verify_notes(answer.value, messages, scanned, turn, time.time()),
         "usage": add_usage(state, MEMORY, turn, answer.tokens),
@@ -57,5 +58,6 @@ async def remember(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorU
 
 
 def plain_thought(text: str) -> Memory:
-    """Take a plain answer as a thought without notes."""
+    """Return a plain answer as a thought without notes."""
+    # Prose says nothing certain about the ledger. What the scanner caught holds without it.
     return Memory(thought=text, told=[], taken_back=[], no_danger=[])

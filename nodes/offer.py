@@ -43,8 +43,10 @@ async def offer(state: RecommendState, runtime: Runtime[MirrorContext]) -> Recom
     request = request_text(turn.messages, turn.branch)
     language = wording_for([request], [constraint["source"]["language"] for constraint in constraints]).code
     made = make_offer(state["verdicts"], lethal_ids(constraints), state["k"], state["rounds"], language)
+    # The reply notes what it offers, so that later turns do not offer it again. It does not note what was withheld:
+    # later calls and the user's own client read the thread, and neither is to be shown those titles.
     noted: Recommended = {
-        "items": [_noted(item) for item in made.items],
+        "items": list(map(_noted, made.items)),
         "missing": made.missing,
         "unchecked": made.unchecked,
         "rounds": made.rounds,
@@ -60,8 +62,12 @@ def make_offer(verdicts: Sequence[Verdict], lethal: frozenset[str], k: int, roun
     """Make the offer of the first `k` items that may be offered. It is never padded."""
     chosen = offerable(verdicts, lethal)[:k]
     withheld = [verdict for verdict in verdicts if not is_offerable(verdict, lethal)]
-    items = [_without_hint(verdict["item"], withheld) for verdict in chosen]
-    unchecked = sum(verdict["finding"] == "unknown" for verdict in chosen)
+    items: list[Item] = []
+    unchecked = 0
+    for verdict in chosen:
+        items.append(_without_hint(verdict["item"], withheld))
+        # Offered all the same, because no constraint that it may touch can kill; counted, so that the caller knows.
+        unchecked += verdict["finding"] == "unknown"
     return Offer(items, k - len(items), withheld, unchecked, rounds, reply_text(items, k, language))
 
 
@@ -88,7 +94,7 @@ def _reason(item: Item) -> str:
 
 
 def _noted(item: Item) -> Item:
-    """Return of an item what the reply shows."""
+    """Return the fields of an item that the reply shows."""
     return {
         "title": item["title"],
         "year": item["year"],
@@ -100,11 +106,13 @@ def _noted(item: Item) -> Item:
 
 
 def _without_hint(item: Item, withheld: Sequence[Verdict]) -> Item:
-    """Return an item without a reason that names something withheld: "milder than ..."."""
+    """Return an item without its reason, if that names something withheld: "milder than ..."."""
     reason = _words(item.get("why", ""))
-    if not any(_words(verdict["item"]["title"]) in reason for verdict in withheld):
-        return item
-    return {**item, "why": ""}
+    for verdict in withheld:
+        # To name it is to recommend it, whatever is said of it.
+        if _words(verdict["item"]["title"]) in reason:
+            return {**item, "why": ""}
+    return item
 
 
 def _words(text: str) -> str:

@@ -1,5 +1,6 @@
 """`propose`: items that could be recommended, from the model or from a source of the host's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +17,7 @@ from mirror_graph.state import MirrorContext, SafetyConstraint
 from mirror_graph.state.branch import reply_ids
 from mirror_graph.state.constraints import lethal_ids
 from mirror_graph.state.offering import Title, count_to_propose, new_items, title_of
-from mirror_graph.state.offers import ItemSource, check_count
+from mirror_graph.state.offers import ItemSource, Verdict, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT, Recommended, RecommendState, RecommendUpdate
 from mirror_graph.state.usage import add_usage
 from mirror_graph.state.window import pending_messages
@@ -41,13 +42,14 @@ class Propose:
         verdicts, rounds = state.get("verdicts", []), state.get("rounds", 0)
         offered = offered_before(turn)
         count = count_to_propose(k, verdicts, lethal_ids(constraints), rounds)
-        without = [title for title, _ in [*offered, *(title_of(verdict["item"]) for verdict in verdicts)]]
         update: RecommendUpdate = {"k": k, "rounds": rounds + 1}
         try:
-            proposed = await self._ask(turn, constraints, count, list(dict.fromkeys(without)), context)
+            proposed = await self._ask(turn, constraints, count, _titles_to_avoid(offered, verdicts), context)
         except ReplyError as error:
+            # Nothing was proposed before, so there is nothing to offer.
             if rounds == 0:
                 raise
+            # Items of an earlier round fit, and a shorter offer is better than none.
             cause = type(error.cause or error).__name__
             return {**update, "proposed": [], "failures": with_failure(state, PROPOSE, turn.number, cause)}
         if proposed.tokens:
@@ -71,8 +73,20 @@ class Propose:
 def offered_before(turn: Turn) -> list[Title]:
     """Return what the replies in the window offered."""
     ours = reply_ids(turn.branch)
-    replies = [message for message in turn.messages if isinstance(message, AIMessage) and message.id in ours]
-    return [title_of(item) for reply in replies for item in recommended_in(reply)["items"]]
+    offered: list[Title] = []
+    for message in turn.messages:
+        # Only our own replies count: anybody can write a mark of an offer into a message.
+        if isinstance(message, AIMessage) and message.id in ours:
+            offered += map(title_of, recommended_in(message)["items"])
+    return offered
+
+
+def _titles_to_avoid(offered: Sequence[Title], verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the titles that were offered in earlier turns or proposed in this one, each once."""
+    titles = [title for title, _ in offered]
+    for verdict in verdicts:
+        titles.append(verdict["item"]["title"])
+    return list(dict.fromkeys(titles))
 
 
 def recommended_in(reply: AIMessage) -> Recommended:

@@ -21,7 +21,7 @@ class Recall:
     scheduler: Scheduler
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-        """Bring the mind into the thread's state, but for its monologue, which only thinkers read.
+        """Load the mind into the thread's state, without its monologue, which only thinkers read.
 
         A mind that has read a turn which is no longer part of the conversation is taken back to the last one that is.
         """
@@ -29,8 +29,10 @@ class Recall:
         branch = current_branch(state["messages"], state["branch"])
         mind = await self.scheduler.recall(thread_id, owner, branch)
         turns = max(state["turns"], mind["turn"], last_turn(branch))
+        # The user edited a message or asked for another reply while a pass was reading the old one.
         if not is_on_branch(mind, branch):
             mind = rewind(mind, branch, state["messages"], await self.scheduler.narratives(thread_id, owner))
+        # What was scanned in messages that left the window is on this thread only, until a pass confirms it.
         constraints = merge_constraints(mind["constraints"], unconfirmed(state["constraints"]))
         # The mind's own thread is the authority: whatever this thread holds of the mind is a copy of an earlier one.
         replaced = {

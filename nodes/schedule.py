@@ -25,11 +25,13 @@ class Schedule:
 
     async def __call__(self, state: MirrorState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
         """Schedule a pass over every exchange since the mind's turn, for the user whose run this is."""
+        # The pass runs later, outside of this request, so it is given the user who signed in to this one.
         context = replace(context_of(runtime), user_id=user_of(runtime))
         if context.user_id is not None and runtime.store is not None:
             await record_spending(runtime.store, context.user_id, thread_of(runtime), state)
         branch = state["branch"]
         messages = pending_exchanges(state["messages"], read_turn(state), branch)
+        # A pass reads no message that has left the window, so what was scanned in those goes with it.
         caught = unconfirmed(state["constraints"])
         stated = with_provisional(caught, stated_since_last_pass(state, runtime))
         if context.thinking == "off" or not messages or is_exhausted(state, context):

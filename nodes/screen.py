@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from mirror_graph.calls.model_call import context_of
 from mirror_graph.errors import ReplyError
 from mirror_graph.ledger.access import ledger_for_reply
-from mirror_graph.nodes.failures import with_failure
+from mirror_graph.nodes.failures import with_failures
 from mirror_graph.nodes.turn import begin_turn
 from mirror_graph.relevance.screen_items import SCREEN, screen_items
 from mirror_graph.state import MirrorContext
@@ -26,12 +26,12 @@ async def screen_proposed(state: RecommendState, runtime: Runtime[MirrorContext]
     screening = await screen_items(constraints, state["proposed"], context, turn.number)
     verdicts = [*state.get("verdicts", []), *screening.verdicts]
     failed = {"recall": away, SCREEN: screening.failure}
+    # The verdicts stand even if a call failed: what the relations could not decide stays "unknown", and is offered
+    # only if it can kill no one.
     update: RecommendUpdate = {
         "verdicts": verdicts,
         "missing": state["k"] - len(offerable(verdicts, lethal_ids(constraints))[: state["k"]]),
-        "failures": {
-            name: with_failure(state, name, turn.number, error)[name] for name, error in failed.items() if error
-        },
+        "failures": with_failures(state, turn.number, failed),
     }
     if screening.tokens:
         update["usage"] = add_usage(state, SCREEN, turn.number, screening.tokens)
@@ -40,9 +40,10 @@ async def screen_proposed(state: RecommendState, runtime: Runtime[MirrorContext]
 
 def choose_next(state: RecommendState) -> Literal["propose", "offer"]:
     """Propose again if places are left, the last round brought something new, and there are rounds left."""
-    if not state["missing"] or not state["proposed"] or state["rounds"] >= MOST_ROUNDS:
+    # A model that has nothing new to propose would only repeat itself.
+    if not state["missing"] or not state["proposed"]:
         return "offer"
-    return "propose"
+    return "propose" if state["rounds"] < MOST_ROUNDS else "offer"
 
 
 def check_whole(state: RecommendState) -> None:

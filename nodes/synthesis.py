@@ -42,8 +42,8 @@ IDENTIFIED_PASSAGES = 8
 async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
     """Commit the pass: narrative, thoughts, monologue and ledger together, or nothing of it.
 
-    Without a single thought, where thoughts were asked for, the mind stays as it is, and what was said
-    waits for the next pass. Where nothing new was said, only the turn moves on.
+    If thoughts were asked for and none came, the mind stays as it is, and the exchanges wait for the next pass. If
+    there is no new exchange, only the turn moves on.
     """
     context = context_of(runtime)
     handed_over = state["messages"]
@@ -53,7 +53,9 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     read: MirrorUpdate = {"turn": turn, "read": state["branch"][-1], "schema_version": SCHEMA_VERSION}
     if not exchanges:
         return read
+    # Drafts of another turn are left over from a pass that was cut off.
     thoughts = [draft for draft in state.get("drafts", []) if draft["turn"] == turn]
+    # Every thinker failed. The turn does not move on, so that the next pass reads these exchanges again.
     if not thoughts and context.thinking != "synthesis_only":
         return {}
     committed: MirrorUpdate = {
@@ -65,6 +67,7 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
     if context.thinking == "monologue_only":
         return committed
     draft = await write_narrative(state, exchanges, thoughts, committed["constraints"], context)
+    # The thoughts and the ledger count without a new narrative, and the last one stays.
     if draft.text is None:
         return {**committed, "usage": add_usage(state, "synthesis", turn, draft.tokens)}
     narrative: Narrative = {"turn": turn, "text": draft.text, "reply": state["branch"][-1]["reply"]}
@@ -72,7 +75,7 @@ async def synthesize(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
 
 
 class NarrativeDraft(NamedTuple):
-    """A narrative that leaves no danger out, or None where none could be had; and what the calls took."""
+    """A narrative that leaves no danger out, or None if there is none, and the tokens that the calls took."""
 
     text: str | None
     tokens: Tokens
@@ -85,9 +88,9 @@ async def write_narrative(
     ledger: list[SafetyConstraint],
     context: MirrorContext,
 ) -> NarrativeDraft:
-    """Ask for a new narrative and check it in code; ask once more where it cannot be repaired.
+    """Ask for a new narrative and check it in code; ask once more if it cannot be repaired.
 
-    Where that fails too, the old narrative stays: it is stale, and says so by its turn.
+    If that fails too, the draft has no text, and the old narrative stays. Its turn says how old it is.
     """
     turn = last_turn(state["branch"])
     prompt = synthesis_prompt(state, exchanges, thoughts, context)
@@ -95,11 +98,12 @@ async def write_narrative(
     for _ in range(2):
         answer = await ask("synthesis", prompt, context, turn, min(NARRATIVE_LIMIT, context.narrative_tokens * 3 // 2))
         tokens = add_tokens(tokens, answer.tokens)
-        asked_for = prompt[-1].text.rpartition("\n")[2]  # a small model ends in it, and the talker would say it
+        # A small model repeats the last line of its prompt at the end. The talker would repeat it to the user.
+        asked_for = prompt[-1].text.rpartition("\n")[2]
         text = restore_dangers(answer.text.replace(asked_for, "").strip(), ledger, context.narrative_tokens)
         if text is not None:
             return NarrativeDraft(text, tokens)
-        dangers = "; ".join(quoted(entry["about"]) for entry in active(ledger))
+        dangers = "; ".join(quoted(constraint["about"]) for constraint in active(ledger))
         prompt = [*prompt, AIMessage(answer.text), HumanMessage(render("repair", dangers=dangers))]
     return NarrativeDraft(None, tokens)
 
@@ -112,7 +116,8 @@ async def new_ledger(
     `handed_over` are the messages that the pass was given; an earlier pass may have read some of them.
     """
     latest = state.get("notes")
-    notes = latest if latest and latest["turn"] == turn else None  # others are of a pass that was cut off
+    # Notes of another turn are left over from a pass that was cut off.
+    notes = latest if latest and latest["turn"] == turn else None
     triggers = state.get("triggers") or {}
     messages = user_messages(state["messages"], state["branch"], turn, user_of(runtime))
     evicted = 0
@@ -174,6 +179,7 @@ def extend_monologue(
         "messages": messages,
     }
     monologue = [*state["monologue"], passage]
+    # Only a recent edit withdraws a constraint, so only the newest passages need the ids of their messages.
     for old in range(len(monologue) - IDENTIFIED_PASSAGES):
         monologue[old] = {**monologue[old], "messages": []}
     return trim(monologue, tokens, entry_tokens)

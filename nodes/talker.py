@@ -35,6 +35,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
     entries, away = await ledger_for_reply(turn.thread, turn.messages, turn.number, runtime)
     seen = await find_relevant(entries, turn.messages, context, turn.number, turn.branch)
     directive = context.directive or render("directive")
+    # A fresh mark per turn: no text that was written earlier can pretend to be the block that holds the mind.
     mark = secrets.token_hex(4)
     inner = context_block(
         turn.thread,
@@ -52,6 +53,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
     talker = guarded_talker(model, entries, seen, turn.messages, turn.branch, context, guard)
     whole = await stream_reply(talker, prompt, context, turn.number)
     added = added_by_guard(whole)
+    # A small model may answer with our own block. Without it nothing is left to show.
     if is_all_tags(whole.text) and mark in whole.text.lower():
         raise ReplyError("the reply contained nothing but MIRROR's own tag", transient=True)
     noted = mark_of(turn, ending(whole))

@@ -47,7 +47,7 @@ class Thinker:
 
 
 def thought(name: str, turn: int, text: str) -> Thought:
-    """Return a thinker's thought: bounded, and without its own name in front, which small models like to repeat."""
+    """Return a thinker's thought: bounded, and without its own name in front, which small models often repeat."""
     words = re.sub(rf"^\W*{name}\W*:\W*", "", text.strip(), flags=re.IGNORECASE)
     return {"thinker": name, "turn": turn, "text": truncate_at_sentence(words, THOUGHT_TOKENS)}
 
@@ -60,6 +60,7 @@ def pending_state(state: _Pass) -> _Pass:
     branch = current_branch(state["messages"], state["branch"])
     if not branch or state["turn"] > last_turn(branch):
         return cast(_Pass, {**state, "branch": branch, "messages": []})
+    # The user edited a message that the mind has read: the mind forgets what it made of the old one.
     if not is_on_branch(state, branch):
         branch, state = after_other_branch(branch, state["turn"]), on_branch(state, branch)
     messages = pending_exchanges(state["messages"], read_turn(state), branch)
@@ -67,7 +68,7 @@ def pending_state(state: _Pass) -> _Pass:
 
 
 def unread_exchanges(state: PassState, context: MirrorContext) -> list[Exchange]:
-    """Return what of a `pending_state` is news, shortened to half of the monologue's budget."""
+    """Return the new exchanges of a `pending_state`, shortened to half of the monologue's budget."""
     known = state["monologue"][-1]["exchanges"] if state["monologue"] else []
     exchanges = exchanges_of(state["messages"], state["branch"])
     return truncate_exchanges(new_exchanges(exchanges, known), context.monologue_tokens // 2)
@@ -82,26 +83,23 @@ def thinker_task(thinker: str) -> str:
 
 
 def thinker_prompt(state: MindState, exchanges: list[Exchange], ending: str) -> list[BaseMessage]:
-    """Lay out the thinkers' one stream: each exchange followed by the thoughts about it, then `ending`.
+    """Return the thinkers' shared prompt: each exchange followed by the thoughts about it, then `ending`.
 
     Up to `ending` it is the same for every thinker, byte for byte, and it only grows at its end, so that a
     provider's prompt cache serves all of them.
     """
     prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
     for passage in state["monologue"]:
+        thoughts = [earlier["text"] for earlier in passage["thoughts"]]
         prompt.append(HumanMessage(render_exchanges(passage["exchanges"])))
-        prompt.append(AIMessage("\n".join(thought["text"] for thought in passage["thoughts"])))
+        prompt.append(AIMessage("\n".join(thoughts)))
     return [*prompt, HumanMessage(f"{render_exchanges(exchanges)}\n\n{ending}")]
 
 
 def render_exchanges(exchanges: list[Exchange]) -> str:
-    """Render what was said, each side as one quoted line."""
-    return "\n\n".join(
-        render(
-            "exchange",
-            turn=str(exchange["turn"]),
-            user=quoted(exchange["user"]),
-            reply=quoted(exchange["reply"]),
-        )
-        for exchange in exchanges
-    )
+    """Render exchanges, each side as one quoted line: what a user writes is data, and never an instruction."""
+    rendered: list[str] = []
+    for exchange in exchanges:
+        user, reply = quoted(exchange["user"]), quoted(exchange["reply"])
+        rendered.append(render("exchange", turn=str(exchange["turn"]), user=user, reply=reply))
+    return "\n\n".join(rendered)

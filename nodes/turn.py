@@ -1,7 +1,7 @@
 """What every node that answers the user does before its reply and after it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +13,7 @@ from mirror_graph.calls.model_call import context_of
 from mirror_graph.ledger.access import user_of
 from mirror_graph.ledger.user_messages import scan_messages, user_messages
 from mirror_graph.models import FinishReason
-from mirror_graph.nodes.failures import with_failure
+from mirror_graph.nodes.failures import with_failures
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
 from mirror_graph.state.branch import current_branch, extend_branch, lag_of, last_turn, on_branch, read_turn
 from mirror_graph.state.constraints import merge_constraints
@@ -46,12 +46,12 @@ def begin_turn(state: MirrorState, context: MirrorContext) -> Turn:
     Raises `MessageRefusedError` if there is nothing to answer or a picture is too large.
     """
     branch = current_branch(state["messages"], state["branch"])
-    check_answerable(
-        [*messages_of_other_agents(state["messages"], branch), *pending_messages(state["messages"], branch)]
-    )
+    pending = pending_messages(state["messages"], branch)
+    check_answerable([*messages_of_other_agents(state["messages"], branch), *pending])
     thread = on_branch(cast(MirrorState, {**state, "branch": branch}), branch)
+    # An abandoned branch had numbers too. No number is used twice, or a mind could take one turn for another.
     number = max(state["turns"], state["turn"], last_turn(branch)) + 1
-    repeats = _repeats(pending_messages(state["messages"], branch))
+    repeats = _repeats(pending)
     messages = _without(state["messages"], repeats)
     # A client may have handed over more than a window holds, so what does not fit leaves before the prompt is made.
     unthought = _unthought_ids(messages, thread, context)
@@ -72,6 +72,7 @@ def end_turn(
     `failed` holds the class of each component's failure, or `""`.
     """
     thread, number = turn.thread, turn.number
+    # The reply has not been thought about either, so it must not leave the window before its pass.
     unthought = None if turn.unthought is None else turn.unthought | {reply.id}
     budget = context_of(runtime).window_tokens
     gone = [*turn.early, *messages_to_drop([*turn.window, reply], budget=budget, waiting=unthought)]
@@ -81,8 +82,9 @@ def end_turn(
         "turns": number,
         "usage": usage,
         "constraints": _constraints_of_departed(turn, gone, runtime),
-        "failures": {name: with_failure(state, name, number, error)[name] for name, error in failed.items() if error},
+        "failures": with_failures(state, number, failed),
     }
+    # The mind in the thread's state is of an abandoned branch. It is replaced, or the next reply would start from it.
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
 
 
@@ -102,29 +104,34 @@ def mark_of(turn: Turn, finish_reason: FinishReason) -> dict[str, Any]:
 
 
 def narrative_turn(state: MindState) -> int:
-    """Return the turn of the account a reply stands on: the narrative's, or the thoughts' where there is none."""
+    """Return the turn up to which a reply knows the conversation: the narrative's, or the thoughts' without one."""
     return state["narrative"].get("turn") or state["turn"]
 
 
 def _unthought_ids(
     messages: Sequence[AnyMessage], thread: MirrorState, context: MirrorContext
 ) -> set[str | None] | None:
+    # Nothing thinks, so no message has to wait in the window for it.
     if context.thinking == "off":
         return None
-    return {message.id for message in messages_after(messages, read_turn(thread), thread["branch"])}
+    return _ids_of(messages_after(messages, read_turn(thread), thread["branch"]))
 
 
 def _without(messages: Sequence[AnyMessage], gone: Sequence[RemoveMessage]) -> list[AnyMessage]:
-    ids = {message.id for message in gone}
+    ids = _ids_of(gone)
     return [message for message in messages if message.id not in ids]
+
+
+def _ids_of(messages: Iterable[AnyMessage | RemoveMessage]) -> set[str | None]:
+    return {message.id for message in messages}
 
 
 def _constraints_of_departed(
     turn: Turn, gone: Sequence[RemoveMessage], runtime: Runtime[MirrorContext]
 ) -> list[SafetyConstraint]:
-    """Scan what leaves the window before it was thought about: no pass will read it, so this writes it down."""
+    """Return the constraints in messages that leave the window unread: no pass will read them any more."""
     thread, branch = turn.thread, turn.branch
-    departed = {message.id for message in gone}
+    departed = _ids_of(gone)
     after = messages_after(turn.messages, read_turn(thread), branch)
     unread = user_messages(after, branch, turn.number, user_of(runtime))
     return scan_messages([message for message in unread if message.message in departed], time.time())
@@ -145,9 +152,12 @@ def _taken_back(thread: MirrorState, update: MirrorUpdate) -> MirrorUpdate:
 
 
 def _repeats(waiting: Sequence[HumanMessage]) -> list[RemoveMessage]:
-    """Name the messages that the user repeated word for word after a reply to them failed, and the refused ones."""
-    return [
-        RemoveMessage(id=earlier.id or "")
-        for earlier, again in pairwise(waiting)
-        if earlier.content == again.content or is_refused(earlier)
-    ]
+    """Return removals of the messages that the user sent again after a reply failed, and of refused ones.
+
+    The talker would read a repeated message twice, and a refused one cannot be answered.
+    """
+    removed: list[RemoveMessage] = []
+    for earlier, again in pairwise(waiting):
+        if earlier.content == again.content or is_refused(earlier):
+            removed.append(RemoveMessage(id=earlier.id or ""))
+    return removed
