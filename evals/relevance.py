@@ -216,7 +216,7 @@ async def _anticipate(
             except CallError:
                 failed += 1
                 continue
-            known[entry["about"]] = answer.touches
+            known[entry["about"]] = answer.phrases
             seconds.append(time.perf_counter() - started)
             tokens.append(answer.tokens["input"] + answer.tokens["output"])
             _keep(kept, known)

@@ -37,6 +37,6 @@ async def anticipate(state: PassState, runtime: Runtime[MirrorContext]) -> Mirro
         return {}
     answer = await generate_triggers(constraint, context, turn)
     return {
-        "triggers": {constraint["id"]: answer.touches},
+        "triggers": {constraint["id"]: answer.phrases},
         "usage": add_usage(state, ANTICIPATION, turn, answer.tokens),
     }

@@ -262,7 +262,7 @@ def test_a_mind_is_shown_as_text_and_as_json_until_its_thread_is_forgotten(
 async def test_the_script_answers_what_is_asked_about_its_danger() -> None:
     context = MirrorContext("scripted:demo")
     [entry] = scan("I'm allergic to shellfish.")
-    assert "paella" in (await generate_triggers(entry, context, 1)).touches
+    assert "paella" in (await generate_triggers(entry, context, 1)).phrases
     assert (await check([entry], PAELLA, context, 1)).ids == [SHELLFISH]
     assert (await check([entry], "Which Motown songs?", context, 1)).ids == []
 

@@ -586,7 +586,7 @@ def context(name: str, reply: Any) -> MirrorContext:
 async def test_thinking_writes_down_what_a_danger_is_met_by() -> None:
     slots = {"things": ["satay"], "places": ["night market"], "activities": ["cooking class"], "words": []}
     found = await generate_triggers(PEANUTS, context("anticipating", slots), 3)
-    assert found.touches == ["satay", "cooking class", "night market"]
+    assert found.phrases == ["satay", "cooking class", "night market"]
     assert found.tokens["calls"] == 1
 
 

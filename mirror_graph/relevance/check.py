@@ -34,7 +34,10 @@ class Verdict(BaseModel):
 
 
 class CheckResult(NamedTuple):
-    """Which entries are touched, what it took, and the failure's class where the matcher had to answer."""
+    """The ids of the constraints that are touched, what the check took, and the failure's class if it failed.
+
+    After a failure the ids are the matcher's.
+    """
 
     ids: list[str]
     tokens: Tokens
@@ -43,28 +46,41 @@ class CheckResult(NamedTuple):
 
 
 async def check(
-    entries: Sequence[SafetyConstraint], words: str, context: MirrorContext, turn: int, seconds: float = CHECK_SECONDS
+    constraints: Sequence[SafetyConstraint],
+    words: str,
+    context: MirrorContext,
+    turn: int,
+    seconds: float = CHECK_SECONDS,
 ) -> CheckResult:
-    """Ask which entries `words` touch; where no answer comes within `seconds`, the matcher decides."""
+    """Ask a model which constraints `words` touch; if no answer comes within `seconds`, the matcher decides."""
     started = time.perf_counter()
-    if not entries:
+    if not constraints:
         return CheckResult([], NO_TOKENS, 0.0)
     steady = replace(context, temperature=0.0)
     try:
         async with asyncio.timeout(seconds):
-            answer = await ask_structured(CHECK, check_prompt(entries, words), Verdict, steady, turn, CHECK_TOKENS)
+            answer = await ask_structured(CHECK, check_prompt(constraints, words), Verdict, steady, turn, CHECK_TOKENS)
     except (CallError, TimeoutError) as error:
         cause = getattr(error, "cause", None) or error
-        return CheckResult(relevant(entries, words), NO_TOKENS, time.perf_counter() - started, type(cause).__name__)
-    named = set(answer.value.touched)
-    ids = [entry["id"] for number, entry in enumerate(entries, 1) if number in named]
+        return CheckResult(relevant(constraints, words), NO_TOKENS, time.perf_counter() - started, type(cause).__name__)
+    ids: list[str] = []
+    for number, constraint in enumerate(constraints, 1):
+        # Numbers that stand for no constraint are ignored: a small model counts on.
+        if number in answer.value.touched:
+            ids.append(constraint["id"])
     return CheckResult(ids, answer.tokens, time.perf_counter() - started)
 
 
-def check_prompt(entries: Sequence[SafetyConstraint], words: str) -> list[BaseMessage]:
-    """Lay out the question: the dangers, numbered, then the user's words."""
-    dangers = "\n".join(
-        f"{number}. {entry['kind']}: {quoted(entry['about'])}, as they said it: {quoted(entry['source']['quote'])}"
-        for number, entry in enumerate(entries, 1)
-    )
+def check_prompt(constraints: Sequence[SafetyConstraint], words: str) -> list[BaseMessage]:
+    """Return the prompt of a check: the dangers, numbered, then the user's words."""
+    dangers = numbered_dangers(constraints)
     return [HumanMessage(render("check", dangers=dangers, words=quoted(truncate_middle(words, WORDS_TOKENS))))]
+
+
+def numbered_dangers(constraints: Sequence[SafetyConstraint]) -> str:
+    """Return a line per danger, numbered from 1: its kind, what it is about, and the user's own words."""
+    lines: list[str] = []
+    for number, constraint in enumerate(constraints, 1):
+        quote = quoted(constraint["source"]["quote"])
+        lines.append(f"{number}. {constraint['kind']}: {quoted(constraint['about'])}, as they said it: {quote}")
+    return "\n".join(lines)

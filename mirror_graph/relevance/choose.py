@@ -41,38 +41,39 @@ class Relevant(NamedTuple):
 
 
 async def find_relevant(
-    entries: Sequence[SafetyConstraint],
+    constraints: Sequence[SafetyConstraint],
     messages: Sequence[AnyMessage],
     context: MirrorContext,
     turn: int,
     branch: Sequence[AnsweredTurn] = (),
 ) -> Relevant:
-    """Say how relevant each of `entries` is to the user's last words."""
-    if not entries:
+    """Say how relevant each of `constraints` is to the user's last words."""
+    if not constraints:
         return Relevant(frozenset())
     if context.relevance == "talker":
         return Relevant(None)
     words = request_text(messages, branch)
-    found = levels(entries, words)
+    found = levels(constraints, words)
     if context.relevance == "check":
-        checked = await check(entries, words, context, turn)
+        checked = await check(constraints, words, context, turn)
         if not checked.failure:
             # The model has decided about everything that could be touched, what was only mentioned included.
             met = frozenset(checked.ids)
             return Relevant(met, checked.tokens, in_domain=_ids_at(found, "in_domain") - met)
-        return _seen(entries, words, found, frozenset(checked.ids))._replace(
+        return _seen(constraints, words, found, frozenset(checked.ids))._replace(
             tokens=checked.tokens, failures={"check": checked.failure}
         )
     met = _ids_at(found, "touched")
     if not context.embeddings:
-        return _seen(entries, words, found, met)
-    alike = await similar_constraints(entries, without_mentions(entries, words), context.embeddings)
-    return _seen(entries, words, found, met | frozenset(alike.ids))._replace(failures={"embeddings": alike.failure})
+        return _seen(constraints, words, found, met)
+    alike = await similar_constraints(constraints, without_mentions(constraints, words), context.embeddings)
+    return _seen(constraints, words, found, met | frozenset(alike.ids))._replace(failures={"embeddings": alike.failure})
 
 
 def request_text(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -> str:
     """Return the words that are to be answered, with the message before them if they are few."""
     words = [message.text for message in pending_messages(messages, branch)]
+    # "Shall I book it?" asks for nothing by itself: what it is about stands in the message before.
     if count_words(" ".join(words)) < SHORT_MESSAGE_WORDS:
         earlier = [message.text for message in messages if is_users(message)]
         words = earlier[-len(words) - 1 :]
@@ -80,9 +81,10 @@ def request_text(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] 
 
 
 def _seen(
-    entries: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]
+    constraints: Sequence[SafetyConstraint], words: str, found: Mapping[str, Level], touched: frozenset[str]
 ) -> Relevant:
-    mentioned = frozenset(mentioned_in(entries, words)) - touched
+    # What a message mentions and does not touch is not settled: its plan may stand in the very same sentence.
+    mentioned = frozenset(mentioned_in(constraints, words)) - touched
     asks = asked_part(words).is_something
     return Relevant(
         touched,

@@ -37,47 +37,51 @@ class TriggerSlots(BaseModel):
 
 
 class GeneratedTriggers(NamedTuple):
-    """What an entry touches, and what it took to write that down."""
+    """The triggers of a constraint, and the tokens that it took to generate them."""
 
-    touches: list[str]
+    phrases: list[str]
     tokens: Tokens
 
 
-async def generate_triggers(entry: SafetyConstraint, context: MirrorContext, turn: int) -> GeneratedTriggers:
-    """Write down what a request may hold that touches `entry`.
+async def generate_triggers(constraint: SafetyConstraint, context: MirrorContext, turn: int) -> GeneratedTriggers:
+    """Ask a model for what a request may hold that touches `constraint`.
 
-    Raises `CallError` where no answer can be read.
+    Raises `CallError` if no answer can be read.
     """
     answer = await ask_structured(
-        ANTICIPATION, triggers_prompt(entry), TriggerSlots, context, turn, ANTICIPATION_TOKENS
+        ANTICIPATION, triggers_prompt(constraint), TriggerSlots, context, turn, ANTICIPATION_TOKENS
     )
-    return GeneratedTriggers(select_phrases(answer.value, entry["about"]), answer.tokens)
+    return GeneratedTriggers(select_phrases(answer.value, constraint["about"]), answer.tokens)
 
 
-def triggers_prompt(entry: SafetyConstraint) -> list[BaseMessage]:
-    """Lay out the question; what changes from entry to entry stands last."""
-    about, quote = quoted(entry["about"]), quoted(entry["source"]["quote"])
-    return [HumanMessage(render("anticipate", kind=entry["kind"], about=about, quote=quote))]
+def triggers_prompt(constraint: SafetyConstraint) -> list[BaseMessage]:
+    """Return the prompt that asks for triggers; what differs between constraints stands last."""
+    about, quote = quoted(constraint["about"]), quoted(constraint["source"]["quote"])
+    return [HumanMessage(render("anticipate", kind=constraint["kind"], about=about, quote=quote))]
 
 
 def select_phrases(slots: TriggerSlots, about: str) -> list[str]:
     """Choose the phrases that say something new about what `about` is met by, from each slot in turn."""
-    said = {frozenset[str](), frozenset(content(about))}
+    own = frozenset(content(about))
+    known = {frozenset[str](), own}
     alike: Counter[str] = Counter()
     phrases: list[str] = []
     for phrase in _in_turn(slots.things, slots.words, slots.activities, slots.places):
         words = phrase.split()
-        meaning = content(phrase)
-        fresh = frozenset(meaning) - frozenset(content(about))
-        if not fresh or frozenset(meaning) in said or len(words) > WORDS_LIMIT or len(set(meaning)) < len(meaning):
+        stems = content(phrase)
+        meaning = frozenset(stems)
+        fresh = meaning - own
+        # It says nothing new, or a model has rambled: a long phrase, or the same word twice in one.
+        if not fresh or meaning in known or len(words) > WORDS_LIMIT or len(meaning) < len(stems):
             continue
-        if any(alike[word] >= ALIKE_LIMIT for word in fresh):
+        if max(map(alike.__getitem__, fresh)) >= ALIKE_LIMIT:
             continue
-        said.add(frozenset(meaning))
+        known.add(meaning)
         alike.update(fresh)
         phrases.append(" ".join(words))
     return phrases[:PHRASES_LIMIT]
 
 
 def _in_turn(*slots: Iterable[str]) -> Iterable[str]:
-    return chain.from_iterable(filter(None, row) for row in zip_longest(*slots))
+    """Return the phrases of all slots: the first of each, then the second of each, and so on."""
+    return filter(None, chain.from_iterable(zip_longest(*slots)))

@@ -40,7 +40,11 @@ def weigh(constraint: SafetyConstraint, reading: Reading) -> float:
         return known
     # Of what a small model anticipates one word in a request is chance: it takes two, unless nothing else is known.
     weight = 0.5 if triggers.is_known else 1.0
-    return known + weight * sum(len(phrase) for phrase in triggers.phrases if _has(reading, phrase))
+    anticipated = 0
+    for phrase in triggers.phrases:
+        if _has(reading, phrase):
+            anticipated += len(phrase)
+    return known + weight * anticipated
 
 
 def owns_words(triggers: Triggers, reading: Reading) -> bool:
@@ -52,11 +56,10 @@ def what_touches(constraint: SafetyConstraint, text: str) -> list[str]:
     """Return the words of a text that speak of what a constraint is touched by, without case and accents."""
     triggers = triggers_of(constraint)
     words = relations().without_idioms(split(wanted_part(text)))
-    touching = [
-        phrase
-        for phrase, names in relations().found(words)
-        if not brought_by(names).isdisjoint(triggers.concepts | triggers.also)
-    ]
+    touching: list[str] = []
+    for phrase, names in relations().found(words):
+        if not brought_by(names).isdisjoint(triggers.concepts | triggers.also):
+            touching.append(phrase)
     touching += [word for word in words if stem(word) in triggers.words]
     return list(dict.fromkeys(touching))
 
@@ -88,9 +91,10 @@ def _own_words(triggers: Triggers, reading: Reading, is_shown_enough: bool) -> i
             # A short word begins too many others: "egg" begins "eggplant".
             if len(word) >= COMPOUND and any(other.startswith(word) for other in stems):
                 found += 1
-    if not reading.runs:
-        return found
-    return found + sum(_is_in(term, reading.runs) for term in triggers.terms)
+    if reading.runs:
+        for term in triggers.terms:
+            found += _is_in(term, reading.runs)
+    return found
 
 
 def _is_in(term: str, runs: str) -> bool:
@@ -102,4 +106,10 @@ def _is_in(term: str, runs: str) -> bool:
 
 
 def _has(reading: Reading, phrase: Phrase) -> bool:
-    return all(word in reading.runs if is_unspaced(word) else word in reading.stems for word in phrase)
+    """Say whether a text has every word of a phrase, in any order."""
+    for word in phrase:
+        # A script without spaces has no words of its own, so a word is looked for inside of its runs.
+        is_found = word in reading.runs if is_unspaced(word) else word in reading.stems
+        if not is_found:
+            return False
+    return True

@@ -47,21 +47,23 @@ class Reading(NamedTuple):
 
 
 def read(text: str) -> Reading:
-    """Read a text."""
+    """Read a text: say what it speaks of, and whether that is met in person or only shown."""
     whole = bounded(text)
     text = wanted_part(whole)
+    # A film about a peanut farm shows peanuts and serves none, so the two parts are read apart.
     shown_text = _shown_part(text)
     rest = text.replace(shown_text, " ", 1) if shown_text else text
     found, shown_found = _found(rest), _found(shown_text)
-    concepts = relations().concepts
     named = frozenset[str]().union(*found.values())
-    titles = frozenset(name for name in named if concepts[name].shown)
+    titles = _titles_among(named)
     depicted = titles.union(*shown_found.values())
     met, shown = brought_by(named - titles), brought_by(depicted)
     stems, shown_stems = _stems(rest), _stems(shown_text)
     # Whoever asks for a snack without peanuts asks for a snack.
     asked_for = met if text == whole else brought_by(_named(whole))
     fields = relations().gathered(asked_for | titles, lambda concept: concept.fields)
+    if depicted or shown_text:
+        fields |= {"media"}
     words = split(text)
     return Reading(
         concepts=met | (shown & SENSED),
@@ -70,12 +72,18 @@ def read(text: str) -> Reading:
         stems=stems,
         shown_stems=shown_stems,
         beginnings=_beginnings(stems | shown_stems),
-        runs=" ".join(word for word in words if is_unspaced(word)),
-        fields=fields | ({"media"} if depicted or shown_text else frozenset[str]()),
-        phrases=tuple(brought_by(names) for names in (*found.values(), *shown_found.values())),
+        runs=" ".join(filter(is_unspaced, words)),
+        fields=fields,
+        phrases=tuple(map(brought_by, (*found.values(), *shown_found.values()))),
         is_readable=_is_readable(words, bool(named or depicted)),
         says_something=bool(named or depicted or stems or shown_stems or content(text)),
     )
+
+
+def _titles_among(names: Names) -> Names:
+    """Return those of these concepts that are watched or read, such as a film by its title."""
+    concepts = relations().concepts
+    return frozenset(name for name in names if concepts[name].shown)
 
 
 def _beginnings(stems: Names) -> Names:
@@ -122,23 +130,32 @@ def _named(text: str) -> Names:
 
 
 def brought_by(names: Iterable[str]) -> Names:
-    """Return what concepts bring, if a text speaks of them."""
+    """Return what a text brings near that speaks of these concepts."""
     concepts = relations().concepts
-    return frozenset[str]().union(*(concepts[name].brings for name in names if concepts[name].met))
+    brought: set[str] = set()
+    for name in names:
+        if concepts[name].met:
+            brought |= concepts[name].brings
+    return frozenset(brought)
 
 
 def _stems(text: str) -> Names:
     """Return the stems of the words that say something, with "ue" as it stands and as "ü"."""
     common = relations().common
-    telling = [word for word in relations().without_idioms(split(text)) if word not in common]
-    return frozenset(map(stem, telling)) | frozenset(stem(without_umlaut(word)) for word in telling)
+    stems: set[str] = set()
+    for word in relations().without_idioms(split(text)):
+        if word not in common:
+            stems |= {stem(word), stem(without_umlaut(word))}
+    return frozenset(stems)
 
 
 def _is_readable(words: list[str], names_something: bool) -> bool:
     """Say whether the words are in a language that the relations know."""
+    # Scripts without spaces have no common words to count.
     if any(map(is_unspaced, words)):
         return names_something
+    # Of a few words, one that is not known says little. Only an accent or another script speaks against them.
     if len(words) < READABLE_FROM:
-        return all(word.isascii() for word in words)
+        return all(map(str.isascii, words))
     common = relations().common
     return sum(word in common for word in words) / len(words) >= READABLE_SHARE

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from mirror_graph.calls.structured import ask_structured
 from mirror_graph.errors import CallError
 from mirror_graph.prompts import quoted, render
-from mirror_graph.relevance.check import CHECK_SECONDS
+from mirror_graph.relevance.check import CHECK_SECONDS, numbered_dangers
 from mirror_graph.relevance.screening import screen, undecided
 from mirror_graph.state import MirrorContext, Tokens
+from mirror_graph.state.constraints import ids_of
 from mirror_graph.state.offers import Item, Verdict
 from mirror_graph.state.tokens import truncate_middle
 from mirror_graph.state.values import SafetyConstraint
@@ -68,11 +69,18 @@ async def screen_items(
         async with asyncio.timeout(seconds):
             answer = await ask_structured(SCREEN, prompt, Judgement, steady, turn, most)
     except (CallError, TimeoutError) as error:
+        # The items stay undecided, and what may kill is then not offered.
         cause = getattr(error, "cause", None) or error
         return Screening(verdicts, failure=type(cause).__name__)
-    judged = iter(_judged(open_verdicts, dangers, answer.value))
-    decided = [next(judged) if verdict["finding"] == "unknown" else verdict for verdict in verdicts]
-    return Screening(decided, answer.tokens)
+    judged = _judged(open_verdicts, dangers, answer.value)
+    return Screening(_with_judged(verdicts, judged), answer.tokens)
+
+
+def _with_judged(verdicts: Sequence[Verdict], judged: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts with those that were left open, in their order, as the model judged them."""
+    judgements = iter(judged)
+    # The model decides only what the relations left open: what they know about an item it cannot overrule.
+    return [next(judgements) if verdict["finding"] == "unknown" else verdict for verdict in verdicts]
 
 
 def screen_with_reason(constraints: Sequence[SafetyConstraint], item: Item) -> Verdict:
@@ -90,23 +98,22 @@ def screen_with_reason(constraints: Sequence[SafetyConstraint], item: Item) -> V
 
 
 def screen_prompt(dangers: Sequence[SafetyConstraint], items: Sequence[Item]) -> list[BaseMessage]:
-    """Lay out the question: the dangers and the things, both numbered."""
-    listed = "\n".join(
-        f"{number}. {danger['kind']}: {quoted(danger['about'])}, as they said it: {quoted(danger['source']['quote'])}"
-        for number, danger in enumerate(dangers, 1)
-    )
+    """Return the prompt of a screening: the dangers and the things, both numbered."""
     things = "\n".join(f"{number}. {_described(item)}" for number, item in enumerate(items, 1))
-    return [HumanMessage(render("screen", dangers=listed, items=things))]
+    return [HumanMessage(render("screen", dangers=numbered_dangers(dangers), items=things))]
 
 
 def _described(item: Item) -> str:
-    about = truncate_middle("; ".join(text for text in (item["about"], ", ".join(item["tags"])) if text), ABOUT_TOKENS)
+    texts = filter(None, (item["about"], ", ".join(item["tags"])))
+    about = truncate_middle("; ".join(texts), ABOUT_TOKENS)
     return f"{quoted(item['title'])} ({item['met']}): {quoted(about)}"
 
 
 def _undecided(constraints: Sequence[SafetyConstraint], verdicts: Sequence[Verdict]) -> list[SafetyConstraint]:
-    found = [undecided(constraints, verdict["item"]) for verdict in verdicts]
-    ids = {constraint["id"] for those in found for constraint in those}
+    """Return the constraints of which the relations cannot tell whether one of these items touches them."""
+    ids: set[str] = set()
+    for verdict in verdicts:
+        ids |= ids_of(undecided(constraints, verdict["item"]))
     return [constraint for constraint in constraints if constraint["id"] in ids]
 
 

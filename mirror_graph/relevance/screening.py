@@ -74,6 +74,7 @@ def _decide(constraint: SafetyConstraint, item: Item) -> _Decision:
     text = _text(item)
     if weigh(constraint, _reading(text)) >= THRESHOLD:
         return _Decision("touches", "relations")
+    # That nothing was found means something only if the relations know the constraint, and could read a description.
     return _FITS if is_related(constraint) and _is_described(item) and _is_understood(text) else _UNKNOWN
 
 
@@ -84,6 +85,7 @@ def _decide_shown(constraint: SafetyConstraint, item: Item) -> _Decision:
     if not sensitivities:
         # Nothing is known of the constraint: its own words are all there is to compare.
         return _Decision("touches", "relations") if _shares_words(constraint, item) else _UNKNOWN
+    # What the description shows counts, and so do the tags that others gave it. Either is enough.
     touching = touching_topics(sensitivities)
     if touching & topics_shown(item["about"]):
         return _Decision("touches", "relations")
@@ -101,8 +103,11 @@ def _sensitivities(about: str, quote: str) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _tagged(tags: tuple[str, ...]) -> frozenset[str]:
     """Return the topics that tags speak of, or are the names of."""
-    named = frozenset(tag.strip().lower().replace(" ", "-") for tag in tags)
-    return named.union(*(topics_shown(tag.replace("-", " ")) for tag in tags))
+    topics: set[str] = set()
+    for tag in tags:
+        topics.add(tag.strip().lower().replace(" ", "-"))
+        topics |= topics_shown(tag.replace("-", " "))
+    return frozenset(topics)
 
 
 def _shares_words(constraint: SafetyConstraint, item: Item) -> bool:

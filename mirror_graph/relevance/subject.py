@@ -42,9 +42,10 @@ def is_for_another_only(text: str) -> bool:
 @lru_cache(maxsize=1024)
 def _names_for(whose: str) -> re.Pattern[str]:
     """Match the person by any word that may stand for them, or by their own name."""
-    groups = [
-        group for group in persons() if re.search(rf"(?:\b|(?<=[^a-z]))(?:{group})s?(?:\b|$)", whose, re.IGNORECASE)
-    ]
+    groups: list[str] = []
+    for group in persons():
+        if re.search(rf"(?:\b|(?<=[^a-z]))(?:{group})s?(?:\b|$)", whose, re.IGNORECASE):
+            groups.append(group)
     names = [re.escape(word) for word in re.findall(r"\w+", whose) if len(word) > 2 or not word.isascii()]
     words = "|".join([*groups, *names]) or r"\b\B"
     return re.compile(rf"(?<![a-z])(?:{words})s?(?![a-z])", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from itertools import filterfalse
 from typing import NamedTuple
 
 from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
@@ -37,28 +38,42 @@ def triggers_of(constraint: SafetyConstraint) -> Triggers:
 
 @lru_cache(maxsize=4096)
 def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> Triggers:
-    concepts = relations().concepts
-    named = relations().named(split(f"{about}\n{quote}"))
-    fitting = [name for name in named if kind in concepts[name].kinds]
-    if not fitting:  # known for another kind of constraint only, which is better than unknown
-        fitting = [name for name in named if concepts[name].kinds]
+    fitting = _concepts_named(kind, f"{about}\n{quote}")
     minds = frozenset(fitting) | relations().gathered(fitting, lambda concept: concept.minds)
     also = relations().gathered(fitting, lambda concept: concept.also) - minds
     words = content(about) or content(quote)
-    spaced = frozenset(word for word in words if not is_unspaced(word))
-    spaced |= frozenset(stem(without_umlaut(word)) for word in spaced)
-    phrases = {tuple(sorted(set(content(touch)) - set(words))) for touch in touches}
+    spaced = frozenset(filterfalse(is_unspaced, words))
+    spaced |= frozenset(map(stem, map(without_umlaut, spaced)))
     return Triggers(
         concepts=minds,
         also=also,
         words=spaced,
         telling=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)),
         terms=_terms(about) or _terms(quote),
-        phrases=frozenset(phrases - {()}),
+        phrases=_new_phrases(touches, words),
         own=relations().gathered(fitting, lambda concept: concept.own),
         is_known=bool(fitting),
-        by_sight=any(concepts[name].sight for name in fitting),
+        by_sight=any(relations().concepts[name].sight for name in fitting),
     )
+
+
+def _concepts_named(kind: Kind, text: str) -> list[str]:
+    """Return the concepts that a constraint's words name, if a constraint of its kind can be about them."""
+    concepts = relations().concepts
+    named = relations().named(split(text))
+    fitting = [name for name in named if kind in concepts[name].kinds]
+    if fitting:
+        return fitting
+    # They are known for another kind of constraint only, which is better than unknown.
+    return [name for name in named if concepts[name].kinds]
+
+
+def _new_phrases(touches: tuple[str, ...], words: list[str]) -> frozenset[Phrase]:
+    """Return the stems of each generated phrase, without those that the constraint's own words have already."""
+    phrases: set[Phrase] = set()
+    for touch in touches:
+        phrases.add(tuple(sorted(set(content(touch)) - set(words))))
+    return frozenset(phrases - {()})
 
 
 def _in_known_phrases(text: str, concepts: Names) -> Names:

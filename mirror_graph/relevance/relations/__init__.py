@@ -90,30 +90,40 @@ class Relations(NamedTuple):
         left: list[str] = []
         place = 0
         while place < len(words):
-            begun = self.idioms.get(words[place], ())
-            idiom = next((idiom for idiom in begun if tuple(words[place : place + len(idiom)]) == idiom), None)
-            if idiom is None:
+            length = self._length_of_idiom(words, place)
+            if length == 0:
                 left.append(words[place])
-            place += len(idiom or (0,))
+            place += length or 1
         return left
+
+    def _length_of_idiom(self, words: list[str], place: int) -> int:
+        """Return how many words the longest idiom has that begins at `place`, or 0 if none does."""
+        for idiom in self.idioms.get(words[place], ()):
+            if tuple(words[place : place + len(idiom)]) == idiom:
+                return len(idiom)
+        return 0
 
     def named(self, words: Iterable[str]) -> Names:
         """Return the concepts that words from `split` speak of."""
-        return frozenset[str]().union(*(names for _, names in self.found(words)))
+        named: set[str] = set()
+        for _, names in self.found(words):
+            named |= names
+        return frozenset(named)
 
     def found(self, words: Iterable[str]) -> Iterator[tuple[str, Names]]:
         """Find the phrases in words from `split`, each with the concepts it speaks of."""
-        return self._found([self.spelled(word) for word in words])
+        return self._found(list(map(self.spelled, words)))
 
     def spelled(self, word: str) -> str:
         """Return `word` with "ue" for "ü" undone, unless it is a word as it stands."""
         plain = without_umlaut(word)
         if plain == word or word in self.common or stem(word) in self.vocabulary:
             return word
-        begins_known = any(
-            word[:length] in self.vocabulary for length in range(BEGINNING, min(len(word), LONGEST_WORD) + 1)
-        )
-        return word if begins_known else plain
+        for length in range(BEGINNING, min(len(word), LONGEST_WORD) + 1):
+            # A word is known that begins so, "ue" included: it is spelled with these two letters.
+            if word[:length] in self.vocabulary:
+                return word
+        return plain
 
     def _found(self, words: list[str]) -> Iterator[tuple[str, Names]]:
         stems = tuple(map(stem, words))
@@ -121,24 +131,34 @@ class Relations(NamedTuple):
             if is_unspaced(word):
                 yield from self._inside(word)
                 continue
-            alone = word not in self.common
-            for last in range(start if alone else start + 1, min(start + LONGEST, len(words))):
-                if names := self.phrases.get(stems[start : last + 1]):
+            # A common word says nothing alone. It may still open a phrase.
+            counts_alone = word not in self.common
+            for last in range(start if counts_alone else start + 1, min(start + LONGEST, len(words))):
+                names = self.phrases.get(stems[start : last + 1])
+                if names:
                     yield " ".join(words[start : last + 1]), names
                 begun = self.beginnings.get(stems[start:last])
                 if begun:
-                    shortest = BEGINNING if last == start else SHORT_BEGINNING
-                    for length in range(shortest, min(len(words[last]), LONGEST_WORD) + 1):
-                        if names := begun.get(words[last][:length]):
-                            yield " ".join(words[start : last + 1]), names
-            if alone:
+                    yield from self._by_beginning(begun, words, start, last)
+            if counts_alone:
                 yield from self._by_ending(word)
+
+    def _by_beginning(
+        self, begun: Mapping[str, Names], words: list[str], start: int, last: int
+    ) -> Iterator[tuple[str, Names]]:
+        """Find the phrases whose last word is only begun: "altitude sick*"."""
+        shortest = BEGINNING if last == start else SHORT_BEGINNING
+        for length in range(shortest, min(len(words[last]), LONGEST_WORD) + 1):
+            names = begun.get(words[last][:length])
+            if names:
+                yield " ".join(words[start : last + 1]), names
 
     def _by_ending(self, word: str) -> Iterator[tuple[str, Names]]:
         """Find what the end of a compound names."""
         if len(word) > BEGINNING:
             for length in range(4, min(len(word), LONGEST_WORD)):
-                if names := self.endings.get(word[-length:]):
+                names = self.endings.get(word[-length:])
+                if names:
                     yield word, names
 
     def _inside(self, run: str) -> Iterator[tuple[str, Names]]:
