@@ -25,8 +25,8 @@ test: setup  ## the tests of the product: offline
 test-evals: setup  ## the tests of the evaluations and benchmarks
 	$(PYTHON) -m pytest $(SPREAD) tests/evals tests/bench
 
-test-docs: setup .venv/.docs  ## the tests of the documentation site and the notebook
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m pytest tests/docs
+test-docs: setup .venv/.docs  ## the tests of the documentation site, in Chromium too, and the notebook
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m pytest -m 'not slow' tests/docs
 
 test-browser: setup  ## the page in Chromium (apt-get install chromium)
 	$(PYTHON) -m pytest -m browser tests/browser

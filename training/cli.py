@@ -20,8 +20,11 @@ Rows = Annotated[Path, Argument(metavar="ROWS", help="A folder made by `mirror t
 ModelPath = Annotated[Path, Option("--model", metavar="PATH", help="The folder of the model to start from.")]
 Output = Annotated[Path, Option("--out", metavar="FOLDER", help="A new folder for the model and its run.json.")]
 Lora = Annotated[bool, Option("--lora/--whole", help="Train an adapter and merge it, or train the whole model.")]
-Settings = Annotated[Path | None, Option(metavar="TOML", help="Settings in place of the paper's: docs/training.md.")]
-Seed = Annotated[int, Option(min=0, help="What is drawn at random.")]
+Settings = Annotated[
+    Path | None,
+    Option(metavar="TOML", help="A file of settings that replace the paper's; docs/training.md lists them."),
+]
+Seed = Annotated[int, Option(min=0, help="Seed for every random choice.")]
 
 
 @app.command()
@@ -36,7 +39,7 @@ def rows(
     k: Annotated[int, Option(help="Items that a row asks for, from 1 to 50.")] = 5,
     candidates: Annotated[int, Option(help="Items that a prompt lists; with 0 the model must know them.")] = 12,
     draws: Annotated[int, Option(help="Rows per training case.")] = 4,
-    split_by: Annotated[SplitBy, Option(help="What training and test never share.")] = "film",
+    split_by: Annotated[SplitBy, Option(help="What training rows and test rows never share.")] = "film",
     seed: Seed = 0,
 ) -> None:
     """Write chat rows: requests with a constraint, and lists that respect it."""

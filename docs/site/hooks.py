@@ -47,6 +47,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _with_links(markdown, DOCS / Path(page.file.src_uri).parent, Path(page.file.src_uri).parent)
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Name the theme's search dialog, for screen readers."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
     """Put the drawing library next to the pages."""
     if MERMAID.exists():

@@ -17,13 +17,24 @@ Form = Literal["questions", "rubric", "none"]
 
 Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
 Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
-Folder = Annotated[Path, Option("--logs", metavar="DIR", help="Where logs are kept; the same again resumes the run.")]
+Folder = Annotated[
+    Path,
+    Option(
+        "--logs", metavar="DIR", help="The folder of the logs. The same command on the same folder resumes the run."
+    ),
+]
 Prices = Annotated[Path | None, Option(help="Your own price table, in the form of prices.json.", exists=True)]
 YesFrom = Annotated[
-    float, Option(min=0, max=1, help="The probability from which on a judge says yes (`mirror eval judge`).")
+    float,
+    Option(
+        min=0, max=1, help="The probability at which the judge's answer counts as yes; `mirror eval judge` finds one."
+    ),
 ]
 Baseline = Annotated[
-    str | None, Option(help="The arm that the others are compared with; without it bare, or the first there is.")
+    str | None,
+    Option(
+        help="The arm that the others are compared with: by default `bare`, or the first arm if there is no `bare`."
+    ),
 ]
 Forms = Annotated[
     Form, Option(help="Two yes-or-no questions with probabilities, one rating from 0 to 2, or no judge at all.")
@@ -40,40 +51,49 @@ def curate(
     ] = False,
     arms: Annotated[str, Option(help="Comma-separated arms.")] = "bare,directive,window,paper,full",
     scenarios: Annotated[str, Option(help="Comma-separated scenarios, 1 to 5.")] = "1,4",
-    distractors: Annotated[str, Option(help="Comma-separated numbers of trivia questions in between.")] = "3",
+    distractors: Annotated[str, Option(help="Comma-separated numbers of trivia questions before the request.")] = "3",
     controls: Annotated[
         str, Option(help="Comma-separated: risky, first (risky); none, unrelated, retracted, other (harmless).")
     ] = "risky,unrelated",
     inputs: Annotated[
         str | None, Option(metavar="FILE", help="Your cases: CSV, JSONL or XLSX; `curate` is a copy of CURATe.")
     ] = None,
-    limit: Annotated[int | None, Option(min=1, help="How many cases, evenly from categories and languages.")] = None,
+    limit: Annotated[
+        int | None, Option(min=1, help="How many cases to run, drawn evenly from categories and languages.")
+    ] = None,
     sample: Annotated[list[str] | None, Option(help="These samples only, such as own-en-01/risky.")] = None,
-    epochs: Annotated[int, Option(min=1, help="How often each sample is run.")] = 1,
-    seed: Annotated[int, Option(help="What facts, trivia and preferences are drawn from.")] = 0,
+    epochs: Annotated[int, Option(min=1, help="How many times each sample is run.")] = 1,
+    seed: Annotated[int, Option(help="Seed for the choice of facts, trivia and preferences.")] = 0,
     form: Forms = "questions",
     logprobs: LogProbs = True,
     paired: Annotated[
-        bool, Option("--paired", help="Make a call that several arms make alike only once; reply times get lost.")
+        bool,
+        Option("--paired", help="Make a call that several arms share only once. Reply times are then not measured."),
     ] = False,
-    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 10,
+    connections: Annotated[int, Option(min=1, help="The number of simultaneous calls.")] = 10,
     window: Annotated[int, Option(min=500, help="Tokens of the window, where an arm has one.")] = 1_000,
-    reply_tokens: Annotated[int, Option(min=1, help="The longest reply, in tokens.")] = 100,
+    reply_tokens: Annotated[int, Option(min=1, help="The maximum length of a reply, in tokens.")] = 100,
     inner_tokens: Annotated[
-        int, Option(min=1, help="The longest thought and account of `paper` and `langmem`, in tokens.")
+        int, Option(min=1, help="The maximum length of a thought and of a memory of `paper` and `langmem`, in tokens.")
     ] = 1_200,
     think_last: Annotated[
-        bool, Option(help="Think about the last turn too: no score needs it, but the costs of a turn are whole.")
+        bool,
+        Option(help="Think about the last turn too. No score needs it, but without it the cost per turn is too low."),
     ] = True,
     canned: Annotated[
-        str, Option(metavar="WORDS", help="Let this be every reply but the last, so that only the last is asked for.")
+        str,
+        Option(
+            metavar="WORDS", help="Use WORDS as every reply except the last, so that only the last one calls a model."
+        ),
     ] = "",
     logs: Folder = Path("logs/curate"),
     json_out: Json = None,
     report_out: Annotated[
         Path | None, Option("--report", metavar="OUT", help="Write the full report to this file, as text.")
     ] = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="Print how many calls it will make and what they cost.")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Print how many calls the run would make and what they would cost.")
+    ] = False,
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
@@ -135,7 +155,7 @@ def judge(
     model: Annotated[str, Option("--judge", help="The judge to measure.")],
     form: Forms = "questions",
     logprobs: LogProbs = True,
-    connections: Annotated[int, Option(min=1, help="Calls at a time.")] = 4,
+    connections: Annotated[int, Option(min=1, help="The number of simultaneous calls.")] = 4,
     logs: Folder = Path("logs/judge"),
     json_out: Json = None,
 ) -> None:

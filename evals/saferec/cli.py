@@ -24,21 +24,23 @@ def saferec(
     released: Annotated[bool, Option(help="With --upstream: use the formulas of the published code.")] = False,
     split: Annotated[str | None, Option(help="Measure one split of the set only, such as test.")] = None,
     arm: Annotated[
-        list[str] | None, Option(help="An arm. May be given again.", show_default="all, or those without a model")
+        list[str] | None, Option(help="An arm. May be repeated.", show_default="all, or those without a model")
     ] = None,
     model: Annotated[
         str | None, Option(help="The model that answers, such as openai:NAME, or the folder of a trained one.")
     ] = None,
-    distractors: Annotated[int, Option(help="Harmless messages between what is said and the request.")] = 0,
+    distractors: Annotated[
+        int, Option(help="How many harmless messages stand between the constraint and the request.")
+    ] = 0,
     thinking: Annotated[bool, Option(help="Think about the conversation before the request.")] = False,
     limit: Annotated[int | None, Option(min=1, help="Measure a sample of this many cases.")] = None,
     seed: Annotated[int, Option(help="Seed for every random choice.")] = 0,
-    k: Annotated[list[int] | None, Option(help="Places of a list. May be given again.", show_default="5, 10")] = None,
+    k: Annotated[list[int] | None, Option(help="The length of a list. May be repeated.", show_default="5, 10")] = None,
     json_out: Annotated[
         Path | None, Option("--json", metavar="OUT", help="Write the figures to this file too.")
     ] = None,
     report_out: Annotated[
-        Path | None, Option("--report", metavar="OUT", help="Write a page of them in Markdown to this file.")
+        Path | None, Option("--report", metavar="OUT", help="Write a report in Markdown to this file.")
     ] = None,
 ) -> None:
     """Measure whether recommendations respect what a user cannot bear. Without `--model`, none is called."""

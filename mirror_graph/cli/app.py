@@ -109,7 +109,7 @@ def mcp(
     database: Database = None,
     user: Annotated[str, typer.Option(metavar="ID", help="Whose constraints they are.")] = "me",
 ) -> None:
-    """Serve a user's constraints as MCP tools, on standard input and output, to an agent. It carries no mind."""
+    """Serve a user's constraints as MCP tools, on standard input and output, to an agent. It does not think between turns."""
     from mirror_graph.cli.serve import mcp
 
     mcp(database=database, user=user)
@@ -117,7 +117,7 @@ def mcp(
 
 @app.command()
 def demo(model: Model = None, thinking: Mode = "parallel") -> None:
-    """Play a conversation whose first message decides the last reply. Compare with `--thinking off`."""
+    """Play a conversation in which the first message must shape the last reply. Compare with `--thinking off`."""
     from mirror_graph.cli.demo import demo
 
     demo(model, thinking)

@@ -81,7 +81,7 @@ class ChatSession:
         """Answer until the user leaves."""
         for words in self._lines():
             try:
-                self._heed(words)
+                self._answer(words)
             except KeyboardInterrupt:
                 console.print("Stopped. Your message was saved.", style="dim")
             except ReplyError as error:
@@ -90,7 +90,7 @@ class ChatSession:
                 print_error(error)
         self._finish()
 
-    def _heed(self, words: str) -> None:
+    def _answer(self, words: str) -> None:
         if words == "/mind":
             mind = self._loop.run(self._conversation.mind())
             console.print(mind_panel(mind))
@@ -129,7 +129,7 @@ class ChatSession:
             self._arriving = self._loop.start(self._show_mind_above_prompt())
         else:
             self._loop.run(self._conversation.settle())
-            self._heed("/mind")
+            self._answer("/mind")
 
     async def _show_mind_above_prompt(self) -> None:
         # settle() skips the pause that merges a burst of messages into one pass, so the pause is made here.

@@ -31,7 +31,7 @@ def langgraph_dev(
     environment. `jobs` is how many runs it makes at once; None is its own default, one. It runs in a folder of its own,
     out of reach of a developer's `.env` and of the threads their server keeps.
 
-    Raises `ConfigurationError` where it is not installed or does not start.
+    Raises `ConfigurationError` if it is not installed or does not start.
     """
     command = Path(sys.executable).with_name("langgraph")
     if not command.exists():

@@ -28,6 +28,7 @@ from mirror_graph.testing.endpoint import Endpoint
 from tests.replies import Replies
 
 USERS = [f"user{number}" for number in range(100)]
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-proxy-server"]
 WATCH_POLICY = (
     "addEventListener('securitypolicyviolation', (event) => console.error('policy', event.violatedDirective))"
 )
@@ -84,8 +85,7 @@ class Server:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--no-proxy-server"]
-        browser = playwright.chromium.launch(executable_path=chromium(), args=options)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
 
