@@ -109,7 +109,10 @@ def mcp(
     database: Database = None,
     user: Annotated[str, typer.Option(metavar="ID", help="Whose constraints they are.")] = "me",
 ) -> None:
-    """Serve a user's constraints as MCP tools, on standard input and output, to an agent. It does not think between turns."""
+    """Serve a user's constraints to an agent as MCP tools, on standard input and output.
+
+    The server does not think between turns.
+    """
     from mirror_graph.cli.serve import mcp
 
     mcp(database=database, user=user)
