@@ -6,7 +6,8 @@ let go; what stands behind it is new; and where the two differ, the conversation
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import filterfalse
 from typing import cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, SystemMessage
@@ -21,15 +22,19 @@ def align_messages(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -
     other words replaces the one that is held and all that followed it. So does a transcript that goes on differently,
     and one that ends in a message of the user's that has been answered: that asks for another answer.
     """
-    if any(isinstance(message, RemoveMessage) for message in incoming):
+    if any(map(_is_removal, incoming)):
         return _apply_removals(held, incoming)
-    instructions = [message for message in incoming if is_outside_conversation(message)]
-    instructions = instructions or [message for message in held if is_outside_conversation(message)]
-    conversation = [message for message in held if not is_outside_conversation(message)]
-    latest = [message for message in _without_repeated_ids(incoming) if not is_outside_conversation(message)]
+    # A client that sends instructions sends all of them. One that sends none leaves those that are held.
+    instructions = _outside_conversation(incoming) or _outside_conversation(held)
+    conversation = list(filterfalse(is_outside_conversation, held))
+    latest = list(filterfalse(is_outside_conversation, _without_repeated_ids(incoming)))
     has_replies = any(isinstance(message, AIMessage) for message in latest)
     follow = _follow_transcript if has_replies else _follow_users_words
     return _without_repeated_ids([*instructions, *follow(conversation, latest)])
+
+
+def _outside_conversation(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    return list(filter(is_outside_conversation, messages))
 
 
 def is_outside_conversation(message: AnyMessage) -> bool:
@@ -48,21 +53,33 @@ def is_summary(message: AnyMessage) -> bool:
 
 def _apply_removals(held: Sequence[AnyMessage], written: Sequence[AnyMessage]) -> list[AnyMessage]:
     """Remove and replace by id, in the order of the write; an edited message takes with it what followed it."""
-    removed_all = [i for i, message in enumerate(written) if message.id == REMOVE_ALL_MESSAGES]
-    if removed_all:
-        return [message for message in written[removed_all[-1] + 1 :] if not isinstance(message, RemoveMessage)]
-    known = {message.id for message in held}
-    # A removal that names no message has been carried out before: a node that runs again says it again.
-    script = [message for message in written if not isinstance(message, RemoveMessage) or message.id in known]
-    merged = cast("list[AnyMessage]", add_messages(list(held), script))  # type: ignore[arg-type]
+    cleared = [place for place, message in enumerate(written) if message.id == REMOVE_ALL_MESSAGES]
+    if cleared:
+        return list(filterfalse(_is_removal, written[cleared[-1] + 1 :]))
     before = {message.id: message for message in held}
+    # A removal that names no message has been carried out before: a node that runs again removes it again.
+    script = [message for message in written if not _is_removal(message) or message.id in before]
+    merged = cast("list[AnyMessage]", add_messages(list(held), script))  # type: ignore[arg-type]
+    edited = _place_of_edit(before, merged)
+    if edited is None:
+        return merged
+    # What followed an edited message answered other words. Only what this write brings may follow it.
     written_ids = {message.id for message in script}
-    for position, message in enumerate(merged):
+    followers = [message for message in merged[edited + 1 :] if message.id in written_ids]
+    return [*merged[: edited + 1], *map(_as_news, followers)]
+
+
+def _is_removal(message: AnyMessage) -> bool:
+    return isinstance(message, RemoveMessage)
+
+
+def _place_of_edit(before: Mapping[str | None, AnyMessage], merged: Sequence[AnyMessage]) -> int | None:
+    """Return the place of the first message of the user's that has other words than before, or None."""
+    for place, message in enumerate(merged):
         earlier = before.get(message.id)
         if isinstance(message, HumanMessage) and earlier is not None and not _has_same_words(earlier, message):
-            followers = [follower for follower in merged[position + 1 :] if follower.id in written_ids]
-            return [*merged[: position + 1], *map(_as_news, followers)]
-    return merged
+            return place
+    return None
 
 
 def _common_shift(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -> int | None:
@@ -70,8 +87,9 @@ def _common_shift(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) ->
     by_id = _most_agreed(_pairs_by_id(held, incoming))
     if by_id is not None:
         return by_id
+    # One message without a known id is news, even if its words are not: a second "yes".
     if len(incoming) < 2:
-        return None  # one message without a known id is news, even if its words are not: a second "yes"
+        return None
     by_words = _most_agreed(_pairs_by_words(held, incoming))
     return by_words if by_words is not None and _is_transcript(held, incoming, by_words) else None
 
@@ -105,6 +123,7 @@ def _is_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage], s
     place, i = max(0, -shift), max(0, shift)
     common = list(zip(held[place:], incoming[i:], strict=False))
     same = [one for one, other in common if _words_of(one) == _words_of(other)]
+    # No client but one that has the transcript knows the words of a reply.
     if any(not isinstance(message, HumanMessage) for message in same):
         return True
     return place == 0 and len(same) == len(common) == len(held)
@@ -115,26 +134,37 @@ def _follow_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage
     shift = _common_shift(held, incoming)
     if shift is None:
         return [*held, *incoming]
-    place, i = max(0, -shift), max(0, shift)
+    place, first = max(0, -shift), max(0, shift)
     conversation = list(held[:place])
-    first = i
-    while place < len(held) and i < len(incoming):
-        one, other = held[place], incoming[i]
-        if _is_same(one, other):
-            conversation.append(one)
-        elif isinstance(one, AIMessage) and isinstance(other, AIMessage):
-            # The client shows other words for the reply, say without its Markdown. It is the same turn.
-            conversation.append(one.model_copy(update={"content": other.content}))
-        elif i == first:
-            return list(map(_as_news, incoming))  # they differ from the start, so what the client shows is all there is
-        else:
-            return [*conversation, *map(_as_news, incoming[i:])]
-        place, i = place + 1, i + 1
-    if i < len(incoming):
-        return [*conversation, *incoming[i:]]
-    if len(incoming) == 1 and not isinstance(incoming[0], HumanMessage):
-        return [*conversation, *held[place:]]  # one reply was corrected in its place
-    return conversation
+    for one, other in zip(held[place:], incoming[first:], strict=False):
+        same = _in_place_of(one, other)
+        if same is None:
+            break
+        conversation.append(same)
+    count = len(conversation) - place
+    rest = incoming[first + count :]
+    is_at_end = place + count == len(held)
+    # They differ from the start, so what the client shows is all there is.
+    if rest and count == 0 and not is_at_end:
+        return list(map(_as_news, incoming))
+    # They differ from here on: the user edited a message, or the client forked the conversation.
+    if rest and not is_at_end:
+        return [*conversation, *map(_as_news, rest)]
+    # One reply was corrected in its place, so what follows it stands.
+    if not rest and len(incoming) == 1 and not isinstance(incoming[0], HumanMessage):
+        return [*conversation, *held[place + count :]]
+    # The transcript goes on after what is held, or ends earlier: then the client went back to that place.
+    return [*conversation, *rest]
+
+
+def _in_place_of(one: AnyMessage, other: AnyMessage) -> AnyMessage | None:
+    """Return the message that is held once a client has shown `other` in its place, or None if they are two."""
+    if _is_same(one, other):
+        return one
+    # The client shows other words for the reply, say without its Markdown. It is the same turn.
+    if isinstance(one, AIMessage) and isinstance(other, AIMessage):
+        return one.model_copy(update={"content": other.content})
+    return None
 
 
 def _follow_users_words(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -> list[AnyMessage]:
@@ -144,15 +174,27 @@ def _follow_users_words(held: Sequence[AnyMessage], incoming: Sequence[AnyMessag
     shift = _common_shift(words, incoming)
     if shift is None:
         return [*held, *incoming]
-    position, i = max(0, -shift), max(0, shift)
-    while position < len(words) and i < len(incoming) and _is_same(words[position], incoming[i]):
-        position, i = position + 1, i + 1
+    first, i = max(0, -shift), max(0, shift)
+    count = _count_same(words[first:], incoming[i:])
+    position, i = first + count, i + count
     if position == len(words):
         # All that is held is in it. If nothing is new, the last message is to be answered again.
         return [*held, *incoming[i:]] if i < len(incoming) else list(held[: own[-1] + 1])
+    # The client went back to an earlier message, which is to be answered again.
     if i == len(incoming):
         return list(held[: own[position - 1] + 1]) if position else list(held)
-    return [*held[: own[position]], *incoming[i:]]  # an edited message
+    # The client edited a message: it replaces the one that is held, and all that followed that one.
+    return [*held[: own[position]], *incoming[i:]]
+
+
+def _count_same(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -> int:
+    """Return how many messages are the same from the beginning of both."""
+    count = 0
+    for one, other in zip(held, incoming, strict=False):
+        if not _is_same(one, other):
+            break
+        count += 1
+    return count
 
 
 def _as_news(message: AnyMessage) -> AnyMessage:

@@ -5,7 +5,7 @@ conversation. A mind that has read such a reply must not shape the next one.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
@@ -32,26 +32,39 @@ def current_branch(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn
     `branch` is what the thread recorded with its last reply. Of it, those turns count whose replies are in `messages`
     or had left the window before them.
     """
-    recorded = {answered["reply"]: answered for answered in branch}
+    # A thread of an earlier release, or a conversation that a caller handed over with our replies in it.
     if not branch:
-        # A thread of an earlier release, or a conversation that a caller handed over with our replies in it.
-        marked = [(turn_of(reply), reply.id or "") for reply in _replies(messages)]
-        return [{"turn": turn, "reply": reply_id} for turn, reply_id in marked if turn]
+        return _marked_turns(messages)
+    recorded = {answered["reply"]: answered for answered in branch}
     standing = [recorded[reply.id] for reply in _replies(messages) if reply.id in recorded]
-    if not standing:
-        if any(map(is_summary, messages)):
-            return list(branch)  # the replies have left the window, and a summary stands in for them
-        # The first message of the window is to be answered again: the turns before its own had left the window.
-        # Else the chat was cleared, because the last exchange never leaves a window by itself.
-        return list(branch[: _place_of_first_message(messages, branch)])
-    departed = list(branch[: list(branch).index(standing[0])])
-    return [*departed, *standing]
+    if standing:
+        departed = branch[: branch.index(standing[0])]
+        return [*departed, *standing]
+    # The replies have left the window, and a summary stands in for them.
+    if any(map(is_summary, messages)):
+        return list(branch)
+    # The first message of the window is to be answered again: the turns before its own had left the window.
+    # Otherwise the chat was cleared, because the last exchange never leaves a window by itself.
+    return list(branch[: _place_of_first_message(messages, branch)])
+
+
+def _marked_turns(messages: Sequence[AnyMessage]) -> list[AnsweredTurn]:
+    """Return the turns that the replies among `messages` are marked with."""
+    turns: list[AnsweredTurn] = []
+    for reply in _replies(messages):
+        turn = turn_of(reply)
+        if turn:
+            turns.append({"turn": turn, "reply": reply.id or ""})
+    return turns
 
 
 def _place_of_first_message(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> int:
     """Return the place in `branch` of the turn that answered the first user message, or 0 if no turn did."""
     first = next((message.id for message in messages if isinstance(message, HumanMessage)), None)
-    return next((place for place, answered in enumerate(branch) if first in answered.get("asked", [])), 0)
+    for place, answered in enumerate(branch):
+        if first in answered.get("asked", []):
+            return place
+    return 0
 
 
 def extend_branch(
@@ -79,10 +92,13 @@ def last_turn(branch: Sequence[AnsweredTurn]) -> int:
 
 def position_of(read: AnsweredTurn, branch: Sequence[AnsweredTurn]) -> int | None:
     """Return how many turns of `branch` have been read, or None if `read` is a turn of another branch."""
-    for position, answered in enumerate(branch):
-        same_turn = not read["reply"] and answered["turn"] == read["turn"]  # a mind of schema 1 names no reply
-        if answered["reply"] == read["reply"] or same_turn:
-            return position + 1
+    for count, answered in enumerate(branch, 1):
+        if answered["reply"] == read["reply"]:
+            return count
+        # A mind of schema 1 names no reply, so its turn alone has to do.
+        if not read["reply"] and answered["turn"] == read["turn"]:
+            return count
+    # Nothing has been read, which is true of every branch.
     if read["turn"] == 0:
         return 0
     # A full record has lost its beginning, so an earlier turn may be one of those that it lost.
@@ -103,10 +119,11 @@ def read_turn(mind: MindState) -> AnsweredTurn:
 def lag_of(mind: MindState, branch: Sequence[AnsweredTurn]) -> int:
     """Return the number of answered turns that `mind` has not read. Never negative."""
     read = read_turn(mind)
-    position = position_of(read, branch)
-    if position == 0 and branch and branch[0]["turn"] > 1 and len(branch) == BRANCH_LIMIT:
-        return branch[-1]["turn"] - read["turn"]  # the record has lost its beginning
-    return len(branch) - (position or 0)
+    count = position_of(read, branch)
+    # The record has lost its beginning, so only the numbers of the turns say how far the mind is behind.
+    if count == 0 and branch and branch[0]["turn"] > 1 and len(branch) == BRANCH_LIMIT:
+        return branch[-1]["turn"] - read["turn"]
+    return len(branch) - (count or 0)
 
 
 def rewind(
@@ -117,58 +134,97 @@ def rewind(
 ) -> MindState:
     """Return `mind` as it was when it had read only turns of `branch`.
 
-    `narratives` are its kept versions, oldest first; without a fitting one the narrative is empty, and the thoughts
+    `narratives` are its stored versions, oldest first; without a fitting one the narrative is empty, and the thoughts
     of that moment stand in for it. A constraint that was stated only in words which are not among `messages` any more
     is superseded. If the user states it again, it holds again.
     """
-    monologue = [passage for passage in mind["monologue"] if _end_of(passage, branch)]
-    versions = [version for version in narratives if _end_of(version, branch)]
-    ends = [_end_of(passage, branch) for passage in monologue] + [_end_of(version, branch) for version in versions]
-    read = max((end for end in ends if end), key=lambda answered: answered["turn"], default=NOTHING_READ)
-    given_up = [passage for passage in mind["monologue"] if not _end_of(passage, branch)]
-    abandoned = {message for passage in given_up for message in passage.get("messages", [])}
-    texts = {message.id or "": message.text for message in messages}
-    departed = _departed_turns(messages, branch)
+    ends: list[AnsweredTurn] = []
+    monologue: list[MonologueEntry] = []
+    abandoned: set[str] = set()
+    for passage in mind["monologue"]:
+        end = _end_of(passage, branch)
+        if end is None:
+            abandoned.update(passage.get("messages", []))
+        else:
+            monologue.append(passage)
+            ends.append(end)
+    narrative: Narrative = {"turn": 0, "text": ""}
+    for version in narratives:
+        end = _end_of(version, branch)
+        if end is not None:
+            narrative = version
+            ends.append(end)
+    read = max(ends, key=lambda answered: answered["turn"], default=NOTHING_READ)
+    edit = _Edit(
+        read=read["turn"],
+        departed=_departed_turns(messages, branch),
+        abandoned=abandoned,
+        texts={message.id or "": message.text for message in messages},
+    )
     return {
         **mind,
-        "narrative": versions[-1] if versions else {"turn": 0, "text": ""},
+        "narrative": narrative,
         "thoughts": monologue[-1]["thoughts"] if monologue else [],
         "monologue": monologue,
-        "constraints": [
-            _superseded(entry) if _is_withdrawn(entry, read["turn"], departed, abandoned, texts) else entry
-            for entry in mind["constraints"]
-        ],
+        "constraints": _without_withdrawn(mind["constraints"], edit),
         "turn": read["turn"],
         "read": read,
     }
 
 
+class _Edit(NamedTuple):
+    """What an edit, a regenerated reply or a fork leaves of a conversation.
+
+    `read` is the last turn that the mind has read and that still stands. `departed` are the turns whose messages are
+    held no more. `abandoned` are the ids of the messages that the mind has read on the abandoned branch. `texts` are
+    the words of the messages that the conversation holds, by id: an edited message keeps its id, but not its words.
+    """
+
+    read: int
+    departed: Container[int]
+    abandoned: Container[str]
+    texts: Mapping[str, str]
+
+
+def _without_withdrawn(constraints: Sequence[SafetyConstraint], edit: _Edit) -> list[SafetyConstraint]:
+    """Return the constraints with those superseded whose only statement was edited away."""
+    after: list[SafetyConstraint] = []
+    for constraint in constraints:
+        after.append(_superseded(constraint) if _is_withdrawn(constraint, edit) else constraint)
+    return after
+
+
 def _departed_turns(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> Container[int]:
     """Return the turns of `branch` whose messages are not among `messages` any more, so that no edit reaches them."""
     replies = {message.id for message in messages}
-    standing = next((place for place, answered in enumerate(branch) if answered["reply"] in replies), len(branch))
-    turns = {answered["turn"] for answered in branch[:standing]}
-    lost = range(branch[0]["turn"]) if len(branch) == BRANCH_LIMIT else range(0)  # a full record loses its beginning
-    return turns | set(lost)
+    departed: set[int] = set()
+    # A full record has lost its beginning: whatever came before it has departed too.
+    if len(branch) == BRANCH_LIMIT:
+        departed.update(range(branch[0]["turn"]))
+    for answered in branch:
+        if answered["reply"] in replies:
+            break
+        departed.add(answered["turn"])
+    return departed
 
 
-def _is_withdrawn(
-    entry: SafetyConstraint, read: int, departed: Container[int], abandoned: Container[str], texts: Mapping[str, str]
-) -> bool:
-    """Say whether the only message that stated a constraint is no longer part of the conversation.
-
-    `abandoned` are the ids of the messages that the mind has read on the abandoned branch, and `texts` the words of
-    the messages that the conversation holds, by id: an edited message keeps its id, but not its words. `departed`
-    are the turns whose messages are held no more.
-    """
-    message = entry["source"]["message"]
-    if entry["status"] == "superseded" or message not in abandoned:
-        return False  # stated in a message that stands, in another conversation, or edited by the user themselves
-    if entry["source"]["quote"] in texts.get(message, ""):
-        return False  # only the reply to it was given up
-    if entry["source"]["turn"] in departed:
-        return False  # the message has left the window since, and was read in the same pass as a later one
-    return entry["first_turn"] > read  # else an earlier message stated it too
+def _is_withdrawn(constraint: SafetyConstraint, edit: _Edit) -> bool:
+    """Say whether the only message that stated a constraint is no longer part of the conversation."""
+    source = constraint["source"]
+    # History is never withdrawn.
+    if constraint["status"] == "superseded":
+        return False
+    # Stated in a message that stands, in another conversation, or edited by the user themselves.
+    if source["message"] not in edit.abandoned:
+        return False
+    # The message stands with its words: only the reply to it was given up.
+    if source["quote"] in edit.texts.get(source["message"], ""):
+        return False
+    # The message has left the window since, and was read in the same pass as a later one. No edit reaches it.
+    if source["turn"] in edit.departed:
+        return False
+    # What was first stated in a turn that still stands was stated by an earlier message too.
+    return constraint["first_turn"] > edit.read
 
 
 def _end_of(piece: MonologueEntry | Narrative, branch: Sequence[AnsweredTurn]) -> AnsweredTurn | None:
@@ -180,12 +236,10 @@ def _end_of(piece: MonologueEntry | Narrative, branch: Sequence[AnsweredTurn]) -
     return None
 
 
-def _superseded(entry: SafetyConstraint) -> SafetyConstraint:
-    source = {
-        **entry["source"],
-        "recorded_at": entry["source"]["recorded_at"] + 0.001,
-    }  # later than itself, so that it stays superseded
-    return cast(SafetyConstraint, {**entry, "status": "superseded", "source": source})
+def _superseded(constraint: SafetyConstraint) -> SafetyConstraint:
+    # Later than itself, so that it stays superseded wherever the two versions are merged.
+    at = constraint["source"]["recorded_at"] + 0.001
+    return {**constraint, "status": "superseded", "source": {**constraint["source"], "recorded_at": at}}
 
 
 def after_other_branch(branch: Sequence[AnsweredTurn], turn: int) -> list[AnsweredTurn]:

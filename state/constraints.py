@@ -83,4 +83,4 @@ def _recency(constraint: SafetyConstraint) -> tuple[float, int, bool, int, str]:
 
 def lethal_ids(constraints: Iterable[SafetyConstraint]) -> frozenset[str]:
     """Return the ids of the constraints that may kill."""
-    return frozenset(entry["id"] for entry in constraints if entry["severity"] == "life-threatening")
+    return frozenset(ids_of(constraint for constraint in constraints if constraint["severity"] == "life-threatening"))

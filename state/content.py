@@ -55,8 +55,7 @@ def readable(message: BaseMessage) -> str:
     blocks = blocks_of(message)
     if not any(map(media_kind, blocks)):
         return message.text
-    parts = [f"[{media_kind(block)}]" if media_kind(block) else _visible_text(block) for block in blocks]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(filter(None, map(_as_text, blocks)))
 
 
 def has_content(message: BaseMessage) -> bool:
@@ -79,15 +78,23 @@ def bounded_message(message: BaseMessage, limit: int) -> BaseMessage:
     problem = _media_problem(blocks, limit)
     if problem is not None:
         noted[REFUSED] = problem
-        blocks = [_named(block) for block in blocks]
-    room = limit - sum(block_tokens(block) for block in blocks if media_kind(block))
+        blocks = list(map(_named, blocks))
+    return message.model_copy(update={"content": _cut_texts(blocks, limit), "additional_kwargs": noted})
+
+
+def _cut_texts(blocks: Sequence[Block], limit: int) -> list[Block]:
+    """Return blocks whose texts are cut to the room that the media leave of `limit` tokens."""
+    room = limit
+    for block in blocks:
+        if media_kind(block):
+            room -= block_tokens(block)
     bounded: list[Block] = []
     for block in blocks:
         if not media_kind(block):
             block = _cut_block(block, room)
             room = max(0, room - block_tokens(block))
         bounded.append(block)
-    return message.model_copy(update={"content": bounded, "additional_kwargs": noted})
+    return bounded
 
 
 def refused_message(problem: str) -> HumanMessage:
@@ -171,7 +178,11 @@ def _cut_block(block: Block, room: int) -> Block:
     return block if block_tokens(block) <= room else {"type": "text", "text": CUT.strip()}
 
 
-def _visible_text(block: Block) -> str:
+def _as_text(block: Block) -> str:
+    """Return a block as a reader sees it: `[image]` for a picture, and nothing for a block without text."""
+    kind = media_kind(block)
+    if kind:
+        return f"[{kind}]"
     text = block if isinstance(block, str) else block.get("text")
     return text if isinstance(text, str) else ""
 

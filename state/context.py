@@ -262,13 +262,22 @@ def _ranges() -> dict[str, _Range]:
     for field, hint in get_type_hints(MirrorContext, include_extras=True).items():
         may_be_none = type(None) in get_args(hint)
         annotated = get_args(hint)[0] if may_be_none else hint
-        declared = [item for item in getattr(annotated, "__metadata__", ()) if isinstance(item, FieldInfo)]
-        if declared:
-            bounds = declared[0].metadata
-            least = next(cast(float, bound.ge) for bound in bounds if isinstance(bound, Ge))
-            most = next(cast(float, bound.le) for bound in bounds if isinstance(bound, Le))
-            ranges[field] = _Range(least, most, get_args(annotated)[0] is int, may_be_none)
+        for declared in getattr(annotated, "__metadata__", ()):
+            if isinstance(declared, FieldInfo):
+                least, most = _bounds(declared)
+                ranges[field] = _Range(least, most, get_args(annotated)[0] is int, may_be_none)
     return ranges
+
+
+def _bounds(declared: FieldInfo) -> tuple[float, float]:
+    """Return the least and the greatest value that a field declares."""
+    least = most = 0.0
+    for bound in declared.metadata:
+        if isinstance(bound, Ge):
+            least = cast(float, bound.ge)
+        if isinstance(bound, Le):
+            most = cast(float, bound.le)
+    return least, most
 
 
 def _check_range(field: str, value: object, allowed: _Range) -> None:

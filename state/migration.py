@@ -11,7 +11,7 @@ _RENAMED = {"whose": "subject", "since": "first_turn", "touches": "triggers"}
 
 def migrate_constraints(stored: Sequence[Any]) -> list[SafetyConstraint]:
     """Return stored constraints in the current form; what is no constraint of any form is returned as it is."""
-    return [_migrate_constraint(constraint) for constraint in stored]
+    return list(map(_migrate_constraint, stored))
 
 
 def migrate_mind(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _narrative_order(narrative: Narrative) -> tuple[int, str, str]:
 
 
 def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
-    """Gather the thoughts of the newest turn, one a thinker, in one order whoever finished first."""
+    """Gather the thoughts of the newest turn, one per thinker, in one order whichever thinker finished first."""
     check_value("thoughts", right)
     thoughts = [_bounded_thought(thought) for thought in (*left, *right)]
     turn = max((thought["turn"] for thought in thoughts), default=0)
@@ -77,9 +77,10 @@ def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
 
 
 def merge_monologue(left: list[MonologueEntry], right: list[MonologueEntry]) -> list[MonologueEntry]:
-    """Keep the monologue that goes on to the newer turn; its oldest passages leave past the bound."""
+    """Keep the monologue that goes on to the newer turn, and drop its oldest passages past the bound."""
     check_value("monologue", right)
-    older, newer = sorted((trim(stream, MONOLOGUE_LIMIT, entry_tokens) for stream in (left, right)), key=_reach)
+    left, right = trim(left, MONOLOGUE_LIMIT, entry_tokens), trim(right, MONOLOGUE_LIMIT, entry_tokens)
+    older, newer = sorted((left, right), key=_reach)
     return newer if _reach(older) < _reach(newer) else max(older, newer, key=str)
 
 
@@ -88,37 +89,39 @@ def _reach(stream: list[MonologueEntry]) -> tuple[int, int]:
 
 
 def merge_failures(left: dict[str, Failure], right: dict[str, Failure]) -> dict[str, Failure]:
-    """Keep the higher count of each component: a failure told twice is one failure."""
+    """Keep the higher count of each component: a failure that is written twice is one failure."""
     check_value("failures", right)
     return _join(left, right, _more_failures)
 
 
 def merge_usage(left: dict[str, ComponentUsage], right: dict[str, ComponentUsage]) -> dict[str, ComponentUsage]:
-    """Keep the higher totals of each component: usage only grows, and usage told twice is used once."""
+    """Keep the higher totals of each component: usage only grows, and usage that is written twice counts once."""
     check_value("usage", right)
     return _join(left, right, _more_usage)
 
 
 def merge_messages(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
-    """Take messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
+    """Merge messages into the conversation: each once, in the order of the conversation, cleaned and bounded.
 
     What comes in is aligned with what is held (`align_messages`). A single message is cut to 32,000 tokens; one with
-    media that do not fit, and what is no message, is marked as refused. The window's own trimming (which waits until a
-    message has been thought about) is the talker's; here the oldest leave only past 256,000 tokens. Of our earlier
-    replies, what the provider noted about the call goes with the next write: the caller has read it by then.
+    media that do not fit, and what is no message, is marked as refused. The oldest messages are dropped only past
+    256,000 tokens: the talker trims the window, after its messages have been thought about. The next write removes what
+    the provider noted about the call from our earlier replies, because the caller has read it by then.
     """
     try:
         written = convert_to_messages(right if isinstance(right, list) else [right])
     except Exception:
         # LangGraph keeps a pending write that a reducer refuses, and the thread could not be read any more.
         written = [refused_message(f"the input's messages are no messages but {type(right).__name__}")]
-    earlier = [_without_call(message) for message in left]
-    whole = [
-        message_chunk_to_message(message) if isinstance(message, BaseMessageChunk) else message for message in written
-    ]
-    bounded = [bounded_message(message, MESSAGE_LIMIT) for message in whole]
-    merged = [_with_id(message) for message in align_messages(earlier, cast("list[AnyMessage]", bounded))]
+    earlier = list(map(_without_call, left))
+    bounded = [cast(AnyMessage, bounded_message(_whole(message), MESSAGE_LIMIT)) for message in written]
+    merged = list(map(_with_id, align_messages(earlier, bounded)))
     return trim(merged, MESSAGES_LIMIT, message_tokens)
+
+
+def _whole(message: BaseMessage) -> BaseMessage:
+    """Return a message, which a stream may have left as a chunk."""
+    return message_chunk_to_message(message) if isinstance(message, BaseMessageChunk) else message
 
 
 def merge_read(left: AnsweredTurn, right: AnsweredTurn) -> AnsweredTurn:
@@ -136,7 +139,7 @@ def replace_branch(left: list[AnsweredTurn], right: list[AnsweredTurn]) -> list[
 def trim(items: list[_Value], limit: int, size: Callable[[_Value], int]) -> list[_Value]:
     """Return `items` without the oldest, once they pass `limit` together: down to 80 % of it.
 
-    In steps, because a prompt whose beginning moves every turn is never found in a provider's cache.
+    It trims in steps, because a prompt whose beginning moves every turn is never found in a provider's cache.
     The newest item always stays.
     """
     sizes = [size(item) for item in items]
@@ -156,9 +159,13 @@ def message_tokens(message: BaseMessage) -> int:
 
 
 def entry_tokens(passage: MonologueEntry) -> int:
-    """Count the tokens of what was said and thought in a passage."""
-    words = sum(count_tokens(exchange["user"]) + count_tokens(exchange["reply"]) for exchange in passage["exchanges"])
-    return words + sum(count_tokens(thought["text"]) for thought in passage["thoughts"])
+    """Count the tokens of the exchanges and the thoughts of a passage."""
+    tokens = 0
+    for exchange in passage["exchanges"]:
+        tokens += count_tokens(exchange["user"]) + count_tokens(exchange["reply"])
+    for thought in passage["thoughts"]:
+        tokens += count_tokens(thought["text"])
+    return tokens
 
 
 def _bounded_narrative(narrative: Narrative) -> Narrative:
@@ -184,11 +191,13 @@ def _without_call(message: AnyMessage) -> AnyMessage:
 def _join(
     left: dict[str, _Value], right: dict[str, _Value], more: Callable[[_Value, _Value], _Value]
 ) -> dict[str, _Value]:
-    names = sorted({*left, *right})[:COMPONENT_LIMIT]
-    return {
-        name: more(left[name], right[name]) if name in left and name in right else left.get(name, right.get(name))  # type: ignore[misc]  # one of the two has it
-        for name in names
-    }
+    joined: dict[str, _Value] = {}
+    for name in sorted({*left, *right})[:COMPONENT_LIMIT]:
+        if name in left and name in right:
+            joined[name] = more(left[name], right[name])
+        else:
+            joined[name] = left[name] if name in left else right[name]
+    return joined
 
 
 def _more_failures(left: Failure, right: Failure) -> Failure:

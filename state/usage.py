@@ -13,7 +13,7 @@ NO_TOKENS: Tokens = {"calls": 0, "input": 0, "output": 0, "cached": 0}
 
 
 def usage_of(message: AIMessage) -> Tokens:
-    """Return what one call took, as its provider reports it; zeros where it reports nothing."""
+    """Return the tokens of one call, as its provider reports them; zeros if it reports none."""
     usage = message.usage_metadata
     if usage is None:
         return {**NO_TOKENS, "calls": 1}
@@ -32,9 +32,12 @@ def add_tokens(left: Tokens, right: Tokens) -> Tokens:
 
 
 def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
-    """Return what thinking has taken of a thread, input and output."""
-    thinking = [used["total"] for name, used in usage.items() if name not in REPLYING]
-    return sum(tokens["input"] + tokens["output"] for tokens in thinking)
+    """Return how many tokens, input and output, thinking has taken on a thread."""
+    tokens = 0
+    for name, used in usage.items():
+        if name not in REPLYING:
+            tokens += used["total"]["input"] + used["total"]["output"]
+    return tokens
 
 
 def add_usage(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:

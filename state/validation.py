@@ -1,5 +1,6 @@
 """Validation of what is written to a channel. Clients of a server can write state too."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, TypeGuard, get_args
 
@@ -82,22 +83,36 @@ def is_constraint(value: Any) -> TypeGuard[SafetyConstraint]:
     required, optional = SafetyConstraint.__required_keys__, SafetyConstraint.__optional_keys__
     if not isinstance(value, dict) or set(value) - optional != required:
         return False
-    if not all(isinstance(value[key], str) for key in _TEXT) or not value["id"]:
-        return False
-    if any(value[key] not in allowed for key, allowed in _CLOSED.items()):
+    if not _has_words(value):
         return False
     triggers = value.get("triggers", [])
-    if not isinstance(triggers, list) or not all(isinstance(phrase, str) for phrase in triggers):
+    if not isinstance(triggers, list) or not _are_texts(triggers):
         return False
     return _is_turn(value["first_turn"]) and _is_source(value["source"])
+
+
+def _has_words(value: dict[str, Any]) -> bool:
+    """Say whether the texts of a constraint are texts, its id is not empty, and its kind and the like are known."""
+    if not _are_texts(value[key] for key in _TEXT) or not value["id"]:
+        return False
+    return all(value[key] in allowed for key, allowed in _CLOSED.items())
 
 
 def _is_source(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != Source.__required_keys__:
         return False
-    texts = all(isinstance(value[key], str) for key in ("message", "quote", "language"))
-    at = value["recorded_at"]
-    return texts and _is_turn(value["turn"]) and isinstance(at, (int, float)) and not isinstance(at, bool) and at >= 0
+    if not _are_texts((value["message"], value["quote"], value["language"])):
+        return False
+    return _is_turn(value["turn"]) and _is_time(value["recorded_at"])
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _is_time(value: Any) -> bool:
+    # True is an int to Python, and no time.
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _is_turn(value: Any) -> bool:

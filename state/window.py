@@ -20,7 +20,8 @@ def messages_after(
 ) -> list[AnyMessage]:
     """Return the messages behind the reply of turn `read`: all of them if that reply has left the window."""
     reply = read["reply"]
-    if not reply:  # a mind of schema 1 names no reply
+    # A mind of schema 1 names no reply, so it is looked up by its turn.
+    if not reply:
         reply = next((answered["reply"] for answered in branch if answered["turn"] == read["turn"]), "")
     for place in reversed(range(len(messages))):
         if reply and messages[place].id == reply:
@@ -63,19 +64,27 @@ def exchanges_of(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn])
     """
     turns = {answered["reply"]: answered["turn"] for answered in branch}
     exchanges: list[Exchange] = []
+    open_exchanges: list[Exchange] = []
     words: list[str] = []
-    open_exchanges = 0
     for message in messages:
         if is_users(message):
             words.append(named_text(message))
-        elif isinstance(message, AIMessage) and (readable(message).strip() or message.id in turns):
-            exchanges.append({"turn": 0, "user": "\n\n".join(words), "reply": readable(message)})
-            words, open_exchanges = [], open_exchanges + 1
-            if message.id in turns:
-                for exchange in exchanges[-open_exchanges:]:
-                    exchange["turn"] = turns[message.id]
-                open_exchanges = 0
-    return [exchange for exchange in exchanges if exchange["turn"]]
+            continue
+        # A call of a tool has no words. Only a reply of ours counts without any.
+        if not isinstance(message, AIMessage) or not (readable(message).strip() or message.id in turns):
+            continue
+        open_exchanges.append({"turn": 0, "user": "\n\n".join(words), "reply": readable(message)})
+        words = []
+        # A reply of ours closes its turn, with what other agents answered since our last one.
+        if message.id in turns:
+            exchanges += _numbered(open_exchanges, turns[message.id])
+            open_exchanges = []
+    return exchanges
+
+
+def _numbered(exchanges: Sequence[Exchange], turn: int) -> list[Exchange]:
+    """Return exchanges as those of a turn; turn 0 is none, and a client may have written it."""
+    return [{**exchange, "turn": turn} for exchange in exchanges if turn]
 
 
 def named_text(message: AnyMessage) -> str:
@@ -89,26 +98,24 @@ def new_exchanges(exchanges: Sequence[Exchange], known: Sequence[Exchange]) -> l
 
     A repeat of one side alone is news: a second "yes" may answer another question.
     """
+    last = known[-1] if known else None
     fresh: list[Exchange] = []
     for exchange in exchanges:
-        last = fresh[-1] if fresh else known[-1] if known else None
-        repeated = last is not None and (last["user"], last["reply"]) == (exchange["user"], exchange["reply"])
-        if exchange["user"].strip() and not repeated:
+        is_repeat = last is not None and (last["user"], last["reply"]) == (exchange["user"], exchange["reply"])
+        if exchange["user"].strip() and not is_repeat:
             fresh.append(exchange)
+            last = exchange
     return fresh
 
 
 def truncate_exchanges(exchanges: list[Exchange], tokens: int) -> list[Exchange]:
     """Cut the longest words of `exchanges` so that together they take at most `tokens` tokens."""
     share = max(1, tokens // max(1, 2 * len(exchanges)))
-    return [
-        {
-            "turn": exchange["turn"],
-            "user": truncate_middle(exchange["user"], share),
-            "reply": truncate_middle(exchange["reply"], share),
-        }
-        for exchange in exchanges
-    ]
+    truncated: list[Exchange] = []
+    for exchange in exchanges:
+        user, reply = truncate_middle(exchange["user"], share), truncate_middle(exchange["reply"], share)
+        truncated.append({"turn": exchange["turn"], "user": user, "reply": reply})
+    return truncated
 
 
 def messages_to_drop(
@@ -120,19 +127,34 @@ def messages_to_drop(
     stays, unless the window has grown to twice its budget: then the bound counts more, and the oldest leave unthought.
     Instructions never leave: there is one message of them at most.
     """
-    spoken = [message for message in messages if not isinstance(message, SystemMessage)]
-    staying = trim(spoken, budget, message_tokens)
+    conversation = [message for message in messages if not isinstance(message, SystemMessage)]
+    staying = trim(conversation, budget, message_tokens)
     if waiting is not None:
-        first = next((place for place, message in enumerate(spoken) if message.id in waiting), len(spoken))
-        unthought = spoken[first:]
+        unthought = conversation[_place_of_first(waiting, conversation) :]
         staying = max(staying, trim(unthought, budget * HARD_WINDOW, message_tokens), key=len)
-    gone = len(spoken) - len(staying)
-    if gone:
-        last = max((place for place, message in enumerate(spoken) if isinstance(message, HumanMessage)), default=gone)
-        while gone < last and not isinstance(spoken[gone], HumanMessage):
-            gone += 1
-        gone = min(gone, last)  # the last exchange always stays
-    return [RemoveMessage(id=message.id or "") for message in spoken[:gone]]
+    count = len(conversation) - len(staying)
+    if count:
+        count = _up_to_whole_turns(count, conversation)
+    return [RemoveMessage(id=message.id or "") for message in conversation[:count]]
+
+
+def _place_of_first(waiting: Collection[str | None], messages: Sequence[AnyMessage]) -> int:
+    """Return the place of the first message that waits, or the number of messages if none does."""
+    for place, message in enumerate(messages):
+        if message.id in waiting:
+            return place
+    return len(messages)
+
+
+def _up_to_whole_turns(count: int, messages: Sequence[AnyMessage]) -> int:
+    """Return how many messages leave, at least `count`, so that what stays begins with the user's words."""
+    own = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    # A conversation without the user's words has no turns.
+    last = own[-1] if own else count
+    while count < last and not isinstance(messages[count], HumanMessage):
+        count += 1
+    # The last exchange always stays, whatever it takes.
+    return min(count, last)
 
 
 def _since_last_reply(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[AnyMessage]:
