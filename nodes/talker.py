@@ -2,12 +2,10 @@
 
 import secrets
 
-from langchain_core.messages import (
-    AIMessage,
-)
+from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.runtime import Runtime
 
-from mirror_graph.calls.context_block import context_block
+from mirror_graph.calls.context_block import bounds_block, context_block
 from mirror_graph.calls.model_call import context_of
 from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.calls.reply_stream import REPLY_TOKENS, stream_reply
@@ -16,10 +14,10 @@ from mirror_graph.guard import Rule
 from mirror_graph.guard.talker import ONE_ADDITION, added_by_guard, failure_of_guard, guarded_talker
 from mirror_graph.ledger.access import ledger_for_reply
 from mirror_graph.models import ending, visible_model
-from mirror_graph.nodes.turn import begin_turn, end_turn, mark_of
+from mirror_graph.nodes.turn import Turn, begin_turn, end_turn, mark_of
 from mirror_graph.prompts import is_all_tags, render, strip_leading_tags
-from mirror_graph.relevance.choose import find_relevant
-from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate
+from mirror_graph.relevance.choose import Relevant, find_relevant
+from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
 from mirror_graph.state.usage import add_usage, usage_of
 
 
@@ -47,10 +45,21 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         seen.introduced,
         seen.in_domain,
         seen.unknown,
+        # A small model speaks of what it is told to leave unmentioned. The guard reads its reply all the same.
+        lists_unrelated=context.guard != "open",
     )
     prompt = reply_prompt(turn.window, turn.branch, inner, context)
     model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
-    talker = guarded_talker(model, entries, seen, turn.messages, turn.branch, context, guard)
+    talker = guarded_talker(
+        model,
+        entries,
+        seen,
+        turn.messages,
+        turn.branch,
+        context,
+        guard,
+        opened_prompt=_opened_prompt(turn, entries, seen, mark, context) if context.guard == "open" else None,
+    )
     whole = await stream_reply(talker, prompt, context, turn.number)
     added = added_by_guard(whole)
     # A small model may answer with our own block. Without it nothing is left to show.
@@ -70,3 +79,17 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         usage |= add_usage(state, "guard", turn.number, ONE_ADDITION)
     failed = {**seen.failures, "recall": away, "guard": failure_of_guard(whole)}
     return end_turn(state, turn, reply, usage, failed, runtime)
+
+
+def _opened_prompt(
+    turn: Turn, entries: list[SafetyConstraint], seen: Relevant, mark: str, context: MirrorContext
+) -> list[BaseMessage]:
+    """Lay out what a model is asked that goes on from the guard's own words.
+
+    Those name what is touched and advise against it, and a small model that reads it once more, with an order about it,
+    starts over. So of the mind there is only what else may matter to what it recommends instead.
+    """
+    others = seen.in_domain | seen.unknown | seen.told
+    if seen.touched is None:
+        others = frozenset(entry["id"] for entry in entries)
+    return reply_prompt(turn.window, turn.branch, bounds_block(entries, others, mark), context)

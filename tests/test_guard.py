@@ -14,9 +14,11 @@ from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
 from mirror_graph import ConfigurationError, guarded, scan
+from mirror_graph.graphs import build_mirror
 from mirror_graph.guard import Finding
 from mirror_graph.guard.memory import noted_lately, request_in
 from mirror_graph.guard.reading import Case, ReplyReader
@@ -24,6 +26,7 @@ from mirror_graph.guard.request import read_request
 from mirror_graph.guard.watch import Watch
 from mirror_graph.models.scripted import ScriptedModel
 from mirror_graph.relevance.asking import asks_for_something
+from mirror_graph.state import MirrorContext
 from mirror_graph.state.context import GuardMode
 
 PEANUTS = "I have a severe peanut allergy."
@@ -573,11 +576,11 @@ def test_an_opening_is_complete_where_the_model_starts_a_message_of_its_own() ->
 
 
 def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
-    inner = ContinuingModel(script=lambda _: " the jump is from four kilometres.")
+    inner = ContinuingModel(script=lambda _: " bring on a panic attack.")
     reply = opened(inner).invoke([HumanMessage(SKYDIVING)])
 
     assert reply.text.endswith(
-        "fear of heights”. For that reason I advise against it: the jump is from four kilometres."
+        "fear of heights”. For that reason I advise against it. It could bring on a panic attack."
     )
     assert inner.calls[-1][-1].text in reply.text
     assert inner.calls[-1][-1].type == "ai"
@@ -595,14 +598,14 @@ def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
 )
 def test_half_a_sentence_quotes_two_sentences_at_most(told: str, begun: str) -> None:
     request = "Shall I spend the evening in the narrow cellar bar, with smoke between the tables?"
-    reply = opened(ContinuingModel(script=lambda _: " no."), told).invoke([HumanMessage(request)])
+    reply = opened(ContinuingModel(script=lambda _: " hurt."), told).invoke([HumanMessage(request)])
 
     assert begun in reply.text
-    assert reply.text.endswith("For that reason I advise against it: no.")
+    assert reply.text.endswith("For that reason I advise against it. It could hurt.")
     assert len(reply.response_metadata["mirror"]["guarded"]) == 2
 
 
-@pytest.mark.parametrize("continuation", [" I would rather not.", ""])
+@pytest.mark.parametrize("continuation", [" end badly.", ""])
 def test_an_engine_that_returns_the_opening_too_does_not_double_it(continuation: str) -> None:
     model = opened(ContinuingModel(script=lambda messages: f"{messages[-1].text}{continuation}"))
     whole = model.invoke([HumanMessage(SKYDIVING)]).text
@@ -610,13 +613,13 @@ def test_an_engine_that_returns_the_opening_too_does_not_double_it(continuation:
 
     assert whole == streamed
     assert whole.count("you told me") == 1
-    assert whole.endswith(f"against it:{continuation}" if continuation else "or choose something else.")
+    assert whole.endswith(f"against it. It could{continuation}" if continuation else "or choose something else.")
 
 
 def test_half_a_sentence_that_the_model_does_not_go_on_from_is_ended() -> None:
     reply = opened(ContinuingModel(script=lambda _: "")).invoke([HumanMessage(SKYDIVING)])
 
-    assert reply.text.endswith("I advise against it: Please think twice, or choose something else.")
+    assert reply.text.endswith("I advise against it. It could harm you. Please think twice, or choose something else.")
 
 
 def test_a_tag_of_ours_after_an_opening_is_held_back() -> None:
@@ -672,7 +675,7 @@ async def test_an_unknown_endpoint_is_tried_once(
     model, probes = counting(continuation)
     for _ in range(2):
         reply = await opened(model).ainvoke([HumanMessage(SKYDIVING)])
-        assert ("I advise against it: I would" in reply.text) is is_half
+        assert ("I advise against it. It could I would" in reply.text) is is_half
     assert len(probes) == 1
 
 
@@ -748,3 +751,43 @@ def test_what_a_reader_sees_is_what_stood_in_the_pieces(monkeypatch: pytest.Monk
 
     # A piece is read once it has gone out, so reading delays none.
     assert order_of_events[:4] == ["seen a", "read a", "seen b", "read b"]
+
+
+def talk_to(model: BaseChatModel, guard: GuardMode, *words: str) -> None:
+    """Say these words one after the other to a talker of MIRROR's that does not think."""
+    graph = build_mirror().compile(checkpointer=InMemorySaver())
+    context = MirrorContext(talker_model=model, thinking="off", guard=guard)
+    for message in words:
+        graph.invoke({"messages": [HumanMessage(message)]}, {"configurable": {"thread_id": "one"}}, context=context)
+
+
+def test_what_the_guard_has_begun_the_prompt_does_not_say_again() -> None:
+    model = ContinuingModel(script=lambda _: " end badly.")
+    talk_to(
+        model, "open", f"{HEIGHTS} I am severely allergic to bees.", "Shall we go skydiving with the club on Sunday?"
+    )
+
+    *_, request, begun = model.calls[-1]
+    assert begun.text.endswith("It could")
+    assert request.text == "Shall we go skydiving with the club on Sunday?"
+
+
+def test_what_bounds_a_recommendation_stays_in_the_prompt_of_a_begun_reply() -> None:
+    model = ContinuingModel(script=lambda _: " end badly.")
+    talk_to(model, "open", f"{PEANUTS} I am severely allergic to shellfish.", "Shall I have the satay for dinner?")
+
+    request = model.calls[-1][-2].text
+    assert "must be safe" in request
+    assert "shellfish" in request
+    assert "peanut" not in request
+    assert "IMPORTANT" not in request
+
+
+@pytest.mark.parametrize(("guard", "is_listed"), [("open", False), ("note", True)])
+def test_a_talker_whose_replies_are_opened_sees_nothing_of_what_is_unrelated(guard: GuardMode, is_listed: bool) -> None:
+    model = ContinuingModel(script=lambda _: "Gladly.")
+    talk_to(
+        model, guard, "I have a life-threatening allergy to bees.", "Which of the two lamps suits a small desk better?"
+    )
+
+    assert ("leave it unmentioned" in model.calls[-1][-1].text) is is_listed

@@ -87,6 +87,7 @@ def prepared(request: ModelRequest[Any], call: Call, model: BaseChatModel, *, tr
         sight.words.introduced,
         sight.words.in_domain,
         sight.words.unknown,
+        lists_unrelated=context.guard != "open",
     )
     guarded = GuardedModel.around(
         model,

@@ -1,6 +1,6 @@
 """What the talker sees of the mind: one fenced block in front of the user's last words."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from mirror_graph.prompts import fenced, one_line, quoted, render
 from mirror_graph.state import MindState, SafetyConstraint
@@ -36,12 +36,15 @@ def context_block(
     introduced: Collection[str] = (),
     in_domain: Collection[str] = (),
     unknown: Collection[str] = (),
+    *,
+    lists_unrelated: bool = True,
 ) -> str:
     """Fence what the mind holds in a tag that ends in `mark`; return `""` if it holds nothing.
 
     `entries` are the ledger's active constraints, and the ids say how relevant each is (`relevance.choose.Relevant`).
     The more relevant a constraint is, the later it stands. Of the unrelated ones only what can kill is listed, as
-    something to leave unmentioned. If `touched` is None, the talker decides about all of them.
+    something to leave unmentioned, and that only with `lists_unrelated`. If `touched` is None, the talker decides about
+    all of them.
     """
     sections: list[str] = []
     # Where a constraint is touched, the order about it stands alone.
@@ -58,8 +61,17 @@ def context_block(
             "inner_ledger": unknown,
             "inner_in_domain": in_domain,
         }
+        if not lists_unrelated:
+            related = frozenset[str]().union(*ids_by_template.values())
+            entries = [entry for entry in entries if entry["id"] in related]
         sections += _sections(entries, ids_by_template, directive)
     return fenced(mark, "\n\n".join(sections)) if sections else ""
+
+
+def bounds_block(entries: Sequence[SafetyConstraint], bounding: Collection[str], mark: str) -> str:
+    """Fence the constraints `bounding`, as a bound on what may be recommended; return `""` if there are none."""
+    bounds = [entry for entry in entries if entry["id"] in bounding]
+    return fenced(mark, render("inner_in_domain", entries=_listed(bounds))) if bounds else ""
 
 
 def _account(mind: MindState) -> list[str]:

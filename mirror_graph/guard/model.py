@@ -73,6 +73,7 @@ class GuardedModel(WrappedModel):
     request: str | None = Field(None, exclude=True, repr=False)
     touched: SkipValidation[Collection[str] | None] = Field(None, exclude=True, repr=False)
     history: SkipValidation[Sequence[BaseMessage] | None] = Field(None, exclude=True, repr=False)
+    opened_prompt: SkipValidation[Sequence[BaseMessage] | None] = Field(None, exclude=True, repr=False)
 
     @classmethod
     def around(
@@ -86,11 +87,14 @@ class GuardedModel(WrappedModel):
         request: str | None = None,
         touched: Collection[str] | None = None,
         history: Sequence[BaseMessage] | None = None,
+        opened_prompt: Sequence[BaseMessage] | None = None,
     ) -> "GuardedModel":
         """Return a model around `model` that takes over its callbacks, tags and limits.
 
         A graph that lays out its own prompts gives the user's words as `request`, the ids of the constraints that they
         are known to touch as `touched`, and the conversation in which earlier notes are looked for as `history`.
+        `opened_prompt` takes the place of the messages where the model goes on from a sentence that the guard began:
+        what the sentence says already, the prompt need not say again.
         """
         if not isinstance(model, BaseChatModel):
             raise ConfigurationError(
@@ -107,6 +111,7 @@ class GuardedModel(WrappedModel):
             request=request,
             touched=touched,
             history=history,
+            opened_prompt=opened_prompt,
             **settings_of(model, "profile", "disable_streaming"),
         )
 
@@ -230,7 +235,7 @@ class GuardedModel(WrappedModel):
         """Return what watches this reply; None if there is nothing to watch, or if the answer is data."""
         if self.guard == "off" or "response_format" in kwargs or not any(map(is_severe, self.constraints)):
             return None
-        return _WATCHES[self.guard](lambda: self._case(messages), self.rule)
+        return _WATCHES[self.guard](lambda: self._case(messages), self.rule, self.opened_prompt)
 
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request

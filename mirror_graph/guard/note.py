@@ -30,9 +30,15 @@ def write_opening(findings: Sequence[Finding], wording: Wording) -> str:
 def write_beginning(findings: Sequence[Finding], wording: Wording) -> str:
     """Write what a model is to go on from: what the user said of themselves, and the advice against what is asked.
 
-    A small model that is left to find the advice itself may well find the opposite.
+    A small model that is left to find the advice itself may well find the opposite. The sentence that it goes on with
+    is begun for it as well, as one that says what could happen.
     """
     return wording.writes["begun"].format(quote=wording.writes["begun_between"].join(quotes_of(findings)))
+
+
+def write_rest(findings: Sequence[Finding], wording: Wording) -> str:
+    """Write what ends a beginning that a model has not gone on from."""
+    return f"{wording.writes['begun_end']} {write_advice(findings, wording)}"
 
 
 def write_order(findings: Sequence[Finding], wording: Wording) -> str:
@@ -105,7 +111,9 @@ def quotes_of(findings: Sequence[Finding]) -> list[str]:
 
 def _quote(constraint: SafetyConstraint) -> str:
     """Return the user's own words in one line, without the mark at their end."""
-    quote = " ".join((constraint["source"]["quote"] or constraint["about"]).split()).rstrip(".!?\u3002\uff01\uff1f")
+    quote = " ".join((constraint["source"]["quote"] or constraint["about"]).split()).rstrip(
+        ".,;:!?\u3002\uff01\uff1f\uff1b"
+    )
     if len(quote) <= QUOTE_LIMIT:
         return quote
     return quote[:QUOTE_LIMIT].rsplit(" ", 1)[0] + "\u2026"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
-from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_advice, write_beginning, write_opening
+from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_beginning, write_opening, write_rest
 from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
 from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
 from mirror_graph.models import REASONED_ABOVE
@@ -22,8 +22,13 @@ class OpeningWatch(Watch):
     complete in itself, and the model's words follow as a paragraph of their own.
     """
 
-    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
-        super().__init__(read_case, rule)
+    def __init__(
+        self,
+        read_case: Callable[[], Case],
+        rule: Rule | None = None,
+        opened_prompt: Sequence[BaseMessage] | None = None,
+    ) -> None:
+        super().__init__(read_case, rule, opened_prompt)
         self._named: list[Finding] = []
         self._opening = ""
         self._is_half = False
@@ -47,7 +52,10 @@ class OpeningWatch(Watch):
 
     def prompt(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         """Return the messages, with the beginning of the reply if the model is to go on from it."""
-        return [*messages, AIMessage(self._opening)] if self._is_half else messages
+        if not self._is_half:
+            return messages
+        begun = messages if self._opened_prompt is None else self._opened_prompt
+        return [*begun, AIMessage(self._opening)]
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
         """Pass a piece on, under the id that the opening has."""
@@ -104,7 +112,7 @@ class OpeningWatch(Watch):
         return write_beginning(self._named, wording) if self._is_half else write_opening(self._named, wording)
 
     def _written_end(self) -> str:
-        return f" {write_advice(self._named, wording_of(self._case.request.text, self._named))}"
+        return f" {write_rest(self._named, wording_of(self._case.request.text, self._named))}"
 
     def _ready_reader(self) -> ReplyReader:
         if self._reader is None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 
 from mirror_graph.guard import GuardedModel, Rule
 from mirror_graph.relevance.choose import Relevant, request_text
 from mirror_graph.state import MirrorContext, SafetyConstraint
+from mirror_graph.state.content import keep_newest_media
 from mirror_graph.state.usage import NO_TOKENS
 from mirror_graph.state.values import AnsweredTurn, Guarded, Tokens
 
@@ -23,8 +24,12 @@ def guarded_talker(
     branch: Sequence[AnsweredTurn],
     context: MirrorContext,
     rule: Rule | None,
+    opened_prompt: list[BaseMessage] | None = None,
 ) -> BaseChatModel:
-    """Return the talker's model, guarded as the context chooses."""
+    """Return the talker's model, guarded as the context chooses.
+
+    `opened_prompt` is what it is asked instead, where the guard writes the first half of a sentence.
+    """
     if context.guard == "off" or not entries:
         return model
     return GuardedModel.around(
@@ -36,6 +41,7 @@ def guarded_talker(
         request=request_text(messages, branch),
         touched=seen.touched,
         history=messages,
+        opened_prompt=opened_prompt and keep_newest_media(opened_prompt),
     )
 
 
