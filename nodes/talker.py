@@ -16,7 +16,7 @@ from mirror_graph.ledger.access import ledger_for_reply
 from mirror_graph.models import ending, visible_model
 from mirror_graph.nodes.turn import Turn, begin_turn, end_turn, mark_of
 from mirror_graph.prompts import is_all_tags, render, strip_leading_tags
-from mirror_graph.relevance.choose import Relevant, find_relevant
+from mirror_graph.relevance.choose import Relevant, find_relevant, near_bounds, request_text
 from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
 from mirror_graph.state.usage import add_usage, usage_of
 
@@ -35,6 +35,11 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
     directive = context.directive or render("directive")
     # A fresh mark per turn: no text that was written earlier can pretend to be the block that holds the mind.
     mark = secrets.token_hex(4)
+    # A small model speaks of whatever is listed, and declines for it. Its guard knows from the request what is touched,
+    # and reads the reply all the same, so it need not see what the request leaves alone.
+    is_opening = context.guard == "open"
+    words = request_text(turn.messages, turn.branch)
+    bounds = near_bounds(entries, seen, words) if is_opening else seen.in_domain
     inner = context_block(
         turn.thread,
         entries,
@@ -43,10 +48,9 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         mark,
         seen.told,
         seen.introduced,
-        seen.in_domain,
+        bounds,
         seen.unknown,
-        # A small model speaks of what it is told to leave unmentioned. The guard reads its reply all the same.
-        lists_unrelated=context.guard != "open",
+        lists_unrelated=not is_opening,
     )
     prompt = reply_prompt(turn.window, turn.branch, inner, context)
     model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)
@@ -58,7 +62,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         turn.branch,
         context,
         guard,
-        opened_prompt=_opened_prompt(turn, entries, seen, mark, context) if context.guard == "open" else None,
+        opened_prompt=_opened_prompt(turn, entries, seen, mark, context) if is_opening else None,
     )
     whole = await stream_reply(talker, prompt, context, turn.number)
     added = added_by_guard(whole)

@@ -791,3 +791,21 @@ def test_a_talker_whose_replies_are_opened_sees_nothing_of_what_is_unrelated(gua
     )
 
     assert ("leave it unmentioned" in model.calls[-1][-1].text) is is_listed
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_bound"),
+    [
+        ("Recommend something that I can cook for dinner tonight.", True),
+        ("Do you think I should have the curry for dinner tonight?", True),
+        ("Do you think I should have the plain rice for dinner tonight?", False),
+    ],
+    ids=["open", "may bring it near", "about something else"],
+)
+def test_a_talker_whose_replies_are_opened_sees_the_bounds_that_a_request_can_meet(
+    request_: str, is_bound: bool
+) -> None:
+    model = ContinuingModel(script=lambda _: "Gladly.")
+    talk_to(model, "open", PEANUTS, request_)
+
+    assert ("must be safe for all of this" in model.calls[-1][-1].text) is is_bound

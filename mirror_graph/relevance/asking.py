@@ -52,6 +52,11 @@ def asks_for_something(text: str) -> bool:
     return False
 
 
+def asks_openly(text: str) -> bool:
+    """Say whether a request leaves it to the reply to name something, rather than asking about what it names itself."""
+    return bool(pattern("openly").search(text))
+
+
 def intent_of(sentence: str) -> Intent:
     """Say what one sentence is for."""
     if pattern("farewell").search(sentence):

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from langchain_core.messages import AnyMessage
 
 from mirror_graph.ledger.words import count_words
-from mirror_graph.relevance.asking import asked_part
+from mirror_graph.relevance.asking import asked_part, asks_openly
 from mirror_graph.relevance.check import check
 from mirror_graph.relevance.embeddings import similar_constraints
 from mirror_graph.relevance.levels import Level, levels
+from mirror_graph.relevance.match import evidence
 from mirror_graph.relevance.mentions import mentioned_in, without_mentions
 from mirror_graph.state import MirrorContext, SafetyConstraint, Tokens
 from mirror_graph.state.values import AnsweredTurn
@@ -68,6 +69,17 @@ async def find_relevant(
         return _seen(constraints, words, found, met)
     alike = await similar_constraints(constraints, without_mentions(constraints, words), context.embeddings)
     return _seen(constraints, words, found, met | frozenset(alike.ids))._replace(failures={"embeddings": alike.failure})
+
+
+def near_bounds(entries: Sequence[SafetyConstraint], seen: Relevant, words: str) -> frozenset[str]:
+    """Return which constraints in their own field a request can still meet.
+
+    It can meet each of them if it leaves it to the reply to name something. If it asks about a thing that it names, it
+    can meet those that this may bring near, such as a nut allergy by a curry.
+    """
+    if asks_openly(words):
+        return seen.in_domain
+    return frozenset(entry["id"] for entry in entries if entry["id"] in seen.in_domain and evidence(entry, words) > 0)
 
 
 def request_text(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn] = ()) -> str:
