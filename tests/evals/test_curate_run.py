@@ -188,7 +188,7 @@ def test_the_arms_of_the_guard_differ_in_what_they_do_about_a_naive_reply(model:
     assert replies["ledger_only"] == NAIVE
     assert replies["guard"].startswith(f"{NAIVE}\n\nPlease note: you told me")
     assert replies["guard_open"].startswith("Before anything else: you told me")
-    assert replies["guard_open"].endswith("For that reason I advise against it: I would not go there.")
+    assert replies["guard_open"].endswith("For that reason I advise against it. It could I would not go there.")
     assert "Please note: you told me" in replies["guard_hold"]
     assert NAIVE not in replies["guard_hold"]
     assert {row.arm: row.names_danger for row in rows if row.risky} == {arm: arm != "ledger_only" for arm in arms}
