@@ -3,9 +3,13 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve docs release test test-evals test-docs test-slow test-browser test-local test-train format lint type golden constraints clean
 
+# Every worker of a test run and each of the processes that it starts would compile the package for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
-SPREAD := -n 2 --dist loadscope
+# Three workers keep two cores busy: one of them waits for a server most of the time.
+SPREAD := -n 3 --dist loadscope
 PYTHON := $(BIN)/python
 
 help:  ## list these targets
@@ -20,7 +24,7 @@ serve: setup  ## serve the page and the APIs on this machine until Ctrl-C
 	@$(BIN)/mirror serve
 
 test: setup  ## the tests of the product: offline
-	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench --ignore tests/docs
+	$(PYTHON) -m pytest $(SPREAD) --ignore tests/evals --ignore tests/bench --ignore tests/docs --ignore tests/browser
 
 test-evals: setup  ## the tests of the evaluations and benchmarks
 	$(PYTHON) -m pytest $(SPREAD) tests/evals tests/bench

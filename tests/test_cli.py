@@ -181,6 +181,7 @@ def test_the_script_warns_where_mind_or_ledger_carried_the_allergy_out_of_the_wi
     assert "the last reply contains 'allerg'" in summary
 
 
+@pytest.mark.slow
 def test_a_conversation_in_a_terminal_shows_replies_then_minds_and_goes_on_later() -> None:
     with terminal("chat", "birthday") as chat:
         chat.until("New conversation 'birthday'")

@@ -271,6 +271,7 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", dedent(program)], capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_opened_leaves_one_error_and_nothing_else(tmp_path: Path) -> None:
     found = run_program(f"""
         import asyncio

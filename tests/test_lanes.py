@@ -231,6 +231,7 @@ async def test_leaving_may_wait_for_what_is_being_thought(endpoint: Endpoint, re
             assert (await mirror.conversation(thread).mind()).turn == turn
 
 
+@pytest.mark.slow
 async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
     endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:

@@ -153,7 +153,7 @@ def served(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_server_cleanly(served: tuple["subprocess.Popen[str]", str], number: int) -> None:
     process, url = served
     assert httpx.get(f"{url}/health").status_code == 200
@@ -161,6 +161,7 @@ def test_a_signal_ends_the_server_cleanly(served: tuple["subprocess.Popen[str]",
     assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line_of_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [*COMMAND[:-1], str(taken.getsockname()[1]), "--model", "scripted:demo", "--database", "mirror.db"]

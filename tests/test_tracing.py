@@ -185,6 +185,7 @@ wait_for_all_tracers()
 """
 
 
+@pytest.mark.slow
 def test_a_recommendation_is_one_trace_and_its_labels_hold_no_words_and_no_titles(endpoint: Endpoint) -> None:
     runs = trace(A_RECOMMENDATION, OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none")
 

@@ -591,6 +591,7 @@ def test_the_command_writes_rows_without_the_extra(dataset: DataSet, tmp_path: P
     assert f"{len(rows.train)} rows to train on and {len(rows.test)} to test on, of 5 users" in finished.stdout
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_wrong_in_one_line_and_writes_nothing(dataset: DataSet, tmp_path: Path) -> None:
     finished = run_mirror("train", "rows", str(tmp_path / "rows"), "--inputs", str(tmp_path / "set"), "--k", "0")
     assert finished.returncode == 1

@@ -26,10 +26,9 @@ class CheckpointMindStore:
     def __init__(self, storage: Storage, labels: Labels | None = None, watchers: Watchers | None = None) -> None:
         self._labels = labels or Labels()
         self._watchers = watchers or Watchers()
-        builder = build_thinker()
         self._storage = storage
-        self._thinker = builder.compile(name="thinker")
-        self._stored = builder.compile(checkpointer=storage.minds, name="thinker")
+        self._stored = build_thinker().compile(checkpointer=storage.minds, name="thinker")
+        self._thinker = self._stored.copy({"checkpointer": None})
 
     async def load(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
         """Return the newest mind of a thread. The owner needs no check here: a host's thread ids derive from it.
