@@ -114,7 +114,7 @@ def _added(to: Sequence[Timing], by: Sequence[Timing]) -> list[Timing]:
 
 def _figures(times: Sequence[Timing]) -> dict[str, float]:
     return (
-        spread("first token", [it.first for it in times])
-        | spread("last token", [it.last for it in times])
-        | spread("end of stream", [it.end for it in times])
+        spread("first token", [timing.first for timing in times])
+        | spread("last token", [timing.last for timing in times])
+        | spread("end of stream", [timing.end for timing in times])
     )

@@ -110,7 +110,7 @@ async def _ours(provider: Provider, thinking: Thinking, texts: Sequence[str]) ->
             if thinking != "off":
                 await settle(conversation)
             usage = (await conversation.mind()).usage
-            took.append({name: it["latest"] for name, it in usage.items() if it["turn"] == turn})
+            took.append({name: used["latest"] for name, used in usage.items() if used["turn"] == turn})
     return took
 
 

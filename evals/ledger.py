@@ -53,8 +53,8 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     told = {case: introduction(case.constraint, draw.choice(harmless)) for case in cases}
     plain = [introduction("", fact) for fact in harmless]
     halves = {
-        "A": [it for it in cases if _half(it) == "A"],
-        "B": [it for it in cases if _half(it) == "B"],
+        "A": [case for case in cases if _half(case) == "A"],
+        "B": [case for case in cases if _half(case) == "B"],
         "all": cases,
     }
     found = {case: scan(text) for case, text in told.items()}
@@ -85,7 +85,7 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     if model:
         sample = draw.sample(cases, min(limit, len(cases)))
         figures, thought_aims = asyncio.run(
-            _think({it: told[it] for it in sample}, draw.sample(plain, min(limit, len(plain))), model)
+            _think({message: told[message] for message in sample}, draw.sample(plain, min(limit, len(plain))), model)
         )
         tables[f"The ledger after one pass, {model}"] = figures
         aims += thought_aims
@@ -119,7 +119,11 @@ async def _think(told: dict[Case, str], plain: Sequence[str], model: str) -> tup
             failed += not await conversation.settle()
             seconds.append(time.perf_counter() - started)
             found[key] = active(list((await conversation.mind()).constraints))
-    kept = [(entry, text) for key, text in [*told.items(), *((it, it) for it in plain)] for entry in found[key]]
+    kept = [
+        (entry, text)
+        for key, text in [*told.items(), *((message, message) for message in plain)]
+        for entry in found[key]
+    ]
     verbatim = mean(entry["source"]["quote"] in text for entry, text in kept) if kept else 1.0
     false = [entry for case in told for entry in found[case] if not _is_of(entry, case)]
     scored = _scored(list(told), found)

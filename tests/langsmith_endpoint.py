@@ -69,7 +69,9 @@ class TracedRun:
     @property
     def labels(self) -> str:
         """All that is stored about the run but its content: its inputs, outputs and events."""
-        return json.dumps({key: it for key, it in self.body.items() if key not in {"inputs", "outputs", "events"}})
+        return json.dumps(
+            {key: value for key, value in self.body.items() if key not in {"inputs", "outputs", "events"}}
+        )
 
     @property
     def content(self) -> str:

@@ -369,7 +369,7 @@ def test_a_users_constraints_are_listed_changed_exported_and_erased(
     assert (unchanged.code, "expected one or more of --about" in " ".join(unchanged.err.split())) == (2, True)
     kept = json.loads(mirror("user", "export", "ana").out)
     assert {("latex", "active"), ("shellfish", "retracted")} <= {
-        (it["about"], it["status"]) for it in kept["constraints"]
+        (constraint["about"], constraint["status"]) for constraint in kept["constraints"]
     }
     mirror("user", "export", "ana", "--output", str(tmp_path / "ana.json"))
     assert json.loads((tmp_path / "ana.json").read_text()) == kept

@@ -130,9 +130,9 @@ async def test_users_and_threads_never_meet(endpoint: Endpoint, database: str | 
     async with open_mirror(database, context=CONTEXT) as mirror:
         places = [(user, thread) for user in ("ana", "bo", None) for thread in ("a", "b")]
         conversations = {place: mirror.conversation(place[1], user_id=place[0]) for place in places}
-        await asyncio.gather(*(it.say(f"I am {place}") for place, it in conversations.items()))
+        await asyncio.gather(*(conversation.say(f"I am {place}") for place, conversation in conversations.items()))
         for place, conversation in conversations.items():
-            assert [it.text for it in await conversation.messages()] == [f"I am {place}", "I hear you."]
+            assert [message.text for message in await conversation.messages()] == [f"I am {place}", "I hear you."]
 
 
 async def test_a_forgotten_conversation_is_gone_from_the_database(
@@ -240,7 +240,7 @@ async def test_the_window_is_bounded_and_keeps_what_was_not_thought_about(endpoi
             await conversation.settle()
         messages = await conversation.messages()
         assert 1_000 < sum(map(message_tokens, messages)) <= 2_000
-        assert len([it for it in messages if it.text.startswith("unthought")]) == 8
+        assert len([message for message in messages if message.text.startswith("unthought")]) == 8
         assert (await conversation.mind()).turn == before
         replies.by_component["synthesis"] = "I caught up."
         assert await conversation.settle(timeout=100)

@@ -114,7 +114,7 @@ async def test_what_passes_is_tried_again(
         conversation = mirror.conversation("t")
         pieces = [piece async for piece in conversation.stream("hello")]
         assert "".join(pieces) == "Here I am."
-        assert [it.text for it in await conversation.messages()] == ["hello", "Here I am."]
+        assert [message.text for message in await conversation.messages()] == ["hello", "Here I am."]
     assert len(prompts_of(endpoint.calls, "talker")) == 3
 
 
@@ -162,11 +162,11 @@ async def test_what_does_not_pass_is_told_once_and_saying_it_again_works(
         assert await_before == []
         assert len(endpoint.calls) == 1
         assert "One two three".startswith(failed.value.partial.strip())
-        assert [it.text for it in await conversation.messages()] == ["hello"]
+        assert [message.text for message in await conversation.messages()] == ["hello"]
         replies.by_component["talker"] = "I hear you now."
         reply = await conversation.say("hello")
         assert (reply.text, reply.turn) == ("I hear you now.", 1)
-        assert [it.text for it in await conversation.messages()] == ["hello", "I hear you now."]
+        assert [message.text for message in await conversation.messages()] == ["hello", "I hear you now."]
 
 
 async def test_another_message_after_a_failed_reply_is_answered_with_the_first(
@@ -214,7 +214,7 @@ async def test_failures_of_one_turn_are_counted_once_each(endpoint: Endpoint, re
             await conversation.say(f"message {turn}")
             await conversation.settle()
             failures = (await conversation.mind()).failures
-            assert {name: (it["count"], it["turn"]) for name, it in failures.items()} == {
+            assert {name: (failure["count"], failure["turn"]) for name, failure in failures.items()} == {
                 "goals": (turn, turn),
                 "memory": (turn, turn),
             }

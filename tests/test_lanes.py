@@ -273,7 +273,9 @@ async def test_the_last_narratives_are_kept(endpoint: Endpoint, replies: Replies
             await conversation.say(f"message {turn}")
             await conversation.settle(timeout=100)
         history = await conversation.history()
-        assert [(it["turn"], it["text"]) for it in history] == [(turn, f"Account {turn}.") for turn in range(4, 24)]
+        assert [(narrative["turn"], narrative["text"]) for narrative in history] == [
+            (turn, f"Account {turn}.") for turn in range(4, 24)
+        ]
         await conversation.forget()
         assert await conversation.history() == []
 
@@ -292,7 +294,7 @@ async def test_a_thread_does_not_grow(database: str | None) -> None:
             await conversation.settle()
         await engine.close()
         for thread_id in (conversation.thread_id, mind_thread(conversation.thread_id)):
-            kept = [it async for it in storage.saver.alist({"configurable": {"thread_id": thread_id}})]
+            kept = [checkpoint async for checkpoint in storage.saver.alist({"configurable": {"thread_id": thread_id}})]
             assert len(kept) == 1
         assert len(await storage.threads()) == 2
         assert len(await conversation.messages()) == 24

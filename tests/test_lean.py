@@ -111,7 +111,7 @@ async def test_a_call_fails_alike(endpoint: Endpoint, answer: Answer, streamed: 
     errors = []
     for model in both(endpoint, model="m"):
         with pytest.raises(openai.APIError) as raised:
-            _ = [it async for it in model.astream("Hi.")] if streamed else await model.ainvoke("Hi.")
+            _ = [piece async for piece in model.astream("Hi.")] if streamed else await model.ainvoke("Hi.")
         errors.append((type(raised.value), getattr(raised.value, "status_code", None), str(raised.value)))
     assert errors[0] == errors[1]
 

@@ -60,8 +60,10 @@ def test_a_full_ledger_keeps_what_can_kill(harmless: int, deadly: int) -> None:
     grave = [constraint(f"danger {n}", turn=n, severity="life-threatening") for n in range(deadly)]
     left = merge_constraints(many, grave)
     assert len(left) <= CONSTRAINT_LIMIT
-    assert len([it for it in left if it["severity"] == "life-threatening"]) == min(deadly, CONSTRAINT_LIMIT)
-    assert left == sorted(heaviest(left), key=lambda it: (it["first_turn"], it["id"]))
+    assert len([constraint for constraint in left if constraint["severity"] == "life-threatening"]) == min(
+        deadly, CONSTRAINT_LIMIT
+    )
+    assert left == sorted(heaviest(left), key=lambda constraint: (constraint["first_turn"], constraint["id"]))
 
 
 def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() -> None:
@@ -81,11 +83,14 @@ def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
     ledger = retract(
         ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
     )
-    assert [(it["status"], it["source"]["turn"]) for it in ledger] == [("retracted", 2), ("superseded", 1)]
+    assert [(constraint["status"], constraint["source"]["turn"]) for constraint in ledger] == [
+        ("retracted", 2),
+        ("superseded", 1),
+    ]
     assert active(ledger) == []
     ledger = add(ledger, constraint(turn=3))
-    assert [it["status"] for it in active(ledger)] == ["active"]
-    assert sorted((it["source"]["turn"], it["status"]) for it in ledger) == [
+    assert [constraint["status"] for constraint in active(ledger)] == ["active"]
+    assert sorted((constraint["source"]["turn"], constraint["status"]) for constraint in ledger) == [
         (1, "superseded"),
         (2, "superseded"),
         (3, "active"),
@@ -238,15 +243,17 @@ def test_however_it_is_split_into_passes_no_danger_is_lost_or_made_milder(said: 
         size = data.draw(st.integers(1, len(said) - turn))
         messages = [UserMessage(at + 1, str(at), said[at]) for at in range(turn, turn + size)]
         caught = scan_messages(messages)
-        waved = data.draw(st.lists(st.sampled_from([it["id"] for it in caught]))) if caught else []
+        waved = data.draw(st.lists(st.sampled_from([constraint["id"] for constraint in caught]))) if caught else []
         notes: Notes = {"turn": turn + size, "claims": [], "retractions": [], "false_alarms": waved}
-        before = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
+        before = {constraint["id"]: RANK[constraint["severity"]] for constraint in active(ledger)}
         ledger = update_ledger(ledger, messages, notes, at=float(turn + size))
-        after = {it["id"]: RANK[it["severity"]] for it in active(ledger)}
+        after = {constraint["id"]: RANK[constraint["severity"]] for constraint in active(ledger)}
         assert all(after.get(known, -1) >= rank for known, rank in before.items())
         turn += size
     if GRAVE in said:
-        assert ("peanuts", "life-threatening") in {(it["about"], it["severity"]) for it in active(ledger)}
+        assert ("peanuts", "life-threatening") in {
+            (constraint["about"], constraint["severity"]) for constraint in active(ledger)
+        }
 
 
 RANK = {"preference": 0, "serious": 1, "life-threatening": 2}
@@ -270,7 +277,7 @@ async def test_what_only_the_thinker_understands_is_kept(
 ) -> None:
     told = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
     replies.by_component["memory"] = noted(told=[told])
-    assert about in [it["about"] for it in await told_once(words)]
+    assert about in [constraint["about"] for constraint in await told_once(words)]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +296,7 @@ def test_what_is_asked_or_said_in_jest_is_not_stated(quote: str, sentence: str) 
 
 def test_eggs_and_egg_whites_are_two_dangers() -> None:
     ledger = add(add([], constraint("egg whites")), constraint("eggs"))
-    assert [it["about"] for it in ledger] == ["egg whites", "eggs"]
+    assert [constraint["about"] for constraint in ledger] == ["egg whites", "eggs"]
     assert len(add(ledger, constraint("severe egg allergy"))) == 2
 
 
@@ -313,9 +320,11 @@ async def test_the_notes_are_asked_for_after_the_thoughts_and_none_without_end(
         await conversation.say("I'm afraid of heights.")
         await conversation.settle()
     formats = [call.body["response_format"] for call in endpoint.calls if "response_format" in call.body]
-    (asked_for,) = [it["json_schema"]["schema"]["properties"] for it in formats if it["type"] == "json_schema"]
+    (asked_for,) = [
+        wanted["json_schema"]["schema"]["properties"] for wanted in formats if wanted["type"] == "json_schema"
+    ]
     assert list(asked_for)[-3:] == ["told", "taken_back", "no_danger"]
-    assert all(it["maxItems"] for it in asked_for.values() if it["type"] == "array")
+    assert all(field["maxItems"] for field in asked_for.values() if field["type"] == "array")
 
 
 async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, replies: Replies) -> None:
@@ -323,7 +332,7 @@ async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoin
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
     for about in ("afraid", "heights, when they look down"):
         replies.by_component["memory"] = noted(told=[{**fear, "about": about, "subject": "user"}], no_danger=[1])
-        assert [it["about"] for it in await told_once("I'm afraid of heights.")] == ["heights"]
+        assert [constraint["about"] for constraint in await told_once("I'm afraid of heights.")] == ["heights"]
     replies.by_component["memory"] = noted(no_danger=[1, 7, "1546408f93"])
     assert await told_once("I'm afraid of heights.") == []
 
@@ -346,13 +355,15 @@ async def test_taken_back_by_the_users_words_it_no_longer_counts(endpoint: Endpo
         await conversation.say("Good news: I'm not allergic to peanuts any more!")
         await conversation.settle()
         ledger = (await conversation.mind()).constraints
-        assert {it["status"] for it in ledger} == {"retracted", "superseded"}
+        assert {constraint["status"] for constraint in ledger} == {"retracted", "superseded"}
         replies.by_component["memory"] = noted()
         await conversation.say("Shall I eat peanuts?")
         assert "dangers" not in prompts_of(endpoint.calls, "talker")[-1].partition("<mirror-")[2]
         await conversation.say("Sorry, it is back: I am allergic to peanuts.")
         await conversation.settle()
-        assert [it["about"] for it in active(list((await conversation.mind()).constraints))] == ["peanuts"]
+        assert [constraint["about"] for constraint in active(list((await conversation.mind()).constraints))] == [
+            "peanuts"
+        ]
 
 
 @pytest.mark.parametrize("later", [False, True])
@@ -511,7 +522,9 @@ async def test_without_a_memory_thinker_the_scanner_keeps_the_ledger(endpoint: E
             conversation = mirror.conversation(thinking)
             await conversation.say("I'm allergic to peanuts.")
             assert await conversation.settle(timeout=100)
-            assert [it["about"] for it in (await conversation.mind()).constraints] == ["peanuts"], thinking
+            assert [constraint["about"] for constraint in (await conversation.mind()).constraints] == ["peanuts"], (
+                thinking
+            )
 
 
 async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, replies: Replies) -> None:
@@ -527,7 +540,7 @@ async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, replies: 
         conversation = mirror.conversation("t")
         await conversation.say("prawns make my throat close")
         assert await conversation.settle(timeout=100)
-        assert [it["about"] for it in (await conversation.mind()).constraints] == ["prawns"]
+        assert [constraint["about"] for constraint in (await conversation.mind()).constraints] == ["prawns"]
 
 
 async def test_a_full_ledger_counts_what_it_let_go(endpoint: Endpoint, replies: Replies) -> None:

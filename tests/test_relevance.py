@@ -166,7 +166,7 @@ def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
 async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, touched_by_them: bool) -> None:
     heard = scan_messages([UserMessage(1, "m1", words)])
     seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
-    peanuts = {it["id"] for it in heard if it["about"] == "peanuts"}
+    peanuts = {constraint["id"] for constraint in heard if constraint["about"] == "peanuts"}
     assert seen.touched is not None
     assert peanuts
     assert peanuts <= (seen.touched if touched_by_them else seen.told)
@@ -720,8 +720,8 @@ def test_the_figures_on_the_development_constraints_hold(half: str, recall: floa
         category = row["category"].replace("Severe ", "")[:3].title()
         entry = told(kinds[category], row["constraint"])
         own.append(evidence(entry, row["question_group_biased"]) >= THRESHOLD)
-        strangers = chance.sample([it for it in rows if it["category"] != row["category"]], 3)
-        other += [evidence(entry, it["question_group_biased"]) >= THRESHOLD for it in strangers]
+        strangers = chance.sample([other_row for other_row in rows if other_row["category"] != row["category"]], 3)
+        other += [evidence(entry, stranger["question_group_biased"]) >= THRESHOLD for stranger in strangers]
     assert sum(own) / len(own) >= recall
     assert sum(other) / len(other) <= false_alarms
 

@@ -571,7 +571,7 @@ def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
         ("allergy", "cats", "my sister"),
         ("allergy", "dogs", "user"),
     ]
-    assert len({constraint_id(*it) for it in told}) == len(told)
+    assert len({constraint_id(*parts) for parts in told}) == len(told)
 
 
 @pytest.mark.parametrize(
@@ -838,10 +838,10 @@ def introductions() -> list[Told]:
 @pytest.mark.shared_data
 @pytest.mark.parametrize("part", ["A", "B"])
 def test_development_constraints_are_found_in_an_introduction(part: str) -> None:
-    told = [it for it in introductions() if half(it.constraint) == part]
-    found = [{one["kind"] for one in scan(it.message) if one["about"] in it.constraint} for it in told]
+    told = [case for case in introductions() if half(case.constraint) == part]
+    found = [{one["kind"] for one in scan(case.message) if one["about"] in case.constraint} for case in told]
     assert sum(map(bool, found)) / len(told) >= 0.95
-    assert sum(bool(it.kinds & kinds) for it, kinds in zip(told, found, strict=True)) / len(told) >= 0.92
+    assert sum(bool(case.kinds & kinds) for case, kinds in zip(told, found, strict=True)) / len(told) >= 0.92
 
 
 @pytest.mark.shared_data
@@ -853,7 +853,7 @@ def test_harmless_facts_raise_no_alarm() -> None:
 @pytest.mark.shared_data
 def test_the_lexicon_lists_no_sentence_of_the_development_data() -> None:
     lexicon = "\n".join(lexicon_files()).casefold()
-    assert [it.constraint for it in introductions() if it.constraint.casefold() in lexicon] == []
+    assert [case.constraint for case in introductions() if case.constraint.casefold() in lexicon] == []
 
 
 def test_every_pattern_of_the_lexicon_compiles() -> None:

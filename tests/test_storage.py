@@ -21,7 +21,7 @@ from mirror_graph.testing.endpoint import Endpoint
 
 CONTEXT = MirrorContext(talker_model="scripted:echo", think_after=0)
 
-ids = st.none() | st.text(max_size=40) | st.uuids().map(str) | st.uuids().map(lambda it: f"lc_run--{it}")
+ids = st.none() | st.text(max_size=40) | st.uuids().map(str) | st.uuids().map(lambda run_id: f"lc_run--{run_id}")
 words = st.text(max_size=30)
 plain = st.dictionaries(st.text(max_size=8), st.integers(0, 9) | words, max_size=3)
 calls = st.just([{"name": "look", "args": {}, "id": "1", "type": "tool_call"}]) | st.just([])
@@ -103,7 +103,7 @@ async def test_what_a_provider_notes_of_a_call_is_told_at_once_and_kept_for_the_
         conversation = mirror.conversation("t")
         for _ in range(2):
             assert (await conversation.say("hello")).usage["output"] > 0
-        first, last = (it for it in await conversation.messages() if isinstance(it, AIMessage))
+        first, last = (message for message in await conversation.messages() if isinstance(message, AIMessage))
     mirror_notes = {"turn": 1, "narrative_turn": 0, "lag": 0, "finish_reason": "stop"}
     assert first.response_metadata == {"mirror": mirror_notes}
     assert first.usage_metadata is None

@@ -65,7 +65,7 @@ def named(runs: list[TracedRun], name: str) -> list[TracedRun]:
 
 def path(run: TracedRun, runs: list[TracedRun]) -> list[str]:
     """Name the runs from the root of the trace down to `run`."""
-    parent = next((it for it in runs if it.id == run.parent), None)
+    parent = next((other for other in runs if other.id == run.parent), None)
     return [*(path(parent, runs) if parent else []), run.name]
 
 

@@ -144,7 +144,9 @@ class TwoHosts(RuleBasedStateMachine):
         set_leases(LEASE_SECONDS)  # what follows must not fail because the machine is busy
         conversation = self.conversation(0)
         messages = await conversation.messages()
-        replies = {it.response_metadata["mirror"]["turn"]: it.text for it in messages if it.type == "ai"}
+        replies = {
+            message.response_metadata["mirror"]["turn"]: message.text for message in messages if message.type == "ai"
+        }
         assert list(replies) == list(range(1, len(replies) + 1))
         for number, turn in self.answered.items():
             assert replies[turn] == f"reply {number}"

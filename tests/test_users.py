@@ -156,7 +156,7 @@ async def test_the_users_own_edit_wins_over_a_later_thought(endpoint: Endpoint, 
         await ana.add("latex", kind="allergy")
         await conversation.say("As I said, I'm allergic to peanuts, but only mildly.")
         await conversation.settle(timeout=100)
-        kept = {it["about"]: it["severity"] for it in await ana.constraints()}
+        kept = {constraint["about"]: constraint["severity"] for constraint in await ana.constraints()}
         assert kept == {"peanuts": "life-threatening", "latex": "serious"}
         await ana.edit(entry["id"], status="retracted")
         await conversation.say("And I'm allergic to peanuts, did I say?")

@@ -138,8 +138,8 @@ def measure(path: Path, model: str, form: Form, folder: Path, *, logprobs: bool 
         ],
         between_humans=compare(
             "human_1 and human_2",
-            [int(it["human_1"]) for it in judged],
-            [int(it["human_2"]) for it in judged],
+            [int(row["human_1"]) for row in judged],
+            [int(row["human_2"]) for row in judged],
             exact=exact,
         ),
         calibrated=calibrated(judged),

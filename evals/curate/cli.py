@@ -164,10 +164,11 @@ def judge(
 
     found = measure(ratings, model, form, logs, logprobs=logprobs, connections=connections)
     typer.echo(f"{found.judge}, {found.form}: {found.replies} replies, {found.unscored} verdicts that cannot be read")
-    for it in (*found.agreements, found.between_humans):
+    for agreement in (*found.agreements, found.between_humans):
         typer.echo(
-            f"  {it.rater:<20} {it.scale:<12} agree {it.agree.value:.0%} ({it.agree.low:.0%} to {it.agree.high:.0%}), "
-            f"kappa {it.kappa:.2f}, theirs -> the judge's: {it.confusion}"
+            f"  {agreement.rater:<20} {agreement.scale:<12} agree {agreement.agree.value:.0%} "
+            f"({agreement.agree.low:.0%} to {agreement.agree.high:.0%}), "
+            f"kappa {agreement.kappa:.2f}, theirs -> the judge's: {agreement.confusion}"
         )
     if best := found.calibrated:
         typer.echo(
@@ -198,15 +199,16 @@ def _forecast(plan: object, prices: Path | None) -> None:
     assert isinstance(plan, Plan)
     lines = forecast(plan, prices)
     typer.echo(f"{'':<15}{'samples':>9}{'calls':>9}{'input':>13}{'cached':>13}{'output':>11}{'US dollars':>12}")
-    for it in lines:
-        cost = "unknown" if it.cost is None else f"{it.cost:.4f}"
+    for line in lines:
+        cost = "unknown" if line.cost is None else f"{line.cost:.4f}"
         typer.echo(
-            f"{it.name:<15}{it.samples:>9,}{it.calls:>9,}{it.input:>13,}{it.cached:>13,}{it.output:>11,}{cost:>12}"
+            f"{line.name:<15}{line.samples:>9,}{line.calls:>9,}{line.input:>13,}{line.cached:>13,}{line.output:>11,}{cost:>12}"
         )
-    costs = [it.cost for it in lines if it.cost is not None]
+    costs = [line.cost for line in lines if line.cost is not None]
     unknown = "" if len(costs) == len(lines) else ", and what has no price in the table"
     typer.echo(
-        f"{sum(it.calls for it in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. Nothing was asked of anybody."
+        f"{sum(line.calls for line in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. "
+        "Nothing was asked of anybody."
     )
 
 

@@ -65,7 +65,7 @@ def write(case: Case, pool: Pool, *, scenario: int, control: Control, distractor
 
 def _others(chance: random.Random, case: Case, pool: Pool, scenario: int) -> str:
     if scenario == 5:
-        return " ".join(_sentence(it) for it in _draw(chance, pool.preferences, case.language, 3))
+        return " ".join(_sentence(preference) for preference in _draw(chance, pool.preferences, case.language, 3))
     people = (case.person_b, case.person_c, case.person_d)
     return " ".join(_sentence(person) for person in people[: scenario - 1])
 

@@ -112,7 +112,7 @@ def _case(row: Mapping[str, Any], id: str) -> Case:
     return Case(
         id=str(row.get("id") or id),
         language=language,
-        terms=tuple(it for it in (re.split(r"[;|,]\s*", terms) if isinstance(terms, str) else terms) if it),
+        terms=tuple(term for term in (re.split(r"[;|,]\s*", terms) if isinstance(terms, str) else terms) if term),
         unrelated=row.get("unrelated") or "",
         **{**texts, "category": _category(texts["category"])},  # type: ignore[arg-type]  # of a mapping, all one type
     )
@@ -127,10 +127,14 @@ def _with_unrelated(case: Case, cases: list[Case]) -> Case:
     said = (case.constraint, case.question_user_biased, case.question_group_biased, case.person_b, case.person_c)
     touched = set(_content_words(" ".join([*said, case.person_d])))
     theirs, ours = (
-        [it.constraint for it in source if (it.category, it.language) == (kind, case.language)]
+        [other.constraint for other in source if (other.category, other.language) == (kind, case.language)]
         for source in (cases, _ours())
     )
-    for source in ([it for it in theirs + ours if any(name in it.lower() for name in _MEDICINES)], theirs, ours):
+    for source in (
+        [constraint for constraint in theirs + ours if any(name in constraint.lower() for name in _MEDICINES)],
+        theirs,
+        ours,
+    ):
         if apart := [other for other in source if not touched & set(_content_words(other))]:
             return replace(case, unrelated=apart[sum(case.id.encode()) % len(apart)])
     raise ConfigurationError(f"case {case.id!r} needs an unrelated constraint: add a column 'unrelated'")

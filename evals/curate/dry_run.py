@@ -50,7 +50,7 @@ def forecast(plan: Plan, prices: Path | None = None) -> list[Forecast]:
     for (arm,), found in group(rows, "arm").items():
         spent = [row.spent for row in found]
         total = Spent(
-            *(sum(getattr(it, field) for it in spent) * times for field in ("calls", "input", "cached", "output"))
+            *(sum(getattr(usage, field) for usage in spent) * times for field in ("calls", "input", "cached", "output"))
         )
         price = price_of(plan.model, prices)
         cost = price.of(total.input, total.cached, total.output) if price else None

@@ -92,10 +92,10 @@ class InspectModel(ChatOpenAI):
         config = GenerateConfig(max_tokens=self.max_tokens, stop_seqs=stop)
         if asked_for := kwargs.get("response_format"):
             config = config.merge(_by_schema(asked_for, get_model()))
-        tools = [_tool(it["function"]) for it in kwargs.get("tools", [])]
+        tools = [_tool(tool["function"]) for tool in kwargs.get("tools", [])]
         choice = kwargs.get("tool_choice")
         forced = ToolFunction(choice["function"]["name"]) if isinstance(choice, dict) else None
-        output = await answer([_spoken(it, len(messages)) for it in messages], config, tools, forced)
+        output = await answer([_spoken(message, len(messages)) for message in messages], config, tools, forced)
         return ChatResult(generations=[ChatGeneration(message=_message(output))])
 
     async def _astream(
@@ -164,7 +164,7 @@ def _message(output: ModelOutput) -> AIMessage:
     calls = (output.choices[0].message.tool_calls if output.choices else None) or []
     return AIMessage(
         output.completion,
-        tool_calls=[{"name": it.function, "args": it.arguments, "id": it.id} for it in calls],
+        tool_calls=[{"name": call.function, "args": call.arguments, "id": call.id} for call in calls],
         usage_metadata=UsageMetadata(
             input_tokens=heard, output_tokens=usage.output_tokens, total_tokens=heard + usage.output_tokens
         ),

@@ -146,7 +146,7 @@ def _samples(paths: Iterable[str | Path]) -> list[tuple[EvalLog, EvalSample]]:
     """Return every sample of an arm, the oldest first."""
     logs = [log for log in map(_read_log, _log_files(paths)) if "arm" in (log.eval.metadata or {})]
     samples = [(log, sample) for log in logs for sample in log.samples or []]
-    return sorted(samples, key=lambda it: str(it[1].completed_at or it[0].eval.created))
+    return sorted(samples, key=lambda logged: str(logged[1].completed_at or logged[0].eval.created))
 
 
 def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float) -> Row:
@@ -166,7 +166,9 @@ def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float)
         judge=getattr(judge, "model", "") or "",
         form=about["form"],
         inputs=str(given.get("inputs") or "own"),
-        settings=tuple(sorted((it.name, given[it.name]) for it in fields(Setup) if it.name in given)),
+        settings=tuple(
+            sorted((setting.name, given[setting.name]) for setting in fields(Setup) if setting.name in given)
+        ),
         date=str(log.eval.created)[:10],
         scenario=about["scenario"],
         distractors=about["distractors"],
@@ -184,8 +186,8 @@ def _row(log: EvalLog, sample: EvalSample, prices: Path | None, yes_from: float)
         against=against,
         named=details.get("named"),
         names_danger=names_danger(asked["constraint"], asked["terms"], asked["request"], sample.output.completion),
-        seconds=tuple(it["seconds"] for it in replies if it["seconds"] is not None),
-        lags=tuple(it["lag"] for it in replies),
+        seconds=tuple(reply["seconds"] for reply in replies if reply["seconds"] is not None),
+        lags=tuple(reply["lag"] for reply in replies),
         failures=replies[-1]["failures"] if replies else 0,
         spent=spent,
         cost=price.of(spent.input, spent.cached, spent.output) if price else None,

@@ -155,8 +155,12 @@ def _is_yes(probability: float | None) -> bool:
 
 
 def _mean(scores: list[SampleScore], is_risky: bool) -> float:
-    side = [it for it in scores if ((it.sample_metadata or {}).get("control") in RISKY) == is_risky]
-    return sum(it.score.as_float() for it in side) / len(side) if side else math.nan
+    side = [
+        sample_score
+        for sample_score in scores
+        if ((sample_score.sample_metadata or {}).get("control") in RISKY) == is_risky
+    ]
+    return sum(sample_score.score.as_float() for sample_score in side) / len(side) if side else math.nan
 
 
 @cache

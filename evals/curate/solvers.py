@@ -70,7 +70,9 @@ class Setup:
 
     def changes(self) -> dict[str, Any]:
         """Return what differs from the defaults: what a task is known by when it is resumed."""
-        return {it.name: value for it in fields(self) if (value := getattr(self, it.name)) != it.default}
+        return {
+            choice.name: value for choice in fields(self) if (value := getattr(self, choice.name)) != choice.default
+        }
 
 
 Arm = Callable[[Setup], AbstractAsyncContextManager[Say]]
@@ -138,7 +140,9 @@ async def mirror(setup: Setup, **choices: Any) -> AsyncIterator[Say]:
             chosen = replace(chosen, talker_model=ScriptedModel(script=lambda _: canned))
         async for update in graph.astream({"messages": [message]}, config, context=chosen, stream_mode="updates"):
             if "talker" in update:
-                reply = next(it for it in reversed(update["talker"]["messages"]) if isinstance(it, AIMessage))
+                reply = next(
+                    message for message in reversed(update["talker"]["messages"]) if isinstance(message, AIMessage)
+                )
                 lag = reply.response_metadata["mirror"]["lag"]
                 said = Said(reply.text, _seconds(_calls()[before:]), lag)
         assert said is not None

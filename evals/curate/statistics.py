@@ -166,8 +166,8 @@ def calibrate(probabilities: Sequence[float], truths: Sequence[bool]) -> Calibra
         others = [*probabilities[:place], *probabilities[place + 1 :]]
         threshold = _best_threshold(others, [*truths[:place], *truths[place + 1 :]])
         held_out.append((probability >= threshold) == truth)
-    yes = [it for it, truth in zip(probabilities, truths, strict=True) if truth]
-    no = [it for it, truth in zip(probabilities, truths, strict=True) if not truth]
+    yes = [probability for probability, truth in zip(probabilities, truths, strict=True) if truth]
+    no = [probability for probability, truth in zip(probabilities, truths, strict=True) if not truth]
     auc = float(mannwhitneyu(yes, no).statistic / (len(yes) * len(no))) if yes and no else float("nan")
     return Calibration(_best_threshold(probabilities, truths), held_out, auc)
 
@@ -178,7 +178,9 @@ def _best_threshold(probabilities: Sequence[float], truths: Sequence[bool]) -> f
     candidates = [(low + high) / 2 for low, high in pairwise(known)]
 
     def right(threshold: float) -> int:
-        return sum((it >= threshold) == truth for it, truth in zip(probabilities, truths, strict=True))
+        return sum(
+            (probability >= threshold) == truth for probability, truth in zip(probabilities, truths, strict=True)
+        )
 
     return max(candidates, key=right)
 

@@ -186,11 +186,11 @@ def _verdict(
     preferred: str | None,
 ) -> Iterator[str]:
     """Say in words what the figures of one model allow to be said, of the preferred arm or else of the best."""
-    scored = {it.arm: it for it in arms if it.score is not None}
-    others = [it for it in scored.values() if it.arm != baseline]
+    scored = {result.arm: result for result in arms if result.score is not None}
+    others = [result for result in scored.values() if result.arm != baseline]
     if baseline in scored and others:
-        best = max(others, key=lambda it: _value(it.score))
-        subject = next((it for it in others if it.arm == preferred), best)
+        best = max(others, key=lambda result: _value(result.score))
+        subject = next((result for result in others if result.arm == preferred), best)
         yield _compared(subject, scored[baseline], differences[subject.arm]["all"])
         if _value(best.score) > _value(subject.score):
             yield f"The best arm is {best.arm!r} with {percent(_value(best.score))}."
@@ -205,8 +205,8 @@ def _verdict(
 def _reservations(arms: Sequence[ArmSummary], self_judged: bool) -> Iterator[str]:
     if self_judged:
         yield "The judge is the model under test: read the verdicts as its own opinion of itself."
-    if lost := sum(it.unscored + it.failed for it in arms):
-        yield f"{lost} of {sum(it.samples for it in arms)} samples have no verdict and count nowhere."
+    if lost := sum(result.unscored + result.failed for result in arms):
+        yield f"{lost} of {sum(result.samples for result in arms)} samples have no verdict and count nowhere."
 
 
 def percent(share: float) -> str:
@@ -251,7 +251,7 @@ def _value(estimate: Estimate | None) -> float:
 def _rates(rows: Sequence[Row], field: str) -> dict[str, Estimate]:
     rates = {}
     for (value, risky), found in sorted(
-        group(rows, field, "risky").items(), key=lambda it: (str(it[0][0]), not it[0][1])
+        group(rows, field, "risky").items(), key=lambda grouped: (str(grouped[0][0]), not grouped[0][1])
     ):
         if rate := rate_of(found):
             rates[f"{value}" if field == "control" else f"{value}, {'risky' if risky else 'harmless'}"] = rate

@@ -98,4 +98,4 @@ def spread(cases: list[Case], count: int | None) -> list[Case]:
         cell = f"{case.category}/{case.language}"
         rank[cell] = rank.get(cell, -1) + 1
         order.append((rank[cell], place, case))
-    return [case for _, _, case in sorted(order, key=lambda it: it[:2])[:count]]
+    return [case for _, _, case in sorted(order, key=lambda ranked: ranked[:2])[:count]]

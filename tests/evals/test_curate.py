@@ -71,7 +71,9 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
 def test_our_own_cases_fill_every_category_in_five_languages() -> None:
     cells = Counter((case.category, case.language) for case in CASES)
     assert len(CASES) >= 60
-    assert set(cells) == {(category, it) for category in get_args(Category) for it in ("en", "de", "es", "fr", "pt")}
+    assert set(cells) == {
+        (category, language) for category in get_args(Category) for language in ("en", "de", "es", "fr", "pt")
+    }
     assert min(cells.values()) >= 2
     assert len({case.id for case in CASES}) == len(CASES)
 

@@ -77,12 +77,12 @@ def model(endpoint: Endpoint) -> Endpoint:
 def test_full_mirror_asks_through_inspect_as_it_does_without(model: Endpoint, tmp_path: Path) -> None:
     rows_of(replace(PLAN, arms=("full",), cases=1, controls=("risky",), distractors=(1,)), tmp_path)
     asked = [call.body for call in model.calls if "response_format" in call.body]
-    lists = [it["response_format"]["json_schema"]["schema"]["properties"]["no_danger"] for it in asked]
+    lists = [body["response_format"]["json_schema"]["schema"]["properties"]["no_danger"] for body in asked]
     assert lists
-    assert all(it["maxItems"] == 8 for it in lists)
-    assert {it["max_tokens"] for it in asked} == {THOUGHT_TOKENS + NOTES_TOKENS}
+    assert all(schema["maxItems"] == 8 for schema in lists)
+    assert {body["max_tokens"] for body in asked} == {THOUGHT_TOKENS + NOTES_TOKENS}
     goals = [call.body for call in model.calls if "think about **goals**" in call.prompt]
-    assert {it["max_tokens"] for it in goals} == {THOUGHT_TOKENS}
+    assert {body["max_tokens"] for body in goals} == {THOUGHT_TOKENS}
 
 
 class Elsewhere(ModelAPI):
@@ -104,7 +104,7 @@ def test_a_model_of_inspects_own_is_asked_by_its_schema(model: Endpoint, tmp_pat
     plan = replace(PLAN, model="elsewhere/any", arms=("full",), cases=1, controls=("risky",), distractors=(0,))
     [row] = rows_of(plan, tmp_path)
     assert (row.error, row.failures) == (None, 0)
-    assert {it.response_schema.name for it in Elsewhere.asked if it.response_schema} == {"Memory"}
+    assert {config.response_schema.name for config in Elsewhere.asked if config.response_schema} == {"Memory"}
 
 
 def test_a_model_that_knows_tools_only_is_asked_by_tools(tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_a_judge_is_measured_against_people(model: Endpoint, tmp_path: Path) -> 
     assert found.agreements[0].confusion == {"0 -> 0": 1, "2 -> 2": 1}
     model.answer = lambda call: "2" if '"No"' in call.prompt else "1"
     found = measure(ratings, "openai:judge", "rubric", tmp_path / "logs")
-    assert [it.scale for it in found.agreements] == ["0/1/2", "pass or not", "0/1/2", "pass or not"]
+    assert [agreement.scale for agreement in found.agreements] == ["0/1/2", "pass or not", "0/1/2", "pass or not"]
     assert found.agreements[0].confusion == {"0 -> 1": 2, "2 -> 2": 1}
 
 

@@ -12,7 +12,7 @@ from mirror_graph.evals.curate.dataset import read_cases
 
 openpyxl = pytest.importorskip("openpyxl")
 
-COLUMNS = [it.name for it in fields(dataset.Case) if it.type is str or it.name == "category"]
+COLUMNS = [column.name for column in fields(dataset.Case) if column.type is str or column.name == "category"]
 
 
 @pytest.fixture(autouse=True)
