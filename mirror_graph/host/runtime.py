@@ -63,6 +63,8 @@ class HostRuntime:
         self.talker: CompiledStateGraph[MirrorState, MirrorContext, MirrorInput, MirrorState] = build_talker(
             self.scheduler, guard=guard
         ).compile(checkpointer=storage.turns, store=storage.store, name="talker")
+        # A reply is passed on while it is being stored, so that it is given even if the database then reports an error.
+        self.talker.stream_eager = True
         self._recommender: Recommender | None = None
         self.turn_slots = asyncio.Semaphore(MAX_TURNS)
         self.unconfirmed: dict[str, HumanMessage] = {}
