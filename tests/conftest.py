@@ -60,6 +60,21 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests on Aegra, and say why, if no Python here can run it."""
+    on_aegra = [item for item in items if item.get_closest_marker("aegra")]
+    if not on_aegra:
+        return
+    from tests.aegra import find_python  # it imports what makes tests slow to start
+
+    if find_python() is None:
+        items[:] = [item for item in items if item not in on_aegra]
+        config.hook.pytest_deselected(items=on_aegra)
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line("No Python from 3.12 on: the tests on Aegra are deselected (docs/testing.md)")
+
+
 @pytest.fixture
 def replies() -> Replies:
     """What each component replies; a test changes what it needs to."""

@@ -20,7 +20,8 @@ from mirror_graph.cli.remote import forget_on_server
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.serve.client_context import ClientPolicy
-from mirror_graph.serve.langgraph_auth import AuthSettings, Pace, build_auth
+from mirror_graph.serve.langgraph_auth import AuthSettings, build_auth
+from mirror_graph.serve.pace import Pace, TooManyTurnsError
 from mirror_graph.state import MirrorContext
 from mirror_graph.testing.endpoint import Endpoint
 from mirror_graph.testing.langgraph_server import langgraph_dev
@@ -215,11 +216,11 @@ async def test_no_verb_reads_or_writes_what_is_another_users(server: Deployed) -
     await _settle(server, thread_id)
     before = await _everything(server, thread_id)
     assert PLANTED in json.dumps(before)
-    await _name(server, thread_id)
+    await name_ids(server, thread_id)
     wrong: list[str] = []
     for stranger, headers in STRANGERS.items():
         for method, path, body in VERBS:
-            answer = await _until_headers(server, method, path, body, headers)
+            answer = await until_headers(server, method, path, body, headers)
             has_leaked = PLANTED in answer[1] or server.names["checkpoint"] in answer[1].replace(path, "")
             is_open = stranger != "another user" and answer[0] not in (401, 403)
             if has_leaked or is_open:
@@ -229,7 +230,7 @@ async def test_no_verb_reads_or_writes_what_is_another_users(server: Deployed) -
     assert await _everything(server, thread_id) == before
 
 
-async def _until_headers(
+async def until_headers(
     server: Deployed, method: str, path: str, body: Any, headers: Mapping[str, str]
 ) -> tuple[int, str]:
     """Return an answer's status and what came of it within five seconds: a stream may stay open."""
@@ -248,7 +249,7 @@ async def _until_headers(
         return answer.status_code, came
 
 
-async def _name(server: Deployed, thread_id: str) -> None:
+async def name_ids(server: Deployed, thread_id: str) -> None:
     from mirror_graph.ledger.user_constraints import owner_mark
 
     runs = (await server.ask("GET", f"/threads/{thread_id}/runs")).json()
@@ -418,13 +419,14 @@ def test_wrong_settings_of_a_deployment_are_named_as_it_starts(environment: dict
 
 
 async def test_one_user_who_is_too_fast_slows_no_other_down() -> None:
-    settings = AuthSettings(keys={BOBS_KEY: "bob"}, turns_per_minute=2)
-    pace = Pace(settings)
+    async def spent(user_id: str) -> int:
+        return 0
+
+    pace = Pace(2, None, spent)
     for at in (0.0, 1.0):
         await pace.check("bob", at)
-    with pytest.raises(Auth.exceptions.HTTPException) as refused:
+    with pytest.raises(TooManyTurnsError):
         await pace.check("bob", 59.0)
-    assert refused.value.status_code == 429
     await pace.check("ana", 59.0)
     await pace.check("bob", 60.0)
 

@@ -103,7 +103,7 @@ async def test_no_planted_word_is_in_postgresqls_tables_after_vacuum_full_nor_an
     replies.by_component["sleep"] = "They are rested."
     async with open_mirror(postgres, context=words.choices, key=key, transcripts=True) as mirror:
         conversation = await _talk(mirror, words)
-        tables, everything = _postgres_files(postgres)
+        tables, everything = postgres_files(postgres)
         found = words_found(words.all, everything)
         if key:
             assert found == set()
@@ -113,11 +113,11 @@ async def test_no_planted_word_is_in_postgresqls_tables_after_vacuum_full_nor_an
         await _forget_all(mirror, words, conversation)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("VACUUM (FULL)")
-    tables, everything = _postgres_files(postgres)
+    tables, everything = postgres_files(postgres)
     assert words_found(words.all, everything if key else tables) == set()
 
 
-def _postgres_files(url: str) -> tuple[list[Path], list[Path]]:
+def postgres_files(url: str) -> tuple[list[Path], list[Path]]:
     """Return the files of the database itself, and all files of its server, as they are after a checkpoint."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")

@@ -1,56 +1,59 @@
-"""One run at a time on a thread of Aegra, which would make both at once and keep the slower one's turn alone."""
+"""One run at a time on a thread of Aegra, which would make all at once and keep the slowest one's turn alone."""
 
-import asyncio
-import sys
-import time
-from importlib import import_module
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
-from langgraph_sdk import Auth
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph_sdk.runtime import ServerRuntime
 
-INSERT_SECONDS = 2.0
-"""How long Aegra may take to store a run after it was allowed."""
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.storage.leases import Leases, ThreadLocks
 
-UNDER_WAY = ("pending", "running")
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+GraphFactory = Callable[[RunnableConfig, ServerRuntime[Any]], AbstractAsyncContextManager[Graph]]
 
-ADVICE = "a reply on this thread is under way: send the message again after it"
-
-
-class _Allowed(NamedTuple):
-    """When a run was last allowed on a thread, and how many its thread had before."""
-
-    at: float
-    runs: int
+_locks: dict[BaseStore, ThreadLocks] = {}
+"""The locks on the threads of each store's database. A process of Aegra has one store."""
 
 
-class OneRun:
-    """Refuses a second run on a thread. Two that begin within milliseconds in two processes are both allowed."""
+def one_run_per_thread(graph: Graph) -> GraphFactory:
+    """Return a factory of `graph` for aegra.json. A run waits until no other run is under way on its thread.
 
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._allowed: dict[str, _Allowed] = {}
+    Aegra opens the factory before a run loads its thread, and closes it after the last write. So each run begins with
+    the turn of the one before it, in whichever process of the database that ran.
+    """
 
-    async def check(self, thread_id: str) -> None:
-        """Raise the answer 409 if a run is under way on a thread. Nothing of the refused one is stored."""
-        async with self._lock:
-            statuses, now = await _statuses(thread_id), time.monotonic()
-            self._allowed = {key: seen for key, seen in self._allowed.items() if now - seen.at < INSERT_SECONDS}
-            last = self._allowed.get(thread_id)
-            is_being_stored = last is not None and last.runs == len(statuses)
-            if is_being_stored or any(status in UNDER_WAY for status in statuses):
-                raise Auth.exceptions.HTTPException(409, ADVICE)
-            self._allowed[thread_id] = _Allowed(now, len(statuses))
+    @asynccontextmanager
+    async def serialized(config: RunnableConfig, runtime: ServerRuntime[Any]) -> AsyncIterator[Graph]:
+        if runtime.access_context != "threads.create_run":
+            yield graph
+            return
+        locks = await _locks_of(runtime.store)
+        async with locks.hold(config["configurable"]["thread_id"]):
+            yield graph
 
-
-def is_in_aegra() -> bool:
-    """Say whether this process is an Aegra server's."""
-    return "aegra_api" in sys.modules
+    return serialized
 
 
-async def _statuses(thread_id: str) -> list[str]:
-    """Return the statuses of a thread's runs, as Aegra's database has them."""
-    orm: Any = import_module("aegra_api.core.orm")
-    sqlalchemy: Any = import_module("sqlalchemy")
-    async with orm.get_session_maker()() as session:
-        found = await session.scalars(sqlalchemy.select(orm.Run.status).where(orm.Run.thread_id == thread_id))
-        return list(found)
+async def _locks_of(store: BaseStore) -> ThreadLocks:
+    """Return the locks on the threads of the database that a store is in, as leases that its processes share."""
+    if store not in _locks:
+        # It needs the extra `postgres`, which a process without Aegra may lack.
+        from langgraph.store.postgres.aio import AsyncPostgresStore
+        from psycopg_pool import AsyncConnectionPool
+
+        from mirror_graph.storage.postgres import PostgresLeaseTable
+
+        if not isinstance(store, AsyncPostgresStore) or not isinstance(store.conn, AsyncConnectionPool):
+            raise ConfigurationError(
+                f"runs of one thread cannot be kept apart in a {type(store).__name__}: expected a store in PostgreSQL "
+                "with a pool of connections"
+            )
+        conninfo = store.conn.conninfo
+        table = PostgresLeaseTable(store.conn, str(conninfo() if callable(conninfo) else conninfo))
+        await table.setup()
+        _locks.setdefault(store, ThreadLocks(Leases(table)))
+    return _locks[store]

@@ -5,8 +5,6 @@
 
 import hmac
 import os
-import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +20,15 @@ from mirror_graph.ledger.access import ANONYMOUS
 from mirror_graph.ledger.user_constraints import ROOT
 from mirror_graph.scheduling import spending
 from mirror_graph.scheduling.server import GRAPH, is_in_server, is_own_call, own_call
-from mirror_graph.serve.aegra_runs import OneRun, is_in_aegra
 from mirror_graph.serve.client_context import ClientPolicy
+from mirror_graph.serve.pace import (
+    DEFAULT_PER_MINUTE,
+    RETRY_AFTER,
+    Pace,
+    TooManyTurnsError,
+    tokens_per_day,
+    turns_per_minute,
+)
 from mirror_graph.serve.settings import read_keys
 from mirror_graph.serve.tokens import KeysUnreachableError, TokenRefusedError, TokenSettings, TokenVerifier
 from mirror_graph.state import MirrorContext
@@ -44,12 +49,7 @@ COMMANDS = frozenset({"resume"})
 """What a client may command. `update` would write the state, and `goto` would skip what guards a reply."""
 
 SYSTEM_ASSISTANTS = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
-"""The namespace in which a LangGraph server names the assistant of each graph."""
-
-USERS = 10_000
-"""How many users' turns of the last minute a process remembers."""
-
-PER_MINUTE = "MIRROR_USER_TURNS_PER_MINUTE"
+"""The namespace in which a LangGraph server, and Aegra, name the assistant of each graph."""
 
 Value = dict[str, Any]
 Refused = Auth.exceptions.HTTPException
@@ -62,7 +62,7 @@ class AuthSettings:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     tokens: TokenSettings | None = None
     policy: ClientPolicy = field(default_factory=ClientPolicy)
-    turns_per_minute: int = 20
+    turns_per_minute: int = DEFAULT_PER_MINUTE
     tokens_per_day: int | None = None
 
     def __post_init__(self) -> None:
@@ -78,13 +78,12 @@ class AuthSettings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "AuthSettings":
         """Read the variables that docs/deployment.md lists."""
         keys = environment.get("MIRROR_API_KEYS")
-        per_day, per_minute = environment.get(spending.VARIABLE), environment.get(PER_MINUTE, "20")
         return cls(
             keys=read_keys(Path(keys)) if keys else {},
             tokens=TokenSettings.from_environment(environment),
             policy=ClientPolicy.from_environment(environment),
-            turns_per_minute=_whole(PER_MINUTE, per_minute),
-            tokens_per_day=_whole(spending.VARIABLE, per_day) if per_day else None,
+            turns_per_minute=turns_per_minute(environment),
+            tokens_per_day=tokens_per_day(environment),
         )
 
 
@@ -123,8 +122,7 @@ class _Rules:
 
     def __init__(self, settings: AuthSettings) -> None:
         self._policy = settings.policy
-        self._pace = Pace(settings)
-        self._one_run = OneRun()
+        self._pace = Pace(settings.turns_per_minute, settings.tokens_per_day, _spent)
 
     async def answer(self, ctx: Auth.types.AuthContext, value: Value) -> Value | bool:
         """Return the rule's answer. Whatever has no rule is refused: crons, and whatever a later server adds."""
@@ -140,9 +138,7 @@ class _Rules:
             case "threads", "create_run":
                 if not is_own_call():
                     _check_run(value, self._policy)
-                    await self._pace.check(user_id)
-                if is_in_aegra() and value.get("thread_id"):
-                    await self._one_run.check(str(value["thread_id"]))
+                    await self._count_turn(user_id)
                 # Aegra, whose requests have no `kwargs`, keeps users apart itself, and takes what was changed only
                 # from a handler without a filter.
                 return _write(user_id, value) if "kwargs" in value else True
@@ -150,31 +146,11 @@ class _Rules:
                 return is_own_call() or _is_own_place(user_id, value)
         return False
 
-
-class Pace:
-    """How many turns each user has begun in the last minute in this process, and what they have spent today."""
-
-    def __init__(self, settings: AuthSettings) -> None:
-        self._per_minute = settings.turns_per_minute
-        self._per_day = settings.tokens_per_day
-        self._begun: dict[str, deque[float]] = {}
-
-    async def check(self, user_id: str, now: float | None = None) -> None:
-        """Count a turn. Raises the answer 429 if it is one too many, or if the user's tokens are spent."""
-        at = time.monotonic() if now is None else now
-        begun = self._begun.pop(user_id, deque())
-        while begun and begun[0] <= at - 60:
-            begun.popleft()
-        self._begun[user_id] = begun  # the last in the order
-        if len(begun) >= self._per_minute:
-            raise Refused(
-                429, f"more than {self._per_minute} turns in a minute: try again later", {"Retry-After": "60"}
-            )
-        if self._per_day is not None and await _spent(user_id) >= self._per_day:
-            raise Refused(429, f"the {self._per_day:,} tokens of today are spent: try again tomorrow (UTC)")
-        begun.append(at)
-        while len(self._begun) > USERS:
-            self._begun.pop(next(iter(self._begun)))
+    async def _count_turn(self, user_id: str) -> None:
+        try:
+            await self._pace.check(user_id)
+        except TooManyTurnsError as error:
+            raise Refused(429, str(error), RETRY_AFTER) from error
 
 
 def _is_own_place(user_id: str, value: Value) -> bool:
@@ -196,13 +172,16 @@ def _write(user_id: str, value: Value) -> Value:
 
 def _check_run(value: Value, policy: ClientPolicy) -> None:
     """Raise the answer 422 or 403 for a run that a client may not ask for; put the server's choices in its context."""
-    if value.get("assistant_id") == uuid5(SYSTEM_ASSISTANTS, GRAPH):
+    if "method" in value:
+        # Aegra checks a command of its event protocol like a run, and then makes the run from the unchecked request.
+        raise Refused(403, "this server takes no commands: make a run with POST /threads/{thread_id}/runs")
+    if _is_of(value, GRAPH):
         raise Refused(403, f"the graph {GRAPH!r} is run by the server only: expected another assistant")
     asked = value.get("kwargs", value)
     if asked.get("webhook"):
         raise Refused(403, "this server calls no webhooks: leave `webhook` out")
     given = asked.get("input")
-    taken = FORGET_INPUT if value.get("assistant_id") == uuid5(SYSTEM_ASSISTANTS, "forget") else INPUT
+    taken = FORGET_INPUT if _is_of(value, "forget") else INPUT
     if given is not None and (not isinstance(given, dict) or given.keys() - taken):
         raise Refused(422, f"a run takes {' and '.join(sorted(taken))}, and nothing else of a thread's state")
     command = asked.get("command")
@@ -216,6 +195,11 @@ def _check_run(value: Value, policy: ClientPolicy) -> None:
         raise Refused(422, str(error)) from error
     # Whole, and so never empty: in the place of an empty one, Aegra takes what `config.configurable` holds, unchecked.
     asked["context"] = context_as_json(MirrorContext(**context)) if is_aegras else context
+
+
+def _is_of(value: Value, graph: str) -> bool:
+    """Say whether a run is one of a graph. Aegra hands over the assistant as the client named it: by id or by graph."""
+    return str(value.get("assistant_id")) in (graph, str(uuid5(SYSTEM_ASSISTANTS, graph)))
 
 
 def _configurable(asked: Value) -> Value:
@@ -257,9 +241,3 @@ async def _subject(verifier: TokenVerifier, token: str) -> str:
         raise Refused(401, str(error)) from error
     except KeysUnreachableError as error:
         raise Refused(503, str(error)) from error
-
-
-def _whole(name: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"{name} is {text!r}: expected a whole number from 1")
-    return int(text)

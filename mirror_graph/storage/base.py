@@ -1,13 +1,11 @@
 """What a host needs of a database: checkpoints per thread, a lock per thread, and the versions of a mind."""
 
-import asyncio
 import base64
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any, cast
-from weakref import WeakValueDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -16,7 +14,7 @@ from langgraph.store.base import BaseStore
 from mirror_graph.encryption import NO_KEYS, ROOT, Keyring, SealedStore, is_sealed
 from mirror_graph.state import Narrative
 from mirror_graph.storage.guarding import Guard, GuardedSaver, GuardedStore
-from mirror_graph.storage.leases import Leases
+from mirror_graph.storage.leases import Leases, ThreadLocks
 from mirror_graph.storage.records import HostTables, Serialized
 from mirror_graph.storage.sealing import CheckpointSeal
 from mirror_graph.storage.signals import News, NoSignals, Signals, Watched
@@ -61,8 +59,7 @@ class Storage:
         self.items = GuardedStore(store, self.guard)
         self.store = self.sealed(self.items)
         self.tables = tables
-        self._leases = leases
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = ThreadLocks(leases)
 
     @asynccontextmanager
     async def lock(self, thread_id: str) -> AsyncIterator[None]:
@@ -70,15 +67,10 @@ class Storage:
 
         Tasks of one host are served in the order they came.
         """
-        lock = self._locks.setdefault(thread_id, asyncio.Lock())
-        async with lock:
-            if self._leases is None:
-                yield
-                return
-            async with AsyncExitStack() as stack:
-                with self.guard(f"thread {thread_id} cannot be locked"):
-                    await stack.enter_async_context(self._leases.hold(thread_id))
-                yield
+        async with AsyncExitStack() as stack:
+            with self.guard(f"thread {thread_id} cannot be locked"):
+                await stack.enter_async_context(self._locks.hold(thread_id))
+            yield
 
     async def values(self, thread_id: str, name: str = "") -> dict[str, Any]:
         """Return the stored state of a thread, empty before its first checkpoint. Errors call it `name`."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from mirror_graph.errors import StorageError
 from mirror_graph.storage.records import LEASE_SECONDS, LeaseTable, Renewal
@@ -30,6 +31,28 @@ class _Lease:
     is_lost: bool = False
 
 
+class ThreadLocks:
+    """One task at a time on each thread: of this host and, with `leases`, of all hosts of the database.
+
+    Tasks of one host are served in the order they came.
+    """
+
+    def __init__(self, leases: "Leases | None") -> None:
+        self._leases = leases
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def hold(self, thread_id: str) -> AsyncIterator[None]:
+        """Be the only one to work on a thread for the length of the block."""
+        lock = self._locks.setdefault(thread_id, asyncio.Lock())
+        async with lock:
+            if self._leases is None:
+                yield
+                return
+            async with self._leases.hold(thread_id):
+                yield
+
+
 class Leases:
     """All leases of one host.
 
@@ -50,7 +73,7 @@ class Leases:
     async def hold(self, thread_id: str) -> AsyncIterator[None]:
         """Hold a thread's lease for the length of the block, waiting for it as long as it takes.
 
-        At most one task of the host may be in the block of a thread: see `Storage.lock`.
+        At most one task of the host may be in the block of a thread: see `ThreadLocks`.
         Raises `StorageError` in the block if another host takes the thread.
         """
         worker = asyncio.current_task()

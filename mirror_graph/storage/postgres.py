@@ -26,17 +26,20 @@ if TYPE_CHECKING:
 
     Pool = AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
 
-SETUP = """
+LEASES = """
 CREATE TABLE IF NOT EXISTS mirror_leases (
     thread_id text PRIMARY KEY,
     holder text NOT NULL,
     until timestamptz NOT NULL
-);
+)
+"""
+
+SETUP = """
 CREATE TABLE IF NOT EXISTS mirror_versions (
     thread_id text PRIMARY KEY,
     kind text NOT NULL,
     value bytea NOT NULL
-);
+)
 """
 
 ACQUIRE = """
@@ -76,7 +79,6 @@ PAYLOAD_BYTES = 8_000
 CONNECT_SECONDS = 5
 """How long the thread that renews leases waits for a server that does not answer."""
 
-CONNECT_SECONDS = 5
 SETUP_LOCK = 7_230_917_455_210
 """The advisory lock under which tables are made: two hosts that start at once would both try."""
 
@@ -112,7 +114,8 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
             await saver.setup()
             store = AsyncPostgresStore(pool)
             await store.setup()
-            await connection.execute(SETUP, prepare=False)
+            await connection.execute(LEASES)
+            await connection.execute(SETUP)
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
         tables = PostgresTables(pool, saver, url)
         leases = Leases(tables)
@@ -124,13 +127,18 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
             await end_background_task(store)
 
 
-class PostgresTables:
-    """Records as tables; the time of a lease is the server's, so hosts need no common clock."""
+class PostgresLeaseTable:
+    """Leases as rows; their time is the server's, so hosts need no common clock."""
 
-    def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver", url: str) -> None:
+    def __init__(self, pool: "Pool", url: str) -> None:
         self._pool = pool
-        self._saver = saver
         self._url = url
+
+    async def setup(self) -> None:
+        """Make the table if it is missing, in a database that other programs made."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [SETUP_LOCK])
+            await connection.execute(LEASES)
 
     async def acquire_lease(self, thread_id: str, holder: str) -> bool:
         """Take a thread's lease; False while another host holds it."""
@@ -160,6 +168,23 @@ class PostgresTables:
                 return {thread_id for (thread_id,) in connection.execute(RENEW, given)}
 
             yield renew
+
+    async def _write(self, statement: LiteralString, given: dict[str, Any]) -> int:
+        """Run a statement, a transaction by itself; return how many rows it touched."""
+        async with self._pool.connection() as connection:
+            return (await connection.execute(statement, given)).rowcount
+
+    async def _read(self, statement: LiteralString, given: dict[str, Any]) -> list[dict[str, Any]]:
+        async with self._pool.connection() as connection:
+            return await (await connection.execute(statement, given)).fetchall()
+
+
+class PostgresTables(PostgresLeaseTable):
+    """Records as tables, and leases."""
+
+    def __init__(self, pool: "Pool", saver: "AsyncPostgresSaver", url: str) -> None:
+        super().__init__(pool, url)
+        self._saver = saver
 
     async def save_versions(self, thread_id: str, versions: Serialized) -> None:
         """Keep the versions of a mind in the place of the earlier ones."""
@@ -203,15 +228,6 @@ class PostgresTables:
 
     async def compact(self) -> None:
         """Leave it to the operator, too."""
-
-    async def _write(self, statement: LiteralString, given: dict[str, Any]) -> int:
-        """Run a statement, a transaction by itself; return how many rows it touched."""
-        async with self._pool.connection() as connection:
-            return (await connection.execute(statement, given)).rowcount
-
-    async def _read(self, statement: LiteralString, given: dict[str, Any]) -> list[dict[str, Any]]:
-        async with self._pool.connection() as connection:
-            return await (await connection.execute(statement, given)).fetchall()
 
 
 class PostgresSignals:
