@@ -1,26 +1,37 @@
 """`mirror serve`: it listens, keeps foreign pages out, and stops."""
 
+import asyncio
+import math
 import os
 import re
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 from fastapi import FastAPI
+from langsmith import run_trees
 
 from mirror_graph import ConfigurationError, MirrorContext, open_mirror
 from mirror_graph.encryption import new_key
-from mirror_graph.serve import body
+from mirror_graph.host.heads import HEADS
+from mirror_graph.ledger.user_constraints import namespace
+from mirror_graph.scheduling.traces import WordlessClient, hide_words_in_traces
+from mirror_graph.serve import body, page
 from mirror_graph.serve.app import create_app
 from mirror_graph.serve.live import LiveConversations
 from mirror_graph.serve.settings import ServeSettings
+from mirror_graph.serve.tokens import LEEWAY, TokenSettings, TokenVerifier
+from mirror_graph.testing.endpoint import Endpoint
 from tests.raw_scan import files_under, words_found
 from tests.serving import client_of
 
@@ -169,3 +180,88 @@ def test_a_port_that_is_taken_is_one_line_of_error(tmp_path: Path) -> None:
     assert finished.returncode == 1
     assert "cannot listen on 127.0.0.1" in finished.stderr
     assert not (tmp_path / "mirror.db").exists()
+
+
+ANA, BOB = ({"authorization": f"Bearer a-key-of-{user}-0123456789"} for user in ("ana", "bob"))
+TWO_USERS = {"a-key-of-ana-0123456789": "ana", "a-key-of-bob-0123456789": "bob"}
+HELLO = {"model": "mirror", "messages": [{"role": "user", "content": "Hello."}]}
+
+
+async def test_a_user_who_is_too_fast_is_refused_on_every_route_and_no_other_is_slowed_down() -> None:
+    settings = ServeSettings(keys=TWO_USERS, turns_per_minute=2)
+    context = MirrorContext(talker_model="scripted:demo", thinking="off")
+    async with (
+        open_mirror(context=context, transcripts=True) as mirror,
+        client_of(create_app(mirror, settings=settings)) as client,
+    ):
+        for _ in range(2):
+            assert (await client.post("/v1/chat/completions", json=HELLO, headers=ANA)).status_code == 200
+        message = {"conversation": "dinner", "id": "0123456789", "text": "Hi"}
+        for path, body in (("/v1/chat/completions", HELLO), ("/page/messages", message), ("/page/retake", message)):
+            refused = await client.post(path, json=body, headers=ANA)
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "60"
+            assert "turns in a minute" in refused.json()["error"]["message"]
+        assert (await client.post("/v1/chat/completions", json=HELLO, headers=BOB)).status_code == 200
+
+
+async def test_whoever_has_spent_the_tokens_of_the_day_is_refused(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint
+) -> None:
+    monkeypatch.setenv("MIRROR_USER_TOKENS_PER_DAY", "1")
+    context = MirrorContext(talker_model="openai:test", thinking="off")
+    async with (
+        open_mirror(context=context, transcripts=True) as mirror,
+        client_of(create_app(mirror, settings=ServeSettings(keys=TWO_USERS))) as client,
+    ):
+        answers = [await client.post("/v1/chat/completions", json=HELLO, headers=user) for user in (ANA, ANA, BOB)]
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert "tokens of today" in answers[1].json()["error"]["message"]
+
+
+async def test_a_stream_of_events_ends_with_the_token_that_opened_it(app: FastAPI) -> None:
+    shown = app.state.live.of("me", "dinner")
+    with shown.watched():
+        stopping = asyncio.Event()
+        assert [event async for event in page._news(shown, stopping, time.time() - 1)] == []
+        open_for_ever = page._news(shown, stopping, math.inf)
+        assert (await anext(open_for_ever))[0] == "state"
+        await open_for_ever.aclose()
+        until_soon = page._news(shown, stopping, time.time() + 1)
+        assert [event async for event in until_soon]  # it ends by itself
+
+
+async def test_a_token_says_until_when_a_stream_may_stay_open() -> None:
+    end = time.time() + 100
+    token = jwt.encode({"sub": "ana", "aud": "mirror", "exp": end}, "s" * 40, algorithm="HS256")
+    verified = await TokenVerifier(TokenSettings("mirror", secret="s" * 40)).verify(token)
+    assert verified == ("ana", int(end) + LEEWAY) or verified == ("ana", end + LEEWAY)
+
+
+async def test_a_conversation_that_is_forgotten_is_found_by_no_transcript() -> None:
+    context = MirrorContext(talker_model="scripted:demo", thinking="off")
+    async with (
+        open_mirror(context=context, transcripts=True) as mirror,
+        client_of(create_app(mirror, settings=ServeSettings(keys=TWO_USERS))) as client,
+    ):
+        answer = await client.post("/v1/chat/completions", json=HELLO, headers=ANA)
+        place = namespace("ana", HEADS)
+        assert len(await mirror.store.asearch(place)) == 1
+        await mirror.conversation(answer.headers["x-thread-id"], user_id="ana").forget()
+        assert await mirror.store.asearch(place) == []
+
+
+async def test_the_files_of_a_database_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    file, context = tmp_path / "mirror.db", MirrorContext(talker_model="scripted:demo", thinking="off")
+    async with open_mirror(file, context=context) as mirror:
+        await mirror.conversation("dinner").say("Hello.")
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files_under(tmp_path)}
+    assert modes == dict.fromkeys(("mirror.db", "mirror.db-wal", "mirror.db-shm"), 0o600)
+
+
+def test_a_process_that_traces_nothing_makes_no_client_that_asks_langsmith(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_trees, "_CLIENT", None)
+    hide_words_in_traces()
+    client = run_trees._CLIENT
+    assert isinstance(client, WordlessClient)
+    assert client.tracing_queue is None  # the thread that reads it begins with a request

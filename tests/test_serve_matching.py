@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.store.memory import InMemoryStore
 
+from mirror_graph.host.heads import forget_heads
 from mirror_graph.serve.heads import Heads
 from mirror_graph.serve.matching import Line, Step, next_step
 
@@ -115,7 +116,7 @@ async def test_where_a_forgotten_thread_ended_is_forgotten() -> None:
     heads = Heads(store, "ana")
     await heads.put(DINNER, "thread")
     await heads.put(DINNER[:2], "another")
-    await heads.forget("thread")
+    await forget_heads(store, "ana", "thread")
     assert await heads.take(DINNER) is None
     assert await heads.take(DINNER[:2]) == "another"
 

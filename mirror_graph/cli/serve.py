@@ -57,6 +57,7 @@ def mcp(*, database: str | None, user: str) -> None:
 
 def _settings(host: str, user: str | None, keys_file: Path | None, user_header: str | None) -> "ServeSettings":
     """Return who may call: those who sign in as configured, and without a sign-in the user of this machine."""
+    from mirror_graph.serve.pace import PER_MINUTE, turns_per_minute
     from mirror_graph.serve.settings import ServeSettings, read_keys
     from mirror_graph.serve.tokens import TokenSettings
 
@@ -71,4 +72,5 @@ def _settings(host: str, user: str | None, keys_file: Path | None, user_header: 
         tokens=tokens,
         trusted_key=trusted_key,
         user_header=user_header,
+        turns_per_minute=turns_per_minute() if has_sign_in or os.environ.get(PER_MINUTE) else None,
     )

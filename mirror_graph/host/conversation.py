@@ -14,6 +14,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
 from mirror_graph.errors import ConfigurationError, HostClosedError, StorageError, ThreadInUseError, UnknownMessageError
+from mirror_graph.host.heads import forget_heads
 from mirror_graph.host.history import History, HistoryMessage, adopted_history
 from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.mind import Mind, Paused
@@ -242,6 +243,8 @@ class Conversation:
     async def forget(self) -> None:
         """Erase the thread and its mind from the database and, with SQLite, from its files."""
         await self._engine.forget(self.thread_id)
+        if self._context.user_id is not None:
+            await forget_heads(self._engine.storage.store, self._context.user_id, self._name)
         await self._engine.storage.scrub()
 
     async def _adopt(self, history: History) -> None:

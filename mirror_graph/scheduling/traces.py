@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langsmith import Client, run_trees
+from langsmith.utils import tracing_is_enabled
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,9 @@ def hide_words_in_traces() -> None:
     if os.environ.get(VARIABLE, "").lower() == "true":
         return
     if run_trees._CLIENT is None:
-        run_trees._CLIENT = WordlessClient()  # `configure(client=)` holds for one context only
+        # `configure(client=)` holds for one context only. A client that sends in batches asks LangSmith about itself as
+        # it is made, which a process that traces nothing must not.
+        run_trees._CLIENT = WordlessClient(auto_batch_tracing=bool(tracing_is_enabled()))
     elif not isinstance(run_trees._CLIENT, WordlessClient):
         log.warning(
             "this program made a LangSmith client of its own, which sends the words of conversations: give it "

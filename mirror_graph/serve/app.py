@@ -1,20 +1,29 @@
 """The application: every route of `mirror serve` over one `Mirror`."""
 
 import asyncio
+from functools import partial
 from typing import Literal
 
 from fastapi import FastAPI
 from typing_extensions import TypedDict
 
 from mirror_graph.host import Mirror
+from mirror_graph.scheduling.spending import THREADS, spent_place, spent_today
 from mirror_graph.serve import completions, memory, page
 from mirror_graph.serve.body import BodyLimit
 from mirror_graph.serve.errors import answer_errors
 from mirror_graph.serve.identity import identify
 from mirror_graph.serve.live import LiveConversations
 from mirror_graph.serve.origin import LocalOnly
+from mirror_graph.serve.pace import Pace, tokens_per_day
 from mirror_graph.serve.settings import ServeSettings
 from mirror_graph.serve.threads import Threads
+
+
+async def _spent(mirror: Mirror, user_id: str) -> int:
+    """Return how many tokens a user has spent today."""
+    items = await mirror.store.asearch(spent_place(user_id), limit=THREADS)
+    return spent_today([item.value for item in items])
 
 
 class Health(TypedDict):
@@ -39,6 +48,7 @@ def create_app(mirror: Mirror, *, settings: ServeSettings) -> FastAPI:
     app.state.mirror = mirror
     app.state.live = LiveConversations(mirror)
     app.state.user_of = identify(settings)
+    app.state.pace = Pace(settings.turns_per_minute, tokens_per_day(), partial(_spent, mirror))
 
     @app.get("/health")
     async def health() -> Health:

@@ -21,7 +21,7 @@ from mirror_graph.models import ending
 from mirror_graph.serve.aside import answer_aside, is_aside
 from mirror_graph.serve.errors import ApiError, api_error, documented, invalid_request
 from mirror_graph.serve.headers import filled
-from mirror_graph.serve.identity import HostMirror, UserId
+from mirror_graph.serve.identity import CountTurn, HostMirror, UserId
 from mirror_graph.serve.matching import Step
 from mirror_graph.serve.protocol import (
     ASIDE_MODEL,
@@ -85,7 +85,12 @@ async def show_model(user_id: UserId, model: str) -> Model:
     return _model(model)
 
 
-@router.post("/chat/completions", response_model=ChatCompletion, responses=documented(400, 404, 409, 502))
+@router.post(
+    "/chat/completions",
+    response_model=ChatCompletion,
+    responses=documented(400, 404, 409, 429, 502),
+    dependencies=[CountTurn],
+)
 async def complete(body: ChatRequest, request: Request, mirror: HostMirror, user_id: UserId) -> Response:
     """Answer the last message of a conversation: whole, or piece by piece with `stream`.
 

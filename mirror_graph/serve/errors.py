@@ -107,6 +107,7 @@ _DESCRIPTIONS = {
     404: "There is no such thing.",
     409: "It is not possible as things are: a list is full, or a thread has changed meanwhile.",
     422: "A value is not valid.",
+    429: "The user asks for more than the server allows: turns in a minute, or tokens in a day.",
     502: "The model gave no reply.",
     503: "The database or the issuer of tokens cannot be reached, or the server is stopping.",
 }

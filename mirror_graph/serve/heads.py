@@ -6,14 +6,9 @@ from hashlib import sha256
 
 from langgraph.store.base import BaseStore
 
+from mirror_graph.host.heads import HEADS
 from mirror_graph.ledger.user_constraints import namespace
 from mirror_graph.serve.matching import Line
-
-HEADS = "heads"
-"""The namespace of a user's transcripts: the hash of each, with the thread that ends there."""
-
-HEADS_SEARCHED = 10_000
-"""How many ends of a user's threads are looked through for one that is erased."""
 
 
 class Heads:
@@ -40,12 +35,6 @@ class Heads:
     async def put(self, transcript: Sequence[Line], thread: str) -> None:
         """Note that `thread` ends with `transcript`. Of two such threads the later one is found."""
         await self._store.aput(self._place, _hash(transcript), {"thread": thread}, index=False)
-
-    async def forget(self, thread: str) -> None:
-        """Forget where `thread` ended."""
-        for item in await self._store.asearch(self._place, limit=HEADS_SEARCHED):
-            if item.value.get("thread") == thread:
-                await self._store.adelete(self._place, item.key)
 
 
 def _hash(transcript: Sequence[Line]) -> str:

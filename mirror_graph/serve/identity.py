@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,7 @@ from mirror_graph.errors import ConfigurationError
 from mirror_graph.host import Mirror
 from mirror_graph.serve.errors import CHALLENGE, ApiError
 from mirror_graph.serve.headers import filled
+from mirror_graph.serve.pace import RETRY_AFTER, Pace, TooManyTurnsError
 from mirror_graph.serve.settings import ServeSettings
 from mirror_graph.serve.tokens import TokenVerifier
 from mirror_graph.state.context import check_user_id
@@ -28,9 +30,24 @@ def _mirror(request: Request) -> Mirror:
     return mirror
 
 
+async def _expires(request: Request, user_id: Annotated[str, Depends(_user_id)]) -> float:
+    expires: float = getattr(request.state, "expires", inf)
+    return expires
+
+
+async def _count_turn(request: Request, user_id: Annotated[str, Depends(_user_id)]) -> None:
+    pace: Pace = request.app.state.pace
+    try:
+        await pace.check(user_id)
+    except TooManyTurnsError as error:
+        raise ApiError(429, str(error), code="rate_limit_exceeded", headers=RETRY_AFTER) from error
+
+
 UserId = Annotated[str, Depends(_user_id)]
+Expires = Annotated[float, Depends(_expires)]
+CountTurn = Depends(_count_turn)
 HostMirror = Annotated[Mirror, Depends(_mirror)]
-"""Parameters of a route: who is calling, and the host."""
+"""Parameters of a route: who is calling, when their token ends (seconds since the epoch), and the host."""
 
 
 def identify(settings: ServeSettings) -> UserOf:
@@ -49,7 +66,9 @@ def identify(settings: ServeSettings) -> UserOf:
         if user := _user_of_key(token, settings):
             return user
         if verifier is not None:
-            return await verifier.subject(token)
+            verified = await verifier.verify(token)
+            request.state.expires = verified.expires
+            return verified.subject
         raise _refusal("the API key is not valid")
 
     return user_of

@@ -13,7 +13,6 @@ from mirror_graph.errors import MirrorError, StorageError
 from mirror_graph.host import Conversation, MindEvent, Mirror
 from mirror_graph.host.reply import ReplyStream
 from mirror_graph.serve.errors import STORAGE_PROBLEM
-from mirror_graph.serve.heads import Heads
 from mirror_graph.serve.view import shown_ledger, shown_messages, shown_mind
 
 log = logging.getLogger(__name__)
@@ -119,7 +118,6 @@ class LiveConversation:
         """Erase the conversation, with the turn under way."""
         await self.stop()
         await self.conversation.forget()
-        await Heads(self._mirror.store, self._user).forget(self._name)
         self.turn, self.thoughts = None, {}
 
     @contextmanager

@@ -1,6 +1,7 @@
 """The page: a chat with the mind next to it. Its files are in `static`; these are the routes that it calls."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from mirror_graph.host import ReplyStream
 from mirror_graph.serve.errors import ApiError
-from mirror_graph.serve.identity import HostMirror, UserId
+from mirror_graph.serve.identity import CountTurn, Expires, HostMirror, UserId
 from mirror_graph.serve.live import LOOK_SECONDS, BusyError, LiveConversation, LiveConversations, Reader
 from mirror_graph.serve.view import shown_history
 
@@ -85,16 +86,20 @@ async def list_conversations(live: Live, user: UserId) -> list[dict[str, Any]]:
 
 @router.get("/events", response_class=EventSourceResponse)
 async def stream_events(
-    conversation: Name, live: Live, user: UserId, stopping: Annotated[asyncio.Event, Depends(_stopping)]
+    conversation: Name,
+    live: Live,
+    user: UserId,
+    expires: Expires,
+    stopping: Annotated[asyncio.Event, Depends(_stopping)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream a conversation: a snapshot, and then what changes, until the server stops."""
+    """Stream a conversation: a snapshot, and then what changes, until the server stops or the caller's token ends."""
     shown = live.of(user, conversation)
     with shown.watched():
-        async for event, data in _news(shown, stopping):
+        async for event, data in _news(shown, stopping, expires):
             yield ServerSentEvent(event=event, data=data)
 
 
-@router.post("/messages", status_code=202)
+@router.post("/messages", status_code=202, dependencies=[CountTurn])
 async def send_message(written: Written, live: Live, user: UserId) -> None:
     """Start a turn, and answer at once. A message that was answered already is not answered again."""
     shown = live.of(user, written.conversation)
@@ -103,14 +108,14 @@ async def send_message(written: Written, live: Live, user: UserId) -> None:
         _start(shown, written, lambda: shown.conversation.stream(message))
 
 
-@router.post("/edit", status_code=202)
+@router.post("/edit", status_code=202, dependencies=[CountTurn])
 async def edit_message(written: Written, live: Live, user: UserId) -> None:
     """Replace the user's last message, and answer it again."""
     shown = live.of(user, written.conversation)
     _start(shown, written, lambda: shown.conversation.edit_stream(written.text, message_id=written.id))
 
 
-@router.post("/retake", status_code=202)
+@router.post("/retake", status_code=202, dependencies=[CountTurn])
 async def retake_reply(written: Written, live: Live, user: UserId) -> None:
     """Answer the user's last message again."""
     shown = live.of(user, written.conversation)
@@ -146,15 +151,15 @@ def _start(shown: LiveConversation, written: Written, stream: Callable[[], Reply
         raise ApiError(409, str(error), code="busy") from error
 
 
-async def _news(shown: LiveConversation, stopping: asyncio.Event) -> AsyncIterator[tuple[str, Any]]:
-    """Yield a snapshot and then what changes, until the server stops."""
+async def _news(shown: LiveConversation, stopping: asyncio.Event, expires: float) -> AsyncIterator[tuple[str, Any]]:
+    """Yield a snapshot and then what changes, until the server stops or the time `expires` has come."""
     reader = Reader(shown)
     look = True
-    while not stopping.is_set():
+    while not stopping.is_set() and (left := expires - time.time()) > 0:
         change = shown.next_change()
         async for event in reader.news(look=look):
             yield event
-        look = not await _happens(change, stopping, LOOK_SECONDS)
+        look = not await _happens(change, stopping, min(LOOK_SECONDS, left))
 
 
 async def _happens(change: asyncio.Event, stopping: asyncio.Event, seconds: float) -> bool:

@@ -25,6 +25,8 @@ class ServeSettings:
     in: with an API key of `keys`, which holds each key's user, or with a bearer token as `tokens` describes. A caller
     with `trusted_key` names the user in the header `user_header` instead: a front end that signs its users in itself.
 
+    A user may begin `turns_per_minute` turns in a minute. `MIRROR_USER_TOKENS_PER_DAY` limits their tokens in a day.
+
     Raises `ConfigurationError` if no caller could sign in, or if everybody would be signed in.
     """
 
@@ -34,6 +36,7 @@ class ServeSettings:
     tokens: TokenSettings | None = None
     trusted_key: str | None = field(default=None, repr=False)
     user_header: str | None = None
+    turns_per_minute: int | None = None
 
     def __post_init__(self) -> None:
         if (self.trusted_key is None) != (self.user_header is None):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import jwt
@@ -72,6 +72,13 @@ class TokenSettings:
         return cls(audience, keys_url=given["KEYS_URL"], secret=given["SECRET"], issuer=given["ISSUER"])
 
 
+class VerifiedToken(NamedTuple):
+    """Whose a token is, and when it stops being valid here, in seconds since the epoch."""
+
+    subject: str
+    expires: float
+
+
 class TokenVerifier:
     """Checks tokens. It fetches the issuer's keys when they are first needed, and again when they change."""
 
@@ -80,7 +87,11 @@ class TokenVerifier:
         self._client = PyJWKClient(settings.keys_url, timeout=FETCH_SECONDS) if settings.keys_url else None
 
     async def subject(self, token: str) -> str:
-        """Return the subject (`sub`) of a valid token.
+        """Return the subject (`sub`) of a valid token, as `verify` does."""
+        return (await self.verify(token)).subject
+
+    async def verify(self, token: str) -> VerifiedToken:
+        """Return what a valid token says.
 
         Raises `TokenRefusedError` for any other token, and `KeysUnreachableError` if it cannot be checked now.
         """
@@ -96,7 +107,7 @@ class TokenVerifier:
         subject = claims["sub"]
         if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_LIMIT:
             raise TokenRefusedError(f"the bearer token's subject is not a text of 1 to {SUBJECT_LIMIT} characters")
-        return subject
+        return VerifiedToken(subject, float(claims["exp"]) + LEEWAY)
 
     def _claims(self, token: str) -> dict[str, Any]:
         claims: dict[str, Any] = jwt.decode(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -142,6 +143,8 @@ def _placed(path: str) -> Path:
     """Return the file's whole path, its folder made where it is missing."""
     file = Path(path).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
+    # A new file is its owner's alone, and SQLite gives `-wal` and `-shm` the mode of their database.
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     # If aiosqlite cannot open a file, its thread outlives the event loop and complains about that.
     sqlite3.connect(file).close()
     return file

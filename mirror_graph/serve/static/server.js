@@ -6,6 +6,7 @@ const FIRST_WAIT = 300;
 const LONGEST_WAIT = 4000;
 const SILENCE = 45000; // the server sends something every 15 seconds
 const KEY = "mirror-key";
+const ACCEPTED = "mirror-key-accepted";
 
 export class Refused extends Error {}
 
@@ -21,6 +22,7 @@ export async function request(method, path, body) {
     return request(method, path, body);
   }
   if (!response.ok) throw new Refused(await reason(response));
+  if (credentials().Authorization) sessionStorage.setItem(ACCEPTED, "yes");
   return response.headers.get("Content-Type")?.includes("json") ? response.json() : null;
 }
 
@@ -141,6 +143,21 @@ function credentials() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
+/** Whose a key is, as far as the page can tell: a token names its user, and an API key stands for one. */
+function ownerOf(key) {
+  try {
+    return JSON.parse(atob(key.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).sub ?? key;
+  } catch {
+    return key; // no token
+  }
+}
+
+/** Show nothing of the last user to the next one: no draft, no conversation, and no message that waits for a key. */
+function startAnew() {
+  for (const name of Object.keys(sessionStorage)) if (name.startsWith("draft:")) sessionStorage.removeItem(name);
+  location.replace(location.pathname);
+}
+
 let signingIn = null;
 
 /** Ask for a key, once for all requests that wait for it. */
@@ -153,8 +170,12 @@ function signIn(why) {
     $("sign-in-form").addEventListener(
       "submit",
       () => {
-        sessionStorage.setItem(KEY, $("key").value.trim());
+        const [before, key] = [sessionStorage.getItem(KEY), $("key").value.trim()];
+        sessionStorage.setItem(KEY, key);
         $("key").value = "";
+        const isAnother = sessionStorage.getItem(ACCEPTED) && ownerOf(before) !== ownerOf(key);
+        sessionStorage.removeItem(ACCEPTED);
+        if (isAnother) return startAnew();
         signingIn = null;
         resolve();
       },
