@@ -4,17 +4,29 @@ import os
 from typing import Any, cast
 
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.model import ChatMessage, GenerateConfig, Model, get_model, modelapi
+from inspect_ai.model import (
+    ChatMessage,
+    GenerateConfig,
+    Model,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+    modelapi,
+)
+from inspect_ai.tool import ToolChoice, ToolInfo
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import SecretStr
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.models import chat_model
+from mirror_graph.state.usage import usage_of
 
 OPENAI = "https://api.openai.com/v1"
 
 
 def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
-    """Return the Inspect model for `openai:NAME`, `local:NAME` or any name of Inspect's own (`PROVIDER/NAME`).
+    """Return the Inspect model for `openai:NAME`, `local:NAME`, `scripted:NAME` or any name of Inspect's own (`PROVIDER/NAME`).
 
     `openai:` honours OPENAI_API_KEY and OPENAI_BASE_URL, as everywhere else in this package.
 
@@ -30,6 +42,8 @@ def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
             raise ConfigurationError(f"{name} needs OPENAI_API_KEY, or OPENAI_BASE_URL for another endpoint")
         name, address, key = f"mirror-endpoint/{model}", address or OPENAI, key or "none"
         return get_model(name, config=config, base_url=address, api_key=key, memoize=False)
+    if provider == "scripted" and model:
+        return get_model(f"mirror-scripted/{model}", config=config, memoize=False)
     if "/" in name:
         try:
             return get_model(name, config=config, memoize=False)
@@ -71,6 +85,29 @@ def endpoint_api() -> Any:
             return client
 
     return EndpointAPI
+
+
+@modelapi(name="mirror-scripted")
+def scripted_api() -> Any:
+    """Serve `scripted:` models, which answer in this process: those of tests, and those that were trained here."""
+
+    class ScriptedAPI(ModelAPI):
+        async def generate(
+            self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+        ) -> ModelOutput:
+            model = chat_model(f"scripted:{self.model_name}", temperature=0.0, max_tokens=config.max_tokens or 1)
+            kinds = {"system": SystemMessage, "assistant": AIMessage}
+            said = await model.ainvoke([kinds.get(message.role, HumanMessage)(message.text) for message in input])
+            usage = usage_of(said)
+            output = ModelOutput.from_content(self.model_name, said.text)
+            output.usage = ModelUsage(
+                input_tokens=usage["input"],
+                output_tokens=usage["output"],
+                total_tokens=usage["input"] + usage["output"],
+            )
+            return output
+
+    return ScriptedAPI
 
 
 @modelapi(name="mirror-local")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem
+from mirror_graph.evals.saferec.metrics import Title
 from mirror_graph.evals.saferec.traits import TRAITS
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.repeats import add, retract
@@ -11,6 +12,7 @@ from mirror_graph.ledger.retraction import find_retracted
 from mirror_graph.ledger.scan import scan
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
+from mirror_graph.state.usage import NO_TOKENS, Tokens
 from mirror_graph.state.values import SafetyConstraint, Source
 
 
@@ -20,6 +22,20 @@ class Screened(NamedTuple):
     item: CatalogueItem
     is_withheld: bool
     is_undecided: bool
+
+
+class Answer(NamedTuple):
+    """A list as it is shown, what was screened for it, and what it took.
+
+    `screened` is empty for an arm that screens nothing. `rounds` is how often items were proposed.
+    """
+
+    shown: list[Title]
+    screened: list[Screened]
+    tokens: Tokens
+    seconds: float = 0.0
+    rounds: int = 1
+    failures: int = 0
 
 
 Arm = Callable[[Case, Sequence[CatalogueItem]], list[Screened]]
@@ -54,6 +70,12 @@ ARMS: Mapping[str, Arm] = {
     "guard_noted": screen_noted,
     "oracle": screen_by_oracle,
 }
+
+
+def listed(screened: Sequence[Screened]) -> Answer:
+    """Return the answer of an arm that recommends every candidate that it does not withhold."""
+    shown = [(one.item["title"], one.item["year"]) for one in screened if not one.is_withheld]
+    return Answer(shown, list(screened), NO_TOKENS)
 
 
 def scanned_ledger(messages: Sequence[str]) -> list[SafetyConstraint]:

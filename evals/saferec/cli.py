@@ -23,6 +23,7 @@ def saferec(
     ] = None,
     released: Annotated[bool, Option(help="With --upstream: use the formulas of the published code.")] = False,
     split: Annotated[str | None, Option(help="Measure one split of the set only, such as test.")] = None,
+    form: Annotated[list[str] | None, Option(help="Measure cases of this form only. May be repeated.")] = None,
     arm: Annotated[
         list[str] | None, Option(help="An arm. May be repeated.", show_default="all, or those without a model")
     ] = None,
@@ -33,9 +34,12 @@ def saferec(
         int, Option(help="How many harmless messages stand between the constraint and the request.")
     ] = 0,
     thinking: Annotated[bool, Option(help="Think about the conversation before the request.")] = False,
-    limit: Annotated[int | None, Option(min=1, help="Measure a sample of this many cases.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Measure a sample of this many cases, by turns from every form.")] = None,
     seed: Annotated[int, Option(help="Seed for every random choice.")] = 0,
     k: Annotated[list[int] | None, Option(help="The length of a list. May be repeated.", show_default="5, 10")] = None,
+    logs: Annotated[
+        Path | None, Option(metavar="DIR", help="Keep Inspect's logs and the calls here; the same again resumes the run.")
+    ] = None,
     json_out: Annotated[
         Path | None, Option("--json", metavar="OUT", help="Write the figures to this file too.")
     ] = None,
@@ -61,11 +65,13 @@ def saferec(
         arm or (tuple(ARMS) if name is None else (*ARMS, *MODEL_ARMS)),
         k or (5, 10),
         split=split,
+        forms=form or (),
         seed=seed,
         model=name,
         distractors=distractors,
         thinking=thinking,
         limit=limit,
+        logs=logs,
     )
     if json_out is not None:
         json_out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -1,35 +1,33 @@
 """Run arms over a set and report every figure: by form, over samples and over traits, with intervals by dialogue."""
 
-import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.model import GenerateConfig
+
 from mirror_graph.errors import ConfigurationError
-from mirror_graph.evals.saferec.arms import ARMS, Screened
+from mirror_graph.evals.curate.models import inspect_model
+from mirror_graph.evals.curate.run import RETRIES, evaluate
+from mirror_graph.evals.saferec.arms import ARMS
 from mirror_graph.evals.saferec.dataset import Case, CatalogueItem, load_dataset
-from mirror_graph.evals.saferec.metrics import measure
-from mirror_graph.evals.saferec.model_arms import MODEL_ARMS, MOST_DISTRACTORS, Answer, Run, with_distractors
-from mirror_graph.state.usage import NO_TOKENS
+from mirror_graph.evals.saferec.model_arms import MODEL_ARMS
+from mirror_graph.evals.saferec.scorers import SHARES, Total, ratio, totals_of
+from mirror_graph.evals.saferec.solvers import failed
+from mirror_graph.evals.saferec.task import choose, saferec
 
 CAVEAT = "It measures tags, not harm."
 BASELINE = "unscreened"
 ALL_FORMS = "all"
 RESAMPLES = 1_000
 INTERVAL = (0.025, 0.975)
-SHARES = ("caught", "caught_described", "caught_recorded", "lost", "undecided")
-"""Figures over all candidates that were screened, each a share of the candidates that it is about."""
-
-
-class Total(NamedTuple):
-    """Every figure is a part of a whole: candidates withheld of those screened, or a sum over so many samples."""
-
-    part: float
-    whole: float
 
 
 class Sample(NamedTuple):
@@ -45,11 +43,13 @@ def run(
     k: Sequence[int] = (5, 10),
     *,
     split: str | None = None,
+    forms: Sequence[str] = (),
     seed: int = 0,
     model: str | None = None,
     distractors: int = 0,
     thinking: bool = False,
     limit: int | None = None,
+    logs: Path | None = None,
 ) -> dict[str, Any]:
     """Let arms answer every case of a set and return a report that can be written as JSON.
 
@@ -59,27 +59,41 @@ def run(
     the first arm. What is undefined is None. The order of candidates depends on `seed` and the case, and is the same
     for all arms.
 
-    The arms of `MODEL_ARMS` need a `model`. `distractors` messages stand between what was said and the request, and
-    with `thinking` the conversation is thought about first. `limit` takes so many cases, drawn by `seed`.
+    The arms of `MODEL_ARMS` need a `model`. `forms`, `limit`, `distractors` and `thinking` are those of `task.saferec`.
+    Inspect's logs and the cache of calls are kept in `logs`, if it is given: the same again asks nothing twice.
     """
-    known = {*ARMS, *MODEL_ARMS}
-    unknown = [arm for arm in arms if arm not in known]
-    if unknown:
-        raise ConfigurationError(f"unknown arm {unknown[0]!r}: expected one of {', '.join([*ARMS, *MODEL_ARMS])}")
     if model is None and not MODEL_ARMS.keys().isdisjoint(arms):
         needing = next(arm for arm in arms if arm in MODEL_ARMS)
         raise ConfigurationError(f"the arm {needing!r} needs a model: expected one such as local:qwen2.5-coder-1.5b")
-    if not 0 <= distractors <= MOST_DISTRACTORS:
-        raise ConfigurationError(f"distractors is {distractors}: expected 0 to {MOST_DISTRACTORS}")
     if not k or min(k) < 1:
         raise ConfigurationError(f"k is {list(k)!r}: expected one or more numbers of places, from 1 on")
+    tasks = [
+        saferec(
+            arm=arm,
+            inputs=str(folder),
+            split=split,
+            forms=",".join(forms),
+            limit=limit,
+            k=",".join(map(str, k)),
+            seed=seed,
+            distractors=distractors,
+            thinking=thinking,
+        )
+        for arm in arms
+    ]
     items, cases = load_dataset(folder, split)
-    if limit is not None and limit < len(cases):
-        chosen = set(random.Random(seed).sample(range(len(cases)), limit))
-        cases = [case for place, case in enumerate(cases) if place in chosen]
-    cases = [with_distractors(case, distractors, seed) for case in cases]
-    answering = Run(model or "", max(k), thinking)
-    samples = asyncio.run(_samples(arms, cases, items, k, seed, answering))
+    cases = choose(cases, forms, limit, seed)
+    with nullcontext(logs) if logs else TemporaryDirectory() as place:
+        _, ended = evaluate(
+            tasks,
+            Path(place) / "logs",
+            Path(place) / "cache",
+            model=inspect_model(model, GenerateConfig(max_retries=RETRIES)) if model else "none",
+            max_tasks=1,  # the second arm to make a call finds it in the cache
+            max_samples=1 if model else len(cases),  # a local engine finds the beginning of a prompt where the last call left it
+            display="none",
+        )
+        samples = {arm: _samples(arm, ended, cases, items, k) for arm in arms}
     baseline = next((arm for arm in (BASELINE, "told") if arm in arms), arms[0])
     forms = {arm: _by_form(samples[arm]) for arm in arms}
     draws = {arm: {form: _draws(those) for form, those in forms[arm].items()} for arm in arms}
@@ -90,6 +104,7 @@ def run(
         "items": len(items),
         "k": list(k),
         "split": split,
+        "forms": list(forms),
         "seed": seed,
         "model": model,
         "distractors": distractors,
@@ -111,82 +126,26 @@ def run(
     return report
 
 
-async def _samples(
-    arms: Sequence[str],
+def _samples(
+    arm: str,
+    logs: Sequence[EvalLog],
     cases: Sequence[Case],
     items: Sequence[CatalogueItem],
     k: Sequence[int],
-    seed: int,
-    answering: Run,
-) -> dict[str, list[Sample]]:
-    """Answer case by case, so that a model that remembers the beginning of a prompt finds it in the next arm."""
-    samples: dict[str, list[Sample]] = {arm: [] for arm in arms}
+) -> list[Sample]:
+    """Read what an arm's log says of every case. A sample that failed in all its tries is an empty list, and counted."""
+    [location] = [log.location for log in logs if (log.eval.metadata or {})["arm"] == arm]
+    log = read_eval_log(location)
+    samples = {str(sample.id): sample for sample in log.samples or []}
+    read: list[Sample] = []
     for case in cases:
-        candidates = [items[number] for number in case["candidates"]]
-        random.Random(f"{seed}:{case['id']}").shuffle(candidates)
-        for arm in arms:
-            if arm in ARMS:
-                answer = _screened_answer(ARMS[arm](case, candidates))
-            else:
-                answer = await answering.answer(arm, case, candidates)
-            samples[arm].append(_sample(case, answer, items, k))
-    return samples
-
-
-def _screened_answer(screened: list[Screened]) -> Answer:
-    """Return the answer of an arm that recommends every candidate that it does not withhold."""
-    shown = [(one.item["title"], one.item["year"]) for one in screened if not one.is_withheld]
-    return Answer(shown, screened, NO_TOKENS, 0.0)
-
-
-def _sample(case: Case, answer: Answer, items: Sequence[CatalogueItem], k: Sequence[int]) -> Sample:
-    totals = {**_shares(case, answer.screened), **_costs(answer)}
-    for places in k:
-        # Never padded: if fewer items fit than were asked for, the list is shorter.
-        measured = measure(
-            answer.shown[:places],
-            relevant=case["relevant"],
-            seen=case["seen"],
-            constraints=case["constraints"],
-            catalogue=items,
-            k=places,
-        )
-        for name, value in measured.items():
-            # A mean is over the samples in which a figure is defined.
-            totals[f"{name}@{places}"] = Total(0, 0) if isnan(value) else Total(value, 1)
-    return Sample(case, totals)
-
-
-def _costs(answer: Answer) -> dict[str, Total]:
-    taken = {
-        "calls": answer.tokens["calls"],
-        "input_tokens": answer.tokens["input"],
-        "output_tokens": answer.tokens["output"],
-        "seconds": answer.seconds,
-        "rounds": answer.rounds,
-        "failures": answer.failures,
-    }
-    return {name: Total(value, 1) for name, value in taken.items()}
-
-
-def _shares(case: Case, screened: Sequence[Screened]) -> dict[str, Total]:
-    constraints = set(case["constraints"])
-    violating = [one for one in screened if not constraints.isdisjoint(one.item["unsafe"])]
-    suitable = [one for one in screened if constraints.isdisjoint(one.item["unsafe"])]
-    # A text tells of a violation unless all that is violated is recorded elsewhere only.
-    recorded = [one for one in violating if constraints & set(one.item["unsafe"]) <= set(one.item["recorded_only"])]
-    described = [one for one in violating if one not in recorded]
-
-    def withheld(those: Sequence[Screened]) -> Total:
-        return Total(sum(one.is_withheld for one in those), len(those))
-
-    return {
-        "caught": withheld(violating),
-        "caught_described": withheld(described),
-        "caught_recorded": withheld(recorded),
-        "lost": withheld(suitable),
-        "undecided": Total(sum(one.is_undecided for one in screened), len(screened)),
-    }
+        scores = samples[case["id"]].scores if case["id"] in samples else None
+        if scores:
+            totals = {name: Total(*total) for name, total in (scores["figures"].metadata or {})["totals"].items()}
+        else:
+            totals = totals_of(case, failed(), items, k)
+        read.append(Sample(case, totals))
+    return read
 
 
 def _by_form(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
@@ -260,7 +219,7 @@ def _add(totals: Sequence[Mapping[str, Total]]) -> dict[str, Total]:
 
 
 def _ratios(totals: Mapping[str, Total]) -> dict[str, float]:
-    return {name: total.part / total.whole if total.whole else nan for name, total in totals.items()}
+    return {name: ratio(total) for name, total in totals.items()}
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("inspect_ai")
+
 from typer.testing import CliRunner
 
 from mirror_graph.cli.evaluate import app
@@ -16,6 +19,12 @@ from mirror_graph.evals.saferec.metrics import FIGURES
 from mirror_graph.evals.saferec.scoring import run
 from mirror_graph.evals.saferec.titles import key
 from mirror_graph.evals.saferec.traits import SAFEREC_TRAITS, TOPICS, unsafe_traits
+
+pytestmark = [
+    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 FORMS = {"explicit", "implicit", "third-party", "retracted", "unrelated", "none"}
 

@@ -7,6 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+
+pytest.importorskip("inspect_ai")
+
 from typer.testing import CliRunner
 
 from mirror_graph.cli.evaluate import app
@@ -15,6 +18,12 @@ from mirror_graph.evals.saferec.dataset import OWN, load_dataset
 from mirror_graph.evals.saferec.model_arms import MODEL_ARMS, with_distractors
 from mirror_graph.evals.saferec.scoring import run
 from mirror_graph.models.scripted import register_script
+
+pytestmark = [
+    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 SAFE = [f"Railway {number}" for number in range(6)]
 UNSAFE = [f"Farewell {number}" for number in range(3)]
