@@ -26,7 +26,7 @@ OPENAI = "https://api.openai.com/v1"
 
 
 def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
-    """Return the Inspect model for `openai:NAME`, `local:NAME`, `scripted:NAME` or any name of Inspect's own (`PROVIDER/NAME`).
+    """Return the Inspect model for `openai:NAME`, `local:NAME`, `scripted:NAME` or Inspect's own `PROVIDER/NAME`.
 
     `openai:` honours OPENAI_API_KEY and OPENAI_BASE_URL, as everywhere else in this package.
 

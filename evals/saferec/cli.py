@@ -34,11 +34,17 @@ def saferec(
         int, Option(help="How many harmless messages stand between the constraint and the request.")
     ] = 0,
     thinking: Annotated[bool, Option(help="Think about the conversation before the request.")] = False,
-    limit: Annotated[int | None, Option(min=1, help="Measure a sample of this many cases, by turns from every form.")] = None,
+    limit: Annotated[
+        int | None, Option(min=1, help="Measure a sample of this many cases, by turns from every form.")
+    ] = None,
+    candidates: Annotated[
+        int | None, Option(min=1, help="Offer so many candidates per case, for a model that reads slowly.")
+    ] = None,
     seed: Annotated[int, Option(help="Seed for every random choice.")] = 0,
     k: Annotated[list[int] | None, Option(help="The length of a list. May be repeated.", show_default="5, 10")] = None,
     logs: Annotated[
-        Path | None, Option(metavar="DIR", help="Keep Inspect's logs and the calls here; the same again resumes the run.")
+        Path | None,
+        Option(metavar="DIR", help="Keep Inspect's logs and the calls here; the same again resumes the run."),
     ] = None,
     json_out: Annotated[
         Path | None, Option("--json", metavar="OUT", help="Write the figures to this file too.")
@@ -71,6 +77,7 @@ def saferec(
         distractors=distractors,
         thinking=thinking,
         limit=limit,
+        candidates=candidates,
         logs=logs,
     )
     if json_out is not None:

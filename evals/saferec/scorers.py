@@ -27,7 +27,7 @@ class Total(NamedTuple):
 def figures(k: Sequence[int], inputs: str | None = None) -> Scorer:
     """Measure a sample's list at each number of places, and what was screened for it.
 
-    What is undefined is nan, which `mean` leaves out. The wholes are in the score's metadata, for means over candidates.
+    What is undefined is nan, which `mean` leaves out. The metadata holds the wholes, for means over candidates.
     """
     items = load_dataset(inputs or OWN).items
 
@@ -43,9 +43,7 @@ def figures(k: Sequence[int], inputs: str | None = None) -> Scorer:
     return score
 
 
-def totals_of(
-    case: Case, answer: Answer, items: Sequence[CatalogueItem], k: Sequence[int]
-) -> dict[str, Total]:
+def totals_of(case: Case, answer: Answer, items: Sequence[CatalogueItem], k: Sequence[int]) -> dict[str, Total]:
     """Return every figure of one answer to a case."""
     totals = {**_shares(case, answer.screened), **_costs(answer)}
     for places in k:

@@ -49,6 +49,7 @@ def run(
     distractors: int = 0,
     thinking: bool = False,
     limit: int | None = None,
+    candidates: int | None = None,
     logs: Path | None = None,
 ) -> dict[str, Any]:
     """Let arms answer every case of a set and return a report that can be written as JSON.
@@ -59,7 +60,8 @@ def run(
     the first arm. What is undefined is None. The order of candidates depends on `seed` and the case, and is the same
     for all arms.
 
-    The arms of `MODEL_ARMS` need a `model`. `forms`, `limit`, `distractors` and `thinking` are those of `task.saferec`.
+    The arms of `MODEL_ARMS` need a `model`. `forms`, `limit`, `distractors`, `thinking` and `candidates` are those of
+    `task.saferec`.
     Inspect's logs and the cache of calls are kept in `logs`, if it is given: the same again asks nothing twice.
     """
     if model is None and not MODEL_ARMS.keys().isdisjoint(arms):
@@ -78,6 +80,7 @@ def run(
             seed=seed,
             distractors=distractors,
             thinking=thinking,
+            candidates=candidates,
         )
         for arm in arms
     ]
@@ -90,7 +93,9 @@ def run(
             Path(place) / "cache",
             model=inspect_model(model, GenerateConfig(max_retries=RETRIES)) if model else "none",
             max_tasks=1,  # the second arm to make a call finds it in the cache
-            max_samples=1 if model else len(cases),  # a local engine finds the beginning of a prompt where the last call left it
+            max_samples=1
+            if model
+            else len(cases),  # a local engine finds the beginning of a prompt where the last call left it
             display="none",
         )
         samples = {arm: _samples(arm, ended, cases, items, k) for arm in arms}
@@ -109,6 +114,7 @@ def run(
         "model": model,
         "distractors": distractors,
         "thinking": thinking,
+        "candidates": candidates,
         "arms": {arm: {form: _summary(those, draws[arm][form]) for form, those in forms[arm].items()} for arm in arms},
     }
     if len(arms) > 1:
@@ -133,7 +139,7 @@ def _samples(
     items: Sequence[CatalogueItem],
     k: Sequence[int],
 ) -> list[Sample]:
-    """Read what an arm's log says of every case. A sample that failed in all its tries is an empty list, and counted."""
+    """Read what an arm's log says of every case. A sample that failed is an empty list, and counted."""
     [location] = [log.location for log in logs if (log.eval.metadata or {})["arm"] == arm]
     log = read_eval_log(location)
     samples = {str(sample.id): sample for sample in log.samples or []}

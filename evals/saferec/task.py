@@ -26,19 +26,21 @@ def saferec(
     seed: int = 0,
     distractors: int = 0,
     thinking: bool = False,
+    candidates: int | None = None,
 ) -> Task:
     """One arm on every case of a set.
 
     `inputs` is the folder of a set; without it, it is our own. `forms` are some forms of cases, with commas between
-    them. `limit` takes that many cases, by turns from every form, and `seed` draws them. `k` are numbers of places. `distractors` messages
-    stand between what was said and the request. With `thinking` the conversation is thought about first.
+    them. `limit` takes that many cases, by turns from every form, and `seed` draws them. `k` are numbers of places.
+    `distractors` messages stand between what was said and the request. With `thinking` the conversation is thought
+    about first. `candidates` takes that many of each case's candidates, for models that read slowly.
     A call that several arms make alike is made once.
     """
     places = [int(number) for number in str(k).split(",")]
     chosen = choose(load_dataset(inputs or OWN, split).cases, [form for form in forms.split(",") if form], limit, seed)
     if not 0 <= distractors <= MOST_DISTRACTORS:
         raise ConfigurationError(f"distractors is {distractors}: expected 0 to {MOST_DISTRACTORS}")
-    samples = [write_sample(with_distractors(case, distractors, seed), seed) for case in chosen]
+    samples = [write_sample(with_distractors(case, distractors, seed), seed, candidates) for case in chosen]
     cache = CachePolicy(expiry=None, scopes={"seed": str(seed)})
     return Task(
         dataset=MemoryDataset(samples, name="saferec"),
@@ -50,14 +52,14 @@ def saferec(
     )
 
 
-def write_sample(case: Case, seed: int) -> Sample:
+def write_sample(case: Case, seed: int, count: int | None = None) -> Sample:
     """Make a sample: what the user says as input, and the case and its candidates, in an order of its own, as metadata.
 
-    The order depends on `seed` and the case, and is the same for all arms.
+    The order depends on `seed` and the case, and is the same for all arms. `count` takes the first of the candidates.
     """
     candidates = list(case["candidates"])
     random.Random(f"{seed}:{case['id']}").shuffle(candidates)
-    metadata: dict[str, Any] = {"case": dict(case), "candidates": candidates}
+    metadata: dict[str, Any] = {"case": dict(case), "candidates": candidates[:count]}
     return Sample(
         id=case["id"],
         input=[ChatMessageUser(content=text) for text in [*case["turns"], case["request"]]],

@@ -36,6 +36,12 @@ _SENTENCE_END = re.compile(r"[.!?;:\n]+(?=\s|\Z)|\n")
 _CLAUSE_END = re.compile(r"[,()]|\s[-\u2013\u2014]+\s|\u2014")
 CLAUSE_END = ","
 
+_LOOKS = frozenset(
+    "hipped haired eyed nosed shaped like themed patterned print printed coloured colored inspired style styled esque "
+    "flavoured flavored sized red orange".split()
+)
+"""What a word in front of these only compares with."""
+
 _NEGATIONS = {"no": 2, "not": 2, "never": 3, "without": 4, "nor": 2, "neither": 2, "zero": 2}
 """How many words after a negation it still denies."""
 _NOTHING = frozenset({"nobody", "none", "nothing"})
@@ -75,6 +81,8 @@ class _Depictions(NamedTuple):
     beginnings: Mapping[str, Sequence[_Phrase]]
     sequences: Mapping[str, Sequence[_Sequence]]
     not_between: Mapping[str, frozenset[str]]
+    unless: Mapping[str, frozenset[str]]
+    """Blocks in whose sentence a group is not meant: a needle in a knitting club is no injection."""
     topics: frozenset[str]
     """What can be shown."""
     touched_by: Mapping[str, frozenset[str]]
@@ -154,6 +162,7 @@ def load_depictions() -> _Depictions:
     beginnings: defaultdict[str, list[_Phrase]] = defaultdict(list)
     sequences: defaultdict[str, list[_Sequence]] = defaultdict(list)
     not_between: dict[str, frozenset[str]] = {}
+    unless: dict[str, frozenset[str]] = {}
 
     def learn(group: str, words: str) -> None:
         for phrase in _phrases(words, group):
@@ -174,6 +183,7 @@ def load_depictions() -> _Depictions:
                 first, most, second = order.split()
                 sequences[f"block:{first}"].append(_Sequence(f"block:{first}", int(most), f"block:{second}", group))
             not_between[group] = frozenset(f"block:{block}" for block in entry.get("not_between", ()))
+            unless[group] = frozenset(f"block:{block}" for block in entry.get("unless", ()))
 
     touched_by: dict[str, frozenset[str]] = {}
     by_sight: set[str] = set()
@@ -186,6 +196,7 @@ def load_depictions() -> _Depictions:
         beginnings=beginnings,
         sequences=sequences,
         not_between=not_between,
+        unless=unless,
         topics=frozenset(fields["topics"]),
         touched_by=touched_by,
         by_sight=frozenset(by_sight),
@@ -242,17 +253,34 @@ def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[Named]:
     spans: list[Named] = []
     for span in found:
         # "A blood orange" shows no blood: the words of a lookalike mean something else, so no phrase may use them.
-        if _overlaps_any(span, lookalikes):
+        if _is_lookalike(span, lookalikes) or _describes_a_look(sentence, span):
             continue
         if is_denial_read and _is_denied(sentence, span):
             continue
         spans.append(span)
     covered = _covered(spans)
-    return [span for span in [*spans, *_joined(sentence, spans)] if span not in covered]
+    groups = {span.group for span in spans}
+    unless = load_depictions().unless
+    read: list[Named] = []
+    for span in [*spans, *_joined(sentence, spans)]:
+        # In a knitting club, a needle is no injection.
+        if span not in covered and groups.isdisjoint(unless.get(span.group, ())):
+            read.append(span)
+    return read
 
 
-def _overlaps_any(span: Named, others: Sequence[Named]) -> bool:
-    return any(span.start < other.end and other.start < span.end for other in others)
+def _is_lookalike(span: Named, lookalikes: Sequence[Named]) -> bool:
+    """Say whether words are only alike. A longer phrase around them says what is meant: "addicted to heroin"."""
+    for other in lookalikes:
+        is_longer = _is_inside(other, span) and _is_longer(span, other)
+        if span.start < other.end and other.start < span.end and not is_longer:
+            return True
+    return False
+
+
+def _describes_a_look(sentence: tuple[str, ...], span: Named) -> bool:
+    """Say whether a word only describes something else: "snake-hipped", "spider-shaped", "blood-coloured"."""
+    return span.end - span.start == 1 and not _LOOKS.isdisjoint(sentence[span.end : span.end + 1])
 
 
 def _covered(spans: Sequence[Named]) -> set[Named]:

@@ -17,7 +17,20 @@ ABOUT_WORDS = 12
 _OPENINGS = 8
 """How often one pattern is tried in a sentence."""
 
-_MARKS = ("hint", "other_person", "request", "wanted", "screen", "medium", "verb", "relative", "ends")
+_MARKS = (
+    "hint",
+    "other_person",
+    "reported",
+    "request",
+    "wanted",
+    "screen",
+    "scene",
+    "medium",
+    "verb",
+    "relative",
+    "ends",
+    "pointing",
+)
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[,()]")
 
@@ -44,13 +57,16 @@ class _Grammar(NamedTuple):
 
     hint: Pattern
     other_person: Pattern
+    reported: Pattern
     request: Pattern
     wanted: Pattern
     screen: Pattern
+    scene: Pattern
     medium: Pattern
     verb: Pattern
     relative: Pattern
     ends: Pattern
+    pointing: Pattern
     frames: list[_Frame]
 
 
@@ -80,8 +96,11 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
 
 def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
     """Say whether the user refuses something for themselves."""
-    # "She says she can't watch ..." and "my sister can't watch ..." are not the user's own refusals.
-    if _grammar().other_person.search(sentence, 0, opening.start()):
+    # "My sister can't watch ..." is not the user's own refusal. A refusal with an "I" is, unless it is reported: "She says
+    # I can't watch ...", but not "since my son was born I can't watch ...".
+    has_subject = sentence.startswith(("i ", "i'"), opening.start())
+    others = _grammar().reported if has_subject else _grammar().other_person
+    if others.search(sentence, 0, opening.start()):
         return False
     # "I can't watch gore at night, but I love it": whoever likes it refuses nothing.
     return not _grammar().wanted.search(sentence, opening.start())
@@ -92,6 +111,21 @@ def _end_of_refusal(sentence: str, opening: re.Match[str], things: list[Span]) -
     end = max(opening.end(), things[-1][1])
     medium = _grammar().medium.match(sentence, end)
     return medium.end() if medium else end
+
+
+def refused_by_pointing(named: str, sentence: str) -> Refusal | None:
+    """Return what `sentence` refuses by pointing back to the sentence in front of it, with spans in that one.
+
+    "My ex hit me. I can't watch that." refuses what the first of the two names.
+    """
+    grammar = _grammar()
+    if not grammar.pointing.match(sentence):
+        return None
+    # A question, other people's words and praise name nothing that the user would refuse.
+    if "?" in named or grammar.reported.search(named) or grammar.wanted.search(named):
+        return None
+    things = _things(named, _Region(0, 0, len(named), len(named)), set(), is_scene=True)
+    return Refusal(grammar.frames[0].rule, things, (0, len(named))) if things else None
 
 
 def warm_up() -> None:
@@ -105,8 +139,9 @@ def warm_up() -> None:
 
 
 class _Region(NamedTuple):
-    """Where what is refused is named, and where the text ends that may go on behind the name."""
+    """Where a refusal opens, where what is refused is named, and where the text ends that may go on behind it."""
 
+    opening: int
     start: int
     end: int
     text_end: int
@@ -116,16 +151,16 @@ def _refused(sentence: str, opening: re.Match[str]) -> _Region:
     """Return the region of what is refused: a group of the pattern, or else the rest of the sentence."""
     if opening.groupdict().get("refused"):
         start, end = opening.span("refused")
-        return _Region(start, end, end)
+        return _Region(opening.start(), start, end, end)
     start = opening.end()
     verb = _grammar().verb.search(sentence, start)
     # "No blood was found" says something of blood. In "nothing where a dog is hurt" the verb belongs to the thing.
     if verb and not _grammar().relative.search(sentence, opening.start(), verb.start()):
-        return _Region(start, verb.start(), len(sentence))
-    return _Region(start, len(sentence), len(sentence))
+        return _Region(opening.start(), start, verb.start(), len(sentence))
+    return _Region(opening.start(), start, len(sentence), len(sentence))
 
 
-def _things(sentence: str, region: _Region, found: set[str]) -> list[Span]:
+def _things(sentence: str, region: _Region, found: set[str], *, is_scene: bool = False) -> list[Span]:
     """Return the spans of the sensitivities in a region, one per sensitivity, and add them to `found`."""
     words, places = _words(sentence, region.start, region.end)
     by_sensitivity: dict[str, list[Named]] = {}
@@ -144,8 +179,10 @@ def _things(sentence: str, region: _Region, found: set[str]) -> list[Span]:
         if last - first.start > ABOUT_WORDS:
             last = first.end
         thing = places[first.start][0], places[last - 1][1]
-        # Words that go on, as in "no blood test" or "the horror channel", mean something else, and end what is refused.
-        if not _grammar().ends.match(sentence, thing[1], region.text_end):
+        # Words that go on, as in "no blood test", mean something else, and end what is refused. What a scene holds is a
+        # sentence of its own: "films in which the mentally ill man is the murderer".
+        is_scene = is_scene or bool(_grammar().scene.search(sentence, region.opening, thing[0]))
+        if not is_scene and not _grammar().ends.match(sentence, thing[1], region.text_end):
             break
         found.add(sensitivity)
         things.append(thing)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
@@ -21,11 +21,40 @@ LONGEST = 300
 """Characters of a sentence that may take something back: a plain one is short."""
 
 
+Way = Literal["over", "proven", "bearable"]
+
+
 class _Language(NamedTuple):
-    """One language's plain ways of saying that something is over; no sentence without its `hint` says so."""
+    """One language's plain ways of saying that something is over; no sentence without its `hint` says so.
+
+    `proven` are those of `over` that end with a proof: "I give blood now". `bearable` say that something can be borne
+    again. Only a constraint that cannot kill is taken back in either way.
+    """
 
     hint: re.Pattern[str]
     over: list[Pattern]
+    proven: list[Pattern]
+    bearable: list[Pattern]
+
+    def ways(self) -> Iterator[tuple[Way, Pattern]]:
+        """Yield every pattern, the plainest way first."""
+        for pattern in self.over:
+            yield "over", pattern
+        for pattern in self.proven:
+            yield "proven", pattern
+        for pattern in self.bearable:
+            yield "bearable", pattern
+
+
+class _Statement(NamedTuple):
+    """What one reading of a sentence says is over.
+
+    `is_bare` says that it names a condition and nothing else: "my allergy is gone". `way` is the pattern that it fits.
+    """
+
+    object: str | None
+    is_bare: bool
+    way: Way
 
 
 class _Grammar(NamedTuple):
@@ -33,6 +62,7 @@ class _Grammar(NamedTuple):
     overcome: re.Pattern[str]
     conditions: dict[str, re.Pattern[str]]
     generic: frozenset[str]
+    on_screen: frozenset[str]
     unspaced: re.Pattern[str]
     before: re.Pattern[str]
     after: re.Pattern[str]
@@ -116,8 +146,17 @@ def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> lis
     """Return those that one reading of `sentence` says are over, or the only one of the kind that it names."""
     folded = _folded(sentence)
     for statement in _statements(sentence):
+        # What can be borne again is a fear or a boundary, whatever its words are.
+        if statement.way == "bearable":
+            borne = [constraint for constraint in constraints if _is_borne(statement.object or "", constraint)]
+            if borne:
+                return borne
+            continue
         conditions = _conditions(statement.object, folded)
         spoken_of = [constraint for constraint in constraints if _condition(constraint["kind"]) in conditions]
+        # Words that follow the statement may mean anything, so they are believed only where nothing can kill.
+        if statement.way == "proven":
+            spoken_of = [constraint for constraint in spoken_of if _can_be_borne(constraint)]
         # "I am no longer allergic to peanuts" names what is over.
         if statement.object is not None:
             named = _named(statement.object, spoken_of)
@@ -133,18 +172,8 @@ def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> lis
 def warm_up() -> None:
     """Compile the patterns of every language. Otherwise the first message with a word such as "over" waits for them."""
     for language in _grammar().languages:
-        for pattern in language.over:
+        for _, pattern in language.ways():
             pattern.match("")
-
-
-class _Statement(NamedTuple):
-    """What a plain reading of a sentence says is over, and whether that is a condition without a name.
-
-    "My allergy is gone" is such a condition. "I have no severe allergy" is none: it may speak of any.
-    """
-
-    object: str | None
-    is_bare: bool
 
 
 def _statements(sentence: str) -> Iterator[_Statement]:
@@ -156,19 +185,20 @@ def _statements(sentence: str) -> Iterator[_Statement]:
     for language in _grammar().languages:
         if not language.hint.search(folded):
             continue
-        for pattern in language.over:
+        for way, pattern in language.ways():
             match = pattern.match(folded)
             if match:
-                yield _statement(match)
+                yield _statement(match, way)
 
 
-def _statement(match: re.Match[str]) -> _Statement:
+def _statement(match: re.Match[str], way: Way) -> _Statement:
     groups = match.groupdict()
     about = groups.get("about") or groups.get("itself")
     named = groups.get("object")
-    return _Statement(named or about, about is None and (named is None or _is_generic(named)))
+    return _Statement(named or about, about is None and (named is None or _is_generic(named)), way)
 
 
+_BORNE = frozenset({"phobia", "trauma", "boundary"})
 _LIKE: dict[str, str] = {"intolerance": "allergy"}
 
 
@@ -208,6 +238,27 @@ def _is_all_of(object_: str, constraint: SafetyConstraint) -> bool:
         return len(words) == 1 and not words.isdisjoint(_compounds(about))
     # A script without spaces has no words to compare, so the whole name must be the same.
     return _grammar().unspaced.sub("", normalised(object_)) == about
+
+
+def _is_borne(object_: str, constraint: SafetyConstraint) -> bool:
+    """Say whether `object_` names a constraint that can be borne again: "films where a dog dies"."""
+    if not _can_be_borne(constraint):
+        return False
+    on_screen = _grammar().generic | _grammar().on_screen
+    words = set(map(_fear, normalised(object_).split())) - on_screen
+    names = set(map(_fear, normalised(constraint["about"]).split())) - on_screen
+    return bool(words) and words <= names
+
+
+def _can_be_borne(constraint: SafetyConstraint) -> bool:
+    """Say whether a constraint is one of the mind, and cannot kill. "Peanuts are fine now" takes back nothing."""
+    return constraint["kind"] in _BORNE and constraint["severity"] != "life-threatening"
+
+
+def _fear(word: str) -> str:
+    """Return one word for a fear and who has it: "claustrophobia" and "claustrophobic"."""
+    beginning, phobia, _ = word.partition("phob")
+    return f"{beginning}{phobia}" if beginning and phobia else word
 
 
 def _compounds(about: str) -> list[str]:
@@ -266,6 +317,7 @@ def _grammar() -> _Grammar:
         overcome=overcome,
         conditions={name: _either(words) for name, words in conditions.items()},
         generic=frozenset(map(normalised, generic["words"].split())),
+        on_screen=frozenset(map(normalised, generic["on_screen"].split())),
         unspaced=re.compile(generic["unspaced"]),
         before=re.compile(unmeant["before"]),
         after=re.compile(unmeant["after"]),
@@ -277,11 +329,16 @@ def _compile_language(table: dict[str, Any]) -> _Language:
     words |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
     lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"
     tail = f"(?:{_BETWEEN}{{0,3}}(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])})){{0,4}}"
-    over: list[Pattern] = []
-    for source in table["over"]:
-        filled = re.sub(r"\{([a-z_]+)\}", lambda name: words[name[1]], source)
-        over.append(Pattern(rf"{lead}(?:{filled}){tail}{_BETWEEN}*\Z"))
-    return _Language(re.compile(table["hint"]), over)
+    evidence = "".join(f"|{text}" for text in table.get("evidence", ()))
+    longer_tail = f"{tail}(?:{_BETWEEN}{{1,3}}(?:{evidence.removeprefix('|')}))?{tail}" if evidence else tail
+
+    def compiled(source: str, end: str) -> Pattern:
+        return Pattern(rf"{lead}(?:{source}){end}{_BETWEEN}*\Z", words)
+
+    over = [compiled(source, tail) for source in table["over"]]
+    proven = [compiled(source, longer_tail) for source in table["over"]] if evidence else []
+    bearable = [compiled(source, longer_tail) for source in table.get("bearable", ())]
+    return _Language(re.compile(table["hint"]), over, proven, bearable)
 
 
 def _either(words: str) -> re.Pattern[str]:

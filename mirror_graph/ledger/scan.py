@@ -15,7 +15,7 @@ from mirror_graph.ledger.identity import constraint_id
 from mirror_graph.ledger.lexicon import Language, Rule, has_mark, lexicon
 from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
-from mirror_graph.ledger.refusals import refusals_in
+from mirror_graph.ledger.refusals import refusals_in, refused_by_pointing
 from mirror_graph.ledger.refusals import warm_up as warm_up_refusals
 from mirror_graph.ledger.spelling import corrected
 from mirror_graph.state.values import SafetyConstraint, Severity
@@ -162,7 +162,12 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
     for start, end in _cut(own, BLOCK):
         spoken = corrected(fold(own[start:end], text, start))
         yield
+        previous: _Sentence | None = None
         for sentence in _sentences(spoken):
+            if previous is not None:
+                for constraint in _pointed_at(previous, sentence):
+                    found.setdefault(constraint["id"], constraint)
+            previous = sentence
             for claim in _claims(sentence):
                 for thing in claim.things:
                     constraint = _constraint(sentence, claim, thing)
@@ -268,6 +273,19 @@ def _refused(sentence: _Sentence, known: str) -> Iterator[_Claim]:
     for refusal in refusals_in(sentence.words, known):
         if _is_meant(language, sentence.words, *refusal.span):
             yield _Claim(language, refusal.rule, "user", refusal.things, refusal.span)
+
+
+def _pointed_at(previous: _Sentence, sentence: _Sentence) -> Iterator[SafetyConstraint]:
+    """Yield what a sentence refuses that the one in front of it names. Both are the quote."""
+    language = lexicon().languages[0]
+    refusal = refused_by_pointing(previous.words, sentence.words)
+    if refusal is None or not _is_meant(language, sentence.words, 0, len(sentence.words)):
+        return
+    end = sentence.start + len(sentence.words)
+    both = _Sentence(previous.spoken, previous.start, previous.spoken.text[previous.start : end])
+    claim = _Claim(language, refusal.rule, "user", refusal.things, (0, len(both.words)))
+    for thing in refusal.things:
+        yield _constraint(both, claim, thing)
 
 
 def _spoken(words: str) -> list[Language]:

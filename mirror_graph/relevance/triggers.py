@@ -48,7 +48,7 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
         concepts=minds,
         also=also,
         words=spaced,
-        telling=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)),
+        telling=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)) - _names_of_diets(kind, spaced),
         terms=_terms(about) or _terms(quote),
         phrases=_new_phrases(touches, words),
         own=relations().gathered(fitting, lambda concept: concept.own),
@@ -83,6 +83,15 @@ def _in_known_phrases(text: str, concepts: Names) -> Names:
         if " " in phrase and names & concepts:
             stems.update(map(stem, phrase.split()))
     return frozenset(stems)
+
+
+def _names_of_diets(kind: Kind, stems: Names) -> Names:
+    """Return the words that name a way of eating: what is called vegan is what a vegan may have."""
+    if kind != "dietary":
+        return frozenset()
+    concepts = relations().concepts
+    named = {word: relations().named([word]) for word in stems}
+    return frozenset(word for word, names in named.items() if names and not any(concepts[name].met for name in names))
 
 
 # What stands between the names of things, and says nothing about what is feared.

@@ -12,6 +12,7 @@ them; with `shown = true`, that a request which speaks of them asks to watch or 
 is enough to bring them on; with `field`, in which field a request that speaks of them asks for something; and with
 `own`, which fields are a constraint's own that names them. Each of these but `kinds` may stand in a concept instead.
 
+`substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
 `common.toml` holds the words that say nothing about what is asked. `idioms.toml` holds the phrases that are not to be
 taken by their words.
 """
@@ -77,6 +78,10 @@ class Relations(NamedTuple):
     common: Names
     vocabulary: Names
     idioms: Mapping[str, tuple[Phrase, ...]]
+    behind: Mapping[str, Names]
+    """Words that do not speak for themselves behind certain others: "milk" behind "coconut"."""
+    before: Mapping[str, Names]
+    """The same in front of others: "oyster" in front of "mushroom"."""
 
     def gathered(self, names: Iterable[str], read: Callable[[Concept], Names]) -> Names:
         """Return together what `read` returns for each of the concepts `names`."""
@@ -131,8 +136,8 @@ class Relations(NamedTuple):
             if is_unspaced(word):
                 yield from self._inside(word)
                 continue
-            # A common word says nothing alone. It may still open a phrase.
-            counts_alone = word not in self.common
+            # A common word says nothing alone. It may still open a phrase, as the "milk" of coconut milk may.
+            counts_alone = word not in self.common and not self._is_substitute(words, start)
             for last in range(start if counts_alone else start + 1, min(start + LONGEST, len(words))):
                 names = self.phrases.get(stems[start : last + 1])
                 if names:
@@ -152,6 +157,13 @@ class Relations(NamedTuple):
             names = begun.get(words[last][:length])
             if names:
                 yield " ".join(words[start : last + 1]), names
+
+    def _is_substitute(self, words: list[str], place: int) -> bool:
+        """Say whether a word only names what another food stands in for."""
+        word = words[place]
+        return not self.behind.get(word, frozenset()).isdisjoint(words[max(0, place - 1) : place]) or not (
+            self.before.get(word, frozenset()).isdisjoint(words[place + 1 : place + 2])
+        )
 
     def _by_ending(self, word: str) -> Iterator[tuple[str, Names]]:
         """Find what the end of a compound names."""
@@ -180,6 +192,7 @@ def relations() -> Relations:
     fields = _load_fields()
     common = frozenset(split(fields.pop("common")["words"]))
     idioms = _idioms(fields.pop("idioms")["phrases"])
+    substitutes = fields.pop("substitutes")["substitutes"]
     direct: dict[str, Concept] = {}
     spelled = _Spelled()
     for field in fields.values():
@@ -199,6 +212,8 @@ def relations() -> Relations:
         common=common,
         vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings.values()),
         idioms=idioms,
+        behind=_neighbours(substitutes, "of"),
+        before=_neighbours(substitutes, "with"),
     )
 
 
@@ -209,6 +224,16 @@ def _load_fields() -> dict[str, dict[str, Any]]:
         if file.name.endswith(".toml"):
             fields[file.name.removesuffix(".toml")] = tomllib.loads(file.read_text("utf-8"))
     return fields
+
+
+def _neighbours(substitutes: Iterable[Mapping[str, str]], side: str) -> dict[str, Names]:
+    """Return, of every name, the words on one side of it that take its place."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for entry in substitutes:
+        if side in entry:
+            for name in entry["names"].split(","):
+                found[name.strip()] |= {word.strip() for word in entry[side].split(",")}
+    return {name: frozenset(words) for name, words in found.items()}
 
 
 def _idioms(phrases: str) -> dict[str, tuple[Phrase, ...]]:
