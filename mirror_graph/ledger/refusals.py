@@ -96,8 +96,8 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
 
 def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
     """Say whether the user refuses something for themselves."""
-    # "My sister can't watch ..." is not the user's own refusal. A refusal with an "I" is, unless it is reported: "She says
-    # I can't watch ...", but not "since my son was born I can't watch ...".
+    # "My sister can't watch ..." is not the user's own refusal. A refusal with an "I" is, unless it is reported: "since
+    # my son was born I can't watch ..." is the user's.
     has_subject = sentence.startswith(("i ", "i'"), opening.start())
     others = _grammar().reported if has_subject else _grammar().other_person
     if others.search(sentence, 0, opening.start()):
