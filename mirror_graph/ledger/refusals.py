@@ -32,6 +32,8 @@ _MARKS = (
     "pointing",
 )
 
+_FIRST_PERSON = re.compile(r"\b(?:i|me)\b")
+
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[,()]")
 
 Span = tuple[int, int]
@@ -46,10 +48,14 @@ class Refusal(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A way to refuse; one `on_screen` counts only in a sentence that speaks of a screen or a page."""
+    """A way to refuse; one `on_screen` counts only in a sentence that speaks of a screen or a page.
+
+    One that counts `anywhere` refuses all that its sentence names, in front of it too.
+    """
 
     rule: Rule
     on_screen: bool
+    anywhere: bool
 
 
 class _Grammar(NamedTuple):
@@ -87,9 +93,13 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
         if frame.on_screen and not grammar.screen.search(sentence):
             continue
         for opening in islice(frame.rule.pattern.finditer(sentence), _OPENINGS):
-            if not _is_users_own(sentence, opening):
+            if not (_is_of_the_user(sentence) if frame.anywhere else _is_users_own(sentence, opening)):
                 continue
-            things = _things(sentence, _refused(sentence, opening), found)
+            if frame.anywhere:
+                # Another frame has found what it could: the rest of the sentence may be about something else.
+                things = [] if found else _things(sentence, _whole(sentence), found, is_scene=True)
+            else:
+                things = _things(sentence, _refused(sentence, opening), found)
             if things:
                 yield Refusal(frame.rule, things, (opening.start(), _end_of_refusal(sentence, opening, things)))
 
@@ -104,6 +114,13 @@ def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
         return False
     # "I can't watch gore at night, but I love it": whoever likes it refuses nothing.
     return not _grammar().wanted.search(sentence, opening.start())
+
+
+def _is_of_the_user(sentence: str) -> bool:
+    """Say whether a sentence says of the user, and of nobody else, how they bear something."""
+    if _grammar().reported.search(sentence) or _grammar().wanted.search(sentence):
+        return False
+    return bool(_FIRST_PERSON.search(sentence)) or not _grammar().other_person.search(sentence)
 
 
 def _end_of_refusal(sentence: str, opening: re.Match[str], things: list[Span]) -> int:
@@ -124,7 +141,7 @@ def refused_by_pointing(named: str, sentence: str) -> Refusal | None:
     # A question, other people's words and praise name nothing that the user would refuse.
     if "?" in named or grammar.reported.search(named) or grammar.wanted.search(named):
         return None
-    things = _things(named, _Region(0, 0, len(named), len(named)), set(), is_scene=True)
+    things = _things(named, _whole(named), set(), is_scene=True)
     return Refusal(grammar.frames[0].rule, things, (0, len(named))) if things else None
 
 
@@ -147,6 +164,10 @@ class _Region(NamedTuple):
     text_end: int
 
 
+def _whole(sentence: str) -> _Region:
+    return _Region(0, 0, len(sentence), len(sentence))
+
+
 def _refused(sentence: str, opening: re.Match[str]) -> _Region:
     """Return the region of what is refused: a group of the pattern, or else the rest of the sentence."""
     if opening.groupdict().get("refused"):
@@ -167,7 +188,7 @@ def _things(sentence: str, region: _Region, found: set[str], *, is_scene: bool =
     for named in sensitivities_in(words):
         is_first = not by_sensitivity
         # "I hate losing at the game, it's depressing": what stands in another clause is not what is refused.
-        if is_first and CLAUSE_END in words[: named.start]:
+        if is_first and not is_scene and CLAUSE_END in words[: named.start]:
             break
         if named.group not in found:
             by_sensitivity.setdefault(named.group, []).append(named)
@@ -228,5 +249,5 @@ def _frames(entry: dict[str, Any], words: dict[str, str]) -> list[_Frame]:
     frames: list[_Frame] = []
     for source in entry["says"]:
         rule = Rule(entry["kind"], severity, severity, Pattern(source, words), None)
-        frames.append(_Frame(rule, entry.get("on_screen", False)))
+        frames.append(_Frame(rule, entry.get("on_screen", False), entry.get("anywhere", False)))
     return frames
