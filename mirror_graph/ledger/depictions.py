@@ -137,7 +137,22 @@ def sensitivities_in(words: tuple[str, ...]) -> list[Named]:
             # "No films about war" names a topic, and so the one sensitivity that this topic touches.
             for sensitivity in named_by.get(name, ()):
                 found.append(Named(sensitivity, span.start, span.end))
-    return found
+    return _without_doubles(found)
+
+
+def _without_doubles(found: list[Named]) -> list[Named]:
+    """Leave out a sensitivity whose words are among those that name another one, which has more of them.
+
+    In "children who are hurt or kidnapped", the kidnapping is one of children, and none by a partner.
+    """
+    places: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+    for named in found:
+        places[named.group].add((named.start, named.end))
+    left: list[Named] = []
+    for named in found:
+        if not any(places[named.group] < others for others in places.values()):
+            left.append(named)
+    return left
 
 
 def touching_topics(sensitivities: Iterable[str]) -> frozenset[str]:
