@@ -12,8 +12,8 @@ from mirror_graph.ledger.retraction import find_retracted
 from mirror_graph.ledger.scan import scan
 from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Item
-from mirror_graph.state.usage import NO_TOKENS, Tokens
-from mirror_graph.state.values import SafetyConstraint, Source
+from mirror_graph.state.usage import NO_TOKENS
+from mirror_graph.state.values import SafetyConstraint, Source, Tokens
 
 
 class Screened(NamedTuple):

@@ -100,8 +100,8 @@ def run(
         )
         samples = {arm: _samples(arm, ended, cases, items, k) for arm in arms}
     baseline = next((arm for arm in (BASELINE, "told") if arm in arms), arms[0])
-    forms = {arm: _by_form(samples[arm]) for arm in arms}
-    draws = {arm: {form: _draws(those) for form, those in forms[arm].items()} for arm in arms}
+    by_form = {arm: _by_form(samples[arm]) for arm in arms}
+    draws = {arm: {form: _draws(those) for form, those in by_form[arm].items()} for arm in arms}
     report: dict[str, Any] = {
         "caveat": CAVEAT,
         "cases": len(cases),
@@ -115,16 +115,18 @@ def run(
         "distractors": distractors,
         "thinking": thinking,
         "candidates": candidates,
-        "arms": {arm: {form: _summary(those, draws[arm][form]) for form, those in forms[arm].items()} for arm in arms},
+        "arms": {
+            arm: {form: _summary(those, draws[arm][form]) for form, those in by_form[arm].items()} for arm in arms
+        },
     }
     if len(arms) > 1:
         report["baseline"] = baseline
         report["differences"] = {
             arm: {
                 form: _difference(
-                    _figures(forms[baseline][form]), _figures(those), draws[baseline][form], draws[arm][form]
+                    _figures(by_form[baseline][form]), _figures(those), draws[baseline][form], draws[arm][form]
                 )
-                for form, those in forms[arm].items()
+                for form, those in by_form[arm].items()
             }
             for arm in arms
             if arm != baseline
