@@ -70,6 +70,12 @@ class ContinuingModel(ScriptedModel):
     continues_prefix: bool = True
 
 
+class ContinuingPieces(PiecesModel):
+    """Goes on from an assistant message that stands last, with these pieces."""
+
+    continues_prefix: bool = True
+
+
 def says(*replies: str) -> ScriptedModel:
     """Return a model that gives these replies, one per call, and the last one from then on."""
     left = list(replies)
@@ -809,3 +815,13 @@ def test_a_talker_whose_replies_are_opened_sees_the_bounds_that_a_request_can_me
     talk_to(model, "open", PEANUTS, request_)
 
     assert ("must be safe for all of this" in model.calls[-1][-1].text) is is_bound
+
+
+@given(places=st.lists(st.integers(0, 120), max_size=6))
+def test_a_paragraph_of_an_earlier_reply_is_not_said_again_after_an_opening(places: list[int]) -> None:
+    earlier = [HumanMessage("I'm off."), AIMessage("Have fun.\n\nI see. Thank you for telling me.")]
+    continuation = " end badly.\n\nI see. Thank you for telling me.\n\nI see a gentler way: walk up the hill.\n\nHave"
+    model = ContinuingPieces(pieces=[AIMessageChunk(piece) for piece in split_at(continuation, places)])
+    reply = opened(model).invoke([*earlier, HumanMessage(SKYDIVING)])
+
+    assert reply.text.endswith("It could end badly.\n\nI see a gentler way: walk up the hill.")

@@ -33,6 +33,9 @@ class OpeningWatch(Watch):
         self._opening = ""
         self._is_half = False
         self._begins_paragraph = False
+        self._earlier: frozenset[str] = frozenset()  # the paragraphs of earlier replies
+        self._continued = ""  # what the model has gone on with
+        self._shown = ""  # and what of it has been passed on
         self._may_be_echo: str | None = ""  # what the model began with, held back while it may be a tag of ours
 
     def wants_opening(self) -> bool:
@@ -55,6 +58,7 @@ class OpeningWatch(Watch):
         if not self._is_half:
             return messages
         begun = messages if self._opened_prompt is None else self._opened_prompt
+        self._earlier = _paragraphs_of_replies(begun)
         return [*begun, AIMessage(self._opening)]
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
@@ -69,7 +73,8 @@ class OpeningWatch(Watch):
             chunk = changed(chunk, {"additional_kwargs": {}})
             self._begins_paragraph = not self._is_half
             self._reader = None
-        chunk = self._without_echo(chunk)
+            self._continued = self._shown = ""
+        chunk = self._without_copies(self._without_echo(chunk))
         if self._begins_paragraph:
             chunk = _without_margin(chunk)
         if self._begins_paragraph and chunk.message.text:
@@ -102,6 +107,20 @@ class OpeningWatch(Watch):
         self._may_be_echo = begun if is_repeating or may_be_echo(begun) else None
         return changed(chunk, {"content": "" if self._may_be_echo else self._own_words(begun)})
 
+    def _without_copies(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+        """Hold back a further paragraph as long as it may be one of an earlier reply, word for word.
+
+        An earlier reply may begin as this one does, and a small model then goes on as that one did.
+        """
+        text = chunk.message.content
+        if not self._is_half or not text or not isinstance(text, str):
+            return chunk
+        self._continued += text
+        shown = _uncopied(self._continued, self._earlier)
+        new = shown[len(self._shown) :]
+        self._shown = shown
+        return changed(chunk, {"content": new})
+
     def _own_words(self, begun: str) -> str:
         """Return what the model began with, without our tag and our opening."""
         return strip_leading_tags(begun.removeprefix(self._opening) if self._is_half else begun)
@@ -126,6 +145,27 @@ def _fits_half_a_sentence(findings: Sequence[Finding]) -> bool:
     return len(quotes_of(findings)) <= MOST_QUOTES and {finding.constraint["subject"] for finding in findings} == {
         "user"
     }
+
+
+def _paragraphs_of_replies(messages: Sequence[BaseMessage]) -> frozenset[str]:
+    replies = [message.text for message in messages if isinstance(message, AIMessage)]
+    return frozenset(paragraph.strip() for reply in replies for paragraph in reply.split("\n\n"))
+
+
+def _uncopied(text: str, earlier: frozenset[str]) -> str:
+    """Return a text without its further paragraphs that stand in `earlier`, and without a last one that may become one.
+
+    The longer the text, the longer what is returned: it never takes back what it has returned for less of the text.
+    """
+    first, *further = text.rstrip("\n").split("\n\n")
+    paragraphs = [first]
+    for place, paragraph in enumerate(further, 1):
+        words = paragraph.strip()
+        is_last = place == len(further)
+        is_copy = words in earlier or (is_last and any(other.startswith(words) for other in earlier))
+        if not is_copy:
+            paragraphs.append(paragraph)
+    return "\n\n".join(paragraphs)
 
 
 def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
