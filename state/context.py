@@ -241,7 +241,7 @@ def _check_model(field: str, model: object) -> None:
 
 
 def check_user_id(user_id: object) -> None:
-    """Raise `ConfigurationError` for what identifies no user: two users of it would share their facts."""
+    """Raise `ConfigurationError` for what identifies no user: two users with one id would share constraints."""
     if not isinstance(user_id, str) or not user_id.strip() or not is_unicode(user_id):
         raise ConfigurationError(
             f"user_id is {user_id!r}: expected a string that identifies one user, such as 'ana', or None for no user"

@@ -380,7 +380,7 @@ def test_a_users_constraints_are_listed_changed_exported_and_erased(
     assert mirror("user", "forget", "ana").code == 1
     assert "latex" in mirror("user", "list", "ana").out
     assert mirror("user", "forget", "ana", "--yes").code == 0
-    assert mirror("user", "list", "ana").out.startswith("User 'ana' has no constraints: one is listed after")
+    assert mirror("user", "list", "ana").out.startswith("User 'ana' has no constraints. A severe one")
 
 
 def test_a_full_list_says_how_many_constraints_were_evicted(mirror: Mirror) -> None:

@@ -26,7 +26,7 @@ RATERS = ("human_1", "human_2", "judge_405b")
 
 @dataclass(frozen=True)
 class Agreement:
-    """A judge beside one rater: on the three ratings where the judge gives them, else on pass or not."""
+    """A judge compared with one rater: on the three ratings if the judge gives them, else on pass or fail."""
 
     rater: str
     scale: str
@@ -72,7 +72,7 @@ def ratings(
 ) -> Task:
     """Judge replies that people have rated: `inspect eval evals/curate/agreement.py -T path=RATINGS.csv`.
 
-    `content` is a hash of the file, so that ratings that were changed are judged anew.
+    `content` is a hash of the file, so that ratings that were changed are judged again.
     """
     config = GenerateConfig(cache=CachePolicy(expiry=None) if cached else False)
     return Task(

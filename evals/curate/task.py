@@ -38,7 +38,7 @@ def curate(
     `cases` takes that many, evenly from categories and languages; `cached` keeps every call, for a run that is
     to be resumed; with `paired`, a call that several arms make alike is made once, so that the arms differ in what
     they do and not by chance; `setup` are fields of `solvers.Setup`. `content` is what `content_of` says of the inputs,
-    so that what was changed since is run anew.
+    so that what was changed since is run again.
     """
     chosen = spread(read_cases(inputs), cases)
     names = controls.split(",") if isinstance(controls, str) else controls

@@ -21,7 +21,7 @@ def fetched(commit: str = COMMIT) -> Path:
 def fetch(repository: str = REPOSITORY, commit: str = COMMIT) -> Path:
     """Fetch CURATe's workbooks, unless they are there, and return their folder; a few megabytes.
 
-    They carry no licence: measure with them, and pass them on to nobody.
+    They carry no licence: measure with them, and do not pass them on.
 
     Raises `ConfigurationError`, and keeps nothing, where Git is missing or says no, or brings no `inputs.xlsx`.
     """

@@ -49,7 +49,8 @@ def list_constraints(user_id: UserId, database: Database = None) -> None:
     constraints, evicted = with_user(user_id, database, load)
     if not constraints:
         console.print(
-            f"User {user_id!r} has no constraints: one is listed after the thinking pass that reads its message.",
+            f"User {user_id!r} has no constraints. A severe one is listed right after the reply, and any other "
+            "after the thinking pass that reads it.",
             style="dim",
             markup=False,
             soft_wrap=True,

@@ -126,7 +126,7 @@ class Mirror:
         return self._engine.storage.store
 
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Be the only one in the block of that name, among this host's tasks and all hosts of the database."""
+        """Allow one task at a time in the block of that name, among all hosts of the database."""
         return self._engine.storage.lock(f"lock {name}")
 
     def conversation(self, thread: str, *, user_id: str | None = None, instructions: str | None = None) -> Conversation:
@@ -176,7 +176,7 @@ class Mirror:
     async def forget_unused(self, since: datetime) -> int:
         """Erase every conversation that was not used after `since`, with its mind; return how many there were.
 
-        Users' constraints stay, since they hold for as long as the user does: `User.forget` erases them. Raises
+        Users' constraints stay, because they apply in later conversations too: `User.forget` erases them. Raises
         `ConfigurationError` for a time without a time zone.
         """
         if since.tzinfo is None:

@@ -1,4 +1,4 @@
-"""Requests that are no turns: a front end asks for a title, tags or follow-up questions, and nobody said anything."""
+"""Requests that are no turns: a front end asks for a title, tags or follow-up questions, and the user said nothing."""
 
 from collections.abc import Mapping, Sequence
 

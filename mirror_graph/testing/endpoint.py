@@ -1,4 +1,4 @@
-"""An OpenAI chat endpoint on this machine that answers, dawdles, fails and hangs up as it is told."""
+"""An OpenAI chat endpoint on this machine that answers, waits, fails and drops connections as a test asks."""
 
 import argparse
 import asyncio
