@@ -207,8 +207,7 @@ def _forecast(plan: object, prices: Path | None) -> None:
     costs = [line.cost for line in lines if line.cost is not None]
     unknown = "" if len(costs) == len(lines) else ", and what has no price in the table"
     typer.echo(
-        f"{sum(line.calls for line in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. "
-        "Nothing was asked of anybody."
+        f"{sum(line.calls for line in lines):,} calls, {sum(costs):.2f} US dollars{unknown}. No model was called."
     )
 
 
