@@ -11,24 +11,24 @@ from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.models import register_script
 from tests.golden.reading import FOLDER, as_json
 
-SAID = ("I'm allergic to peanuts.", "My friends want satay.", "What's the capital of Peru?")
+MESSAGES = ("I'm allergic to peanuts.", "My friends want satay.", "What's the capital of Peru?")
 
 
 def answer(messages: list[object]) -> str:
-    """Answer every voice alike: what matters here is how it is stored."""
+    """Answer every component alike, because only the storage matters here."""
     return f"Noted, in {len(messages)} messages."
 
 
 async def write(file: Path) -> None:
-    """Hold a conversation of three turns, the last of which is not thought about yet."""
+    """Store a conversation of three turns, the last of which has not been thought about."""
     register_script("golden", answer)  # type: ignore[arg-type]  # takes any messages
     async with open_mirror(file, context=MirrorContext(talker_model="scripted:golden", think_after=0)) as mirror:
         conversation = mirror.conversation("dinner", user_id="ana")
-        for words in SAID[:-1]:
+        for words in MESSAGES[:-1]:
             await conversation.say(words)
             await conversation.settle()
     async with open_mirror(file, context=MirrorContext(talker_model="scripted:golden", thinking="off")) as mirror:
-        await mirror.conversation("dinner", user_id="ana").say(SAID[-1])
+        await mirror.conversation("dinner", user_id="ana").say(MESSAGES[-1])
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.execute("PRAGMA journal_mode = DELETE")
