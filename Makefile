@@ -66,8 +66,9 @@ docs: setup .venv/.docs  ## build the documentation site into build/site; warnin
 
 release: setup docs  ## check everything and build the distribution into dist/; the upload stays yours
 	$(MAKE) lint type test test-evals
-	$(PYTHON) -m pip install --quiet build
+	$(PYTHON) -m pip install --quiet build twine
 	$(PYTHON) -m build --outdir dist
+	$(PYTHON) -m twine check --strict dist/*
 	@echo 'dist/ is ready. Tag the commit with the version, then upload dist/ with twine.'
 
 constraints: | $(PYTHON)  ## rewrite constraints.txt from the ranges in pyproject.toml
