@@ -5,6 +5,7 @@ from typing import Any
 import zstandard
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from mirror_graph.encryption import is_sealed
 from mirror_graph.errors import DamagedValueError
 from mirror_graph.storage.packing import pack, unpack
 
@@ -32,7 +33,9 @@ class CompressedSerializer(JsonPlusSerializer):
         super().__init__(pickle_fallback=False, allowed_msgpack_modules=None)
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """Return the type and the bytes of a value."""
+        """Return the type and the bytes of a value. What is encrypted is neither compressed nor given a checksum."""
+        if is_sealed(obj):
+            return "bytes", obj
         kind, written = super().dumps_typed(pack(obj))
         return kind + MARK, zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(written)
 
