@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from mirror_graph.testing.endpoint import Answer, Call
-from tests.browser.conftest import Server, Visit, mounted, say, wait_for_mind
+from tests.browser.conftest import Server, Visit, key_of, mounted, say, wait_for_mind
 from tests.replies import Replies
 
 pytestmark = pytest.mark.browser
@@ -132,6 +132,29 @@ def test_a_visitor_without_a_key_is_asked_for_it(browser: Browser, server: Serve
     key.fill("user99-has-a-key-that-is-long-enough-for-a-test")
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#user")).to_have_text("Signed in as user99")
+    visited.close()
+
+
+def test_whoever_signs_in_next_in_a_tab_sees_and_sends_nothing_of_the_user_before(
+    browser: Browser, server: Server, models: Replies
+) -> None:
+    visited = Visit(browser, server.url, None)
+    visited.may_fail = True  # requests without a key are refused
+    page = visited.context.new_page()
+    page.goto(server.url)
+    page.get_by_label("Your API key or token").fill(key_of("user98"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#user")).to_have_text("Signed in as user98")
+    page.get_by_label("Message", exact=True).fill("A secret of user98")
+    page.evaluate("sessionStorage.setItem('mirror-key', 'a-key-that-has-ended-by-now')")
+    page.get_by_label("Message", exact=True).press("Enter")
+
+    page.get_by_label("Your API key or token").fill(key_of("user97"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#user")).to_have_text("Signed in as user97")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    assert "secret" not in page.locator("body").inner_text()
+    assert page.evaluate("JSON.stringify(sessionStorage)").count("secret") == 0
     visited.close()
 
 
