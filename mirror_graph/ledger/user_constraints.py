@@ -64,12 +64,11 @@ class UserLists(NamedTuple):
 
         What the user has edited is left out: the edit stands above it.
         """
-        edited = {edit["id"] for edit in self.edited}
-        return [
-            constraint
-            for key, constraint in self.provisional.items()
-            if constraint["id"] not in edited and (thread_id is None or not key.startswith(thread_mark(thread_id)))
-        ]
+        beyond: list[SafetyConstraint] = []
+        for key, constraint in self.provisional.items():
+            if thread_id is None or not key.startswith(thread_mark(thread_id)):
+                beyond.append(constraint)
+        return without_ids(beyond, ids_of(self.edited))
 
 
 def thread_mark(thread_id: str) -> str:
@@ -84,25 +83,32 @@ def provisional_key(thread_id: str, constraint: SafetyConstraint) -> str:
 
 async def load_lists(store: BaseStore, user_id: str) -> UserLists:
     """Read both lists of a user. An item that is no constraint is left out and counted; it stays in the store."""
-    places = {kind: namespace(user_id, kind) for kind in (STATED, EDITED)}
     # Both in one step: each step of its own is a transaction.
-    found = await store.abatch([SearchOp(place, limit=2 * ERASED_LIMIT) for place in places.values()])
-    readable: dict[str, dict[str, SafetyConstraint]] = {}
-    unreadable = 0
-    for (kind, place), result in zip(places.items(), found, strict=True):
-        items = cast("list[SearchItem]", result)
-        values = migrate_constraints(list(map(_without_owner, items)))
-        readable[kind] = {}
-        for item, value in zip(items, values, strict=True):
-            # One item that another program damaged, or put there, must not hide all others.
-            is_readable = is_owned(item, place, owner_mark(user_id)) and is_constraint(value)
-            if is_readable and value["id"] == item.key.rpartition(".")[2]:
-                readable[kind][item.key] = value
-            else:
-                unreadable += 1
-    provisional = {key: value for key, value in readable[STATED].items() if value["status"] == "provisional"}
-    stated = [value for key, value in readable[STATED].items() if key not in provisional]
-    return UserLists(stated, list(readable[EDITED].values()), unreadable, provisional)
+    searches = [SearchOp(namespace(user_id, kind), limit=2 * ERASED_LIMIT) for kind in (STATED, EDITED)]
+    found = cast("list[list[SearchItem]]", await store.abatch(searches))
+    shared, edited = _readable(found[0], user_id, STATED), _readable(found[1], user_id, EDITED)
+    unreadable = len(found[0]) + len(found[1]) - len(shared) - len(edited)
+    provisional: dict[str, SafetyConstraint] = {}
+    stated: list[SafetyConstraint] = []
+    for key, constraint in shared.items():
+        if constraint["status"] == "provisional":
+            provisional[key] = constraint
+        else:
+            stated.append(constraint)
+    return UserLists(stated, list(edited.values()), unreadable, provisional)
+
+
+def _readable(items: Sequence[SearchItem], user_id: str, kind: str) -> dict[str, SafetyConstraint]:
+    """Return the constraints among stored items by their key, without the items that are none or another user's."""
+    place, owner = namespace(user_id, kind), owner_mark(user_id)
+    readable: dict[str, SafetyConstraint] = {}
+    for item, value in zip(items, migrate_constraints(list(map(_without_owner, items))), strict=True):
+        # One item that another program damaged, or put there, must not hide all others.
+        if not is_owned(item, place, owner) or not is_constraint(value):
+            continue
+        if value["id"] == item.key.rpartition(".")[2]:
+            readable[item.key] = value
+    return readable
 
 
 def apply_edits(
@@ -164,8 +170,8 @@ async def publish(
 ) -> list[SafetyConstraint]:
     """Let the user's other conversations know of the ledger that `update` returns.
 
-    `update` receives the user's lists, read under the user's lock and not again. Only what is new is written. What is
-    provisional from the messages with the ids `read` goes: what of it holds is in the ledger.
+    `update` receives the user's lists, which are read once, under the user's lock. Only what is new is written.
+    Provisional constraints from the messages with the ids `read` are dropped: those that hold are in the ledger.
     """
     async with user_lock(user_id):
         lists = await load_lists(store, user_id)
@@ -189,18 +195,18 @@ async def publish_provisional(
     async with user_lock(user_id):
         lists = await load_lists(store, user_id)
         own = thread_mark(thread_id)
-        edited = {edit["id"] for edit in lists.edited}
         after = {key: constraint for key, constraint in lists.provisional.items() if not key.startswith(own)}
-        for constraint in found:
-            # A user's edit stands above their words, and what is known to be as severe already is no news.
-            if constraint["id"] in edited or is_known(lists.stated, constraint):
+        # A user's edit stands above their words.
+        for constraint in without_ids(found, ids_of(lists.edited)):
+            # What is known to be as severe already is no news.
+            if is_known(lists.stated, constraint):
                 continue
             key = provisional_key(thread_id, constraint)
             shared = lists.provisional.get(key)
             # Shared again by each turn until a pass has read it: the first time counts.
             after[key] = shared if shared and _is_same_statement(shared, constraint) else constraint
-        heaviest_keys = sorted(after, key=lambda key: priority(after[key]))[:CONSTRAINT_LIMIT]
-        await _write_items(store, user_id, lists.provisional, {key: after[key] for key in heaviest_keys})
+        heaviest = sorted(after.items(), key=lambda entry: priority(entry[1]))[:CONSTRAINT_LIMIT]
+        await _write_items(store, user_id, lists.provisional, dict(heaviest))
 
 
 async def withdraw(store: BaseStore, user_id: str, is_withdrawn: Callable[[SafetyConstraint], bool]) -> None:
@@ -293,18 +299,20 @@ async def _write_items(
     for key, constraint in after.items():
         if before.get(key) != constraint:
             await store.aput(place, key, {**constraint, OWNER: owner_mark(user_id)}, index=False)
-    for removed in [key for key in before if key not in after]:
-        await store.adelete(place, removed)
+    for key in before:
+        if key not in after:
+            await store.adelete(place, key)
 
 
 def is_known(stated: Sequence[SafetyConstraint], constraint: SafetyConstraint) -> bool:
     """Say whether a constraint is shared already, as severe as it is now stated."""
-    return any(
-        known["id"] == constraint["id"]
-        and known["status"] == "active"
-        and (known["severity"] == constraint["severity"] or known["severity"] == "life-threatening")
-        for known in stated
-    )
+    for known in stated:
+        # One that was taken back does not count: what is stated after that holds again.
+        if known["id"] != constraint["id"] or known["status"] != "active":
+            continue
+        if known["severity"] in (constraint["severity"], "life-threatening"):
+            return True
+    return False
 
 
 def _is_same_statement(one: SafetyConstraint, other: SafetyConstraint) -> bool:
