@@ -46,7 +46,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         seen.touched,
         directive,
         mark,
-        seen.told,
+        seen.mentioned,
         seen.introduced,
         bounds,
         seen.unknown,

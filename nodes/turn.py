@@ -26,7 +26,7 @@ class Turn(NamedTuple):
     """A turn under way.
 
     `thread` is the thread with its mind on the conversation's branch. `messages` are those of the conversation without
-    `repeats`, and `window` is what of them a prompt has room for. `unthought` are the ids of the messages that have not
+    `repeats`, and `window` is what of them a prompt has room for. `unread` are the ids of the messages that have not
     been thought about, or None if nothing thinks.
     """
 
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
     repeats: list[RemoveMessage]
     window: list[AnyMessage]
     early: list[RemoveMessage]
-    unthought: set[str | None] | None
+    unread: set[str | None] | None
 
 
 def begin_turn(state: MirrorState, context: MirrorContext) -> Turn:
@@ -54,9 +54,9 @@ def begin_turn(state: MirrorState, context: MirrorContext) -> Turn:
     repeats = _repeats(pending)
     messages = _without(state["messages"], repeats)
     # A client may have handed over more than a window holds, so what does not fit leaves before the prompt is made.
-    unthought = _unthought_ids(messages, thread, context)
-    early = messages_to_drop(messages, budget=context.window_tokens, waiting=unthought)
-    return Turn(thread, branch, number, messages, repeats, _without(messages, early), early, unthought)
+    unread = _unread_ids(messages, thread, context)
+    early = messages_to_drop(messages, budget=context.window_tokens, waiting=unread)
+    return Turn(thread, branch, number, messages, repeats, _without(messages, early), early, unread)
 
 
 def end_turn(
@@ -73,9 +73,9 @@ def end_turn(
     """
     thread, number = turn.thread, turn.number
     # The reply has not been thought about either, so it must not leave the window before its pass.
-    unthought = None if turn.unthought is None else turn.unthought | {reply.id}
+    unread = None if turn.unread is None else turn.unread | {reply.id}
     budget = context_of(runtime).window_tokens
-    gone = [*turn.early, *messages_to_drop([*turn.window, reply], budget=budget, waiting=unthought)]
+    gone = [*turn.early, *messages_to_drop([*turn.window, reply], budget=budget, waiting=unread)]
     update: MirrorUpdate = {
         "messages": [*turn.repeats, reply, *gone],
         "branch": extend_branch(turn.branch, number, reply.id or "", _asked(turn)),
@@ -108,9 +108,7 @@ def narrative_turn(state: MindState) -> int:
     return state["narrative"].get("turn") or state["turn"]
 
 
-def _unthought_ids(
-    messages: Sequence[AnyMessage], thread: MirrorState, context: MirrorContext
-) -> set[str | None] | None:
+def _unread_ids(messages: Sequence[AnyMessage], thread: MirrorState, context: MirrorContext) -> set[str | None] | None:
     # Nothing thinks, so no message has to wait in the window for it.
     if context.thinking == "off":
         return None

@@ -1,4 +1,4 @@
-"""What each voice is told: one Markdown file a voice, read once, rendered by name."""
+"""The prompts: one Markdown file per template, read once, rendered by name."""
 
 from mirror_graph.prompts.templates import (
     TEMPLATES,

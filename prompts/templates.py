@@ -1,4 +1,4 @@
-"""How a voice's Markdown becomes a prompt, and how other people's words are carried in it."""
+"""How a Markdown file becomes a prompt, and how other people's words are quoted in it."""
 
 import json
 import re
@@ -16,15 +16,15 @@ _AROUND = "</>`*\"' \t\r\n"
 _ECHO = re.compile(rf"\A[{_AROUND}]*(?:{TAG}[0-9a-f]{{8}}[{_AROUND}:]*)+", re.IGNORECASE)
 
 
-def render(voice: str, **fields: str) -> str:
-    """Return the text of `voice` with `fields` filled in.
+def render(name: str, /, **fields: str) -> str:
+    """Return the text of the template `name` with `fields` filled in.
 
-    Raises `KeyError` for an unknown voice and `ValueError` for a missing or an extra field.
+    Raises `KeyError` for an unknown template and `ValueError` for a missing or an extra field.
     """
-    template = TEMPLATES[voice]
+    template = TEMPLATES[name]
     expected = set(template.get_identifiers())
     if expected != fields.keys():
-        raise ValueError(f"prompt {voice!r} takes {sorted(expected)}, got {sorted(fields)}")
+        raise ValueError(f"prompt {name!r} takes {sorted(expected)}, got {sorted(fields)}")
     return template.substitute(fields).strip()
 
 

@@ -124,14 +124,14 @@ def messages_to_drop(
     """Say which messages leave a window of `budget` tokens: the oldest, in steps, whole turns at a time.
 
     `waiting` holds the ids of the messages that have not been thought about; None if nothing thinks. Such a message
-    stays, unless the window has grown to twice its budget: then the bound counts more, and the oldest leave unthought.
+    stays, unless the window has grown to twice its budget: then the bound counts more, and the oldest leave unread.
     Instructions never leave: there is one message of them at most.
     """
     conversation = [message for message in messages if not isinstance(message, SystemMessage)]
     staying = trim(conversation, budget, message_tokens)
     if waiting is not None:
-        unthought = conversation[_place_of_first(waiting, conversation) :]
-        staying = max(staying, trim(unthought, budget * HARD_WINDOW, message_tokens), key=len)
+        unread = conversation[_place_of_first(waiting, conversation) :]
+        staying = max(staying, trim(unread, budget * HARD_WINDOW, message_tokens), key=len)
     count = len(conversation) - len(staying)
     if count:
         count = _up_to_whole_turns(count, conversation)

@@ -169,8 +169,8 @@ async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, t
     peanuts = {constraint["id"] for constraint in heard if constraint["about"] == "peanuts"}
     assert seen.touched is not None
     assert peanuts
-    assert peanuts <= (seen.touched if touched_by_them else seen.told)
-    assert not seen.told & seen.touched
+    assert peanuts <= (seen.touched if touched_by_them else seen.mentioned)
+    assert not seen.mentioned & seen.touched
 
 
 @pytest.mark.parametrize("question_", ["What is the symbol of helium?", "May I eat one?", "What if I eat some?"])
@@ -178,7 +178,7 @@ async def test_a_short_question_after_an_introduction_is_left_to_the_talker(ques
     telling = "I sing in a choir on Thursdays, and I like old maps. I'm badly allergic to peanuts."
     said = [HumanMessage(telling, id="m1"), AIMessage("I see."), HumanMessage(question_, id="m2")]
     seen = await find_relevant([PEANUTS], said, MirrorContext(), 2)
-    assert (seen.touched, seen.told) == (frozenset(), {"it"})
+    assert (seen.touched, seen.mentioned) == (frozenset(), {"it"})
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> N
     heard = scan_messages([UserMessage(1, "m1", words)])
     seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
     assert seen.touched == frozenset()
-    assert seen.told
-    assert seen.introduced == (frozenset() if asks else seen.told)
+    assert seen.mentioned
+    assert seen.introduced == (frozenset() if asks else seen.mentioned)
 
 
 async def test_a_risky_question_after_an_introduction_touches() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1"), AIMessage("I see.")]
     seen = await find_relevant([PEANUTS], [*said, HumanMessage("Is the satay any good?", id="m2")], MirrorContext(), 2)
-    assert (seen.touched, seen.told) == ({"it"}, frozenset())
+    assert (seen.touched, seen.mentioned) == ({"it"}, frozenset())
 
 
 async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
@@ -209,7 +209,7 @@ async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
     for reply, told_ in (("no json", {"it"}), ({"touched": []}, frozenset())):
         asked_ = replace(context("telling", reply), relevance="check")
         seen = await find_relevant([PEANUTS], said, asked_, 1)
-        assert (seen.touched, seen.told) == (frozenset(), told_)
+        assert (seen.touched, seen.mentioned) == (frozenset(), told_)
 
 
 def test_only_what_is_touched_comes_back_and_in_its_order() -> None:

@@ -163,20 +163,20 @@ def _text(call: ToolCall, values: Sequence[str], reported: SafetyConstraint | No
     Where a sentence of them speaks of the condition of `reported`, the constraint's own words only report it, and are
     left out. What else is named in that sentence stays: satay is no safer for being ordered with the allergy.
     """
-    spoken = [sentence for value in values for sentence in _SENTENCE.findall(value)]
+    sentences = [sentence for value in values for sentence in _SENTENCE.findall(value)]
     if reported is not None:
-        spoken = [_without_report(sentence, reported) for sentence in spoken]
-    return ". ".join([_name_of(call), *spoken])
+        sentences = [_without_report(sentence, reported) for sentence in sentences]
+    return ". ".join([_name_of(call), *sentences])
 
 
 def _without_report(sentence: str, constraint: SafetyConstraint) -> str:
     if not words().conditions[constraint["kind"]].is_in(split(sentence)):
         return sentence
     own = triggers_of(constraint)
-    telling = " ".join(word for word in split(sentence) if stem(word) not in own.words)
+    left = " ".join(word for word in split(sentence) if stem(word) not in own.words)
     for term in own.terms:
-        telling = telling.replace(term, " ")
-    return telling
+        left = left.replace(term, " ")
+    return left
 
 
 def _can_be_shown(constraint: SafetyConstraint) -> bool:

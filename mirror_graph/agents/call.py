@@ -83,7 +83,7 @@ def prepared(request: ModelRequest[Any], call: Call, model: BaseChatModel, *, tr
         sight.touched,
         context.directive or render("directive"),
         record["mark"],
-        sight.words.told,
+        sight.words.mentioned,
         sight.words.introduced,
         sight.words.in_domain,
         sight.words.unknown,

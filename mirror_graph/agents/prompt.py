@@ -49,10 +49,10 @@ def in_window(messages: Sequence[AnyMessage], record: AgentRecord, tokens: int) 
     begun = begins_at(record["words"], messages)
     if begun is None:
         return list(messages)
-    unthought = {message.id for message in conversation_in(record["pending"])}
-    gone = messages_to_drop(messages[: begun + 1], budget=tokens, waiting=unthought)
-    spoken = [message for message in messages if not isinstance(message, SystemMessage)]
-    staying = {id(message) for message in spoken[len(gone) :]}
+    unread = {message.id for message in conversation_in(record["pending"])}
+    gone = messages_to_drop(messages[: begun + 1], budget=tokens, waiting=unread)
+    conversation = [message for message in messages if not isinstance(message, SystemMessage)]
+    staying = {id(message) for message in conversation[len(gone) :]}
     return [message for message in messages if isinstance(message, SystemMessage) or id(message) in staying]
 
 

@@ -77,12 +77,12 @@ def asks_to_forget(request: str, constraint: SafetyConstraint) -> bool:
 
     What a tool returns may ask for it too, and its words are not the user's.
     """
-    spoken = split(request)
+    requested = split(request)
     named = distinguishing_words(constraint)
-    is_named = not {stem(word) for word in spoken}.isdisjoint(map(stem, named)) or any(
-        word in run for word in named if is_unspaced(word) for run in spoken
+    is_named = not {stem(word) for word in requested}.isdisjoint(map(stem, named)) or any(
+        word in run for word in named if is_unspaced(word) for run in requested
     )
-    return is_named and _forgetting().is_in(spoken)
+    return is_named and _forgetting().is_in(requested)
 
 
 async def _list(runtime: ToolRuntime[Any, Any], store: BaseStore, user_id: str) -> Answer:

@@ -47,9 +47,11 @@ def reply_prompt(
     """
     instructions = [context.instructions, *(message.text for message in messages if is_outside_conversation(message))]
     instructions = [f"\n{text}" for text in instructions if text.strip()]
-    spoken = [message for message in messages if not is_outside_conversation(message)]
-    latest = _latest_part(spoken, branch)
-    history = [_provider_message(message) for message in spoken[: len(spoken) - len(latest)] if _has_words(message)]
+    conversation = [message for message in messages if not is_outside_conversation(message)]
+    latest = _latest_part(conversation, branch)
+    history = [
+        _provider_message(message) for message in conversation[: len(conversation) - len(latest)] if _has_words(message)
+    ]
     return [
         SystemMessage(render(template, instructions="".join(instructions))),
         *history,

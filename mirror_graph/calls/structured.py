@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mirror_graph.calls.json_in_text import last_object
 from mirror_graph.calls.model_call import check_refusal, inner_model, needs_room, private_config, with_timeout
 from mirror_graph.errors import CallError, MirrorError
-from mirror_graph.models import closes_reasoning, ending, spoken, without_reasoning
+from mirror_graph.models import closes_reasoning, ending, without_reasoning, without_reasoning_in
 from mirror_graph.state import MirrorContext, Tokens
 from mirror_graph.state.tokens import whole_sentences
 from mirror_graph.state.usage import NO_TOKENS, add_tokens, usage_of
@@ -118,7 +118,7 @@ def _plainly(message: AIMessage, plain: Callable[[str], _Schema] | None) -> _Sch
 
 def _validated(given: dict[str, Any], schema: type[_Schema]) -> _Schema | None:
     try:
-        return schema.model_validate(spoken(given))
+        return schema.model_validate(without_reasoning_in(given))
     except (ValidationError, RecursionError):
         return None
 

@@ -256,9 +256,9 @@ class Conversation:
             waiting = None if self._context.thinking == "off" else {message.id for message in history.messages}
             gone = messages_to_drop(history.messages, budget=self._context.window_tokens, waiting=waiting)
             departed = {message.id for message in gone}
-            said = user_messages(history.messages, history.branch, history.turns + 1, self._context.user_id)
-            await scan_ahead(said)
-            caught = scan_messages([message for message in said if message.message in departed], time.time())
+            own_messages = user_messages(history.messages, history.branch, history.turns + 1, self._context.user_id)
+            await scan_ahead(own_messages)
+            caught = scan_messages([message for message in own_messages if message.message in departed], time.time())
             # A message whose turn failed stays behind the history, and is answered by the next turn.
             window = [message for message in history.messages if message.id not in departed]
             whole = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *window, *values.get("messages", [])]
@@ -269,17 +269,17 @@ class Conversation:
         self._engine.watchers.note_change(self.thread_id)
         work = await self._left_over()
         if work is not None:
-            await self._share_found(said)
+            await self._share_found(own_messages)
             await self._engine.scheduler.schedule(work)
         elif caught and self._context.user_id is not None:  # no pass will tell the user's other conversations
             stated: list[SafetyConstraint] = [{**entry, "status": "active"} for entry in caught]
             store = self._engine.storage.store
             await publish(store, self._context.user_id, lambda lists: apply_edits(stated, lists.stated, lists.edited))
 
-    async def _share_found(self, said: Sequence[UserMessage]) -> None:
+    async def _share_found(self, own_messages: Sequence[UserMessage]) -> None:
         """Let the user's other conversations know of the severe constraints of an adopted history before its pass."""
         user_id = self._context.user_id
-        severe = [entry for entry in scan_messages(said, time.time()) if entry["severity"] != "preference"]
+        severe = [entry for entry in scan_messages(own_messages, time.time()) if entry["severity"] != "preference"]
         if user_id is not None and severe:
             await publish_provisional(self._engine.storage.store, user_id, self.thread_id, severe)
 
@@ -306,14 +306,14 @@ class Conversation:
         return answer
 
     async def _pieces(
-        self, said: Message | _Unchanged, answer: Answer, *, is_offer: bool = False, place: str | None = None
+        self, given: Message | _Unchanged, answer: Answer, *, is_offer: bool = False, place: str | None = None
     ) -> AsyncGenerator[str | Reply]:
         """Start a turn and pass on what it sends: the pieces of the reply, then the reply.
 
-        `said` comes behind all that was said or, with a `place`, in the place of the user's message of that id: `""` is
-        the last one.
+        `given` comes after all other messages or, with a `place`, in the place of the user's message of that id. The
+        place `""` is that of the last one.
         """
-        message = None if isinstance(said, _Unchanged) else accepted_message(said, self._context.window_tokens)
+        message = None if isinstance(given, _Unchanged) else accepted_message(given, self._context.window_tokens)
         pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
         turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer, place))
         turn.add_done_callback(lambda _: pieces.put_nowait(None))
@@ -328,11 +328,11 @@ class Conversation:
             await asyncio.wait({turn})
 
     async def _turn(
-        self, said: HumanMessage | None, answer: Answer, send: Send, is_offer: bool, place: str | None
+        self, given: HumanMessage | None, answer: Answer, send: Send, is_offer: bool, place: str | None
     ) -> None:
         """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
         is_given = False
-        message = said
+        message = given
 
         def pass_on(piece: str | Reply) -> None:
             nonlocal is_given
@@ -342,7 +342,7 @@ class Conversation:
         try:
             async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
                 if place is not None:
-                    message = await self._replace(said, place)
+                    message = await self._replace(given, place)
                     await answer(message, pass_on)
                 elif message is not None and not await self._was_answered(message, pass_on, is_offer):
                     await answer(message, pass_on)
@@ -361,8 +361,8 @@ class Conversation:
         self._engine.unconfirmed.pop(self.thread_id, None)
         self._engine.tidy(self.thread_id)
 
-    async def _replace(self, said: HumanMessage | None, place: str) -> HumanMessage:
-        """Put `said` in the place of a message that the window holds, under its id, and return what is to be answered.
+    async def _replace(self, given: HumanMessage | None, place: str) -> HumanMessage:
+        """Put `given` in the place of a message that the window holds, under its id, and return what is to be answered.
 
         All that followed the message goes, and so does what it alone has stated.
         """
@@ -370,7 +370,7 @@ class Conversation:
         for position in reversed(range(len(held))):
             message = held[position]
             if isinstance(message, HumanMessage) and is_users(message) and place in ("", message.id):
-                answered = message if said is None else said.model_copy(update={"id": message.id})
+                answered = message if given is None else given.model_copy(update={"id": message.id})
                 await self._write({"messages": [answered]})
                 await self._withdraw(held[position:], answered)
                 return answered

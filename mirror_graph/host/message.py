@@ -15,12 +15,12 @@ Message = str | Sequence[str | Mapping[str, Any]] | HumanMessage
 """A text, a list of content blocks in any provider's format or LangChain's, or a `HumanMessage`."""
 
 
-def accepted_message(said: object, window: int) -> HumanMessage:
+def accepted_message(given: object, window: int) -> HumanMessage:
     """Return a message that fits half of a window of `window` tokens, cleaned, with an id.
 
     Raises `MessageRefusedError` for anything else.
     """
-    message = _message_of(said)
+    message = _message_of(given)
     texts = [block if isinstance(block, str) else block.get("text") for block in blocks_of(message)]
     if not all(is_unicode(text) for text in texts if isinstance(text, str)):
         raise MessageRefusedError(
@@ -50,17 +50,17 @@ def accepted_message(said: object, window: int) -> HumanMessage:
     )
 
 
-def _message_of(said: object) -> HumanMessage:
-    """Return what was said as a message, its text in blocks, which every provider takes, rather than bare strings."""
-    content = said.content if isinstance(said, HumanMessage) else said
+def _message_of(given: object) -> HumanMessage:
+    """Return what was given as a message, its text in blocks, which every provider takes, rather than bare strings."""
+    content = given.content if isinstance(given, HumanMessage) else given
     if isinstance(content, str):
-        return said if isinstance(said, HumanMessage) else HumanMessage(content)
+        return given if isinstance(given, HumanMessage) else HumanMessage(content)
     if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
         blocks: list[str | dict[str, Any]] = [_block_of(block) for block in content]
-        if isinstance(said, HumanMessage):
-            return said.model_copy(update={"content": blocks})
+        if isinstance(given, HumanMessage):
+            return given.model_copy(update={"content": blocks})
         return HumanMessage(blocks)
-    raise _not_a_message(said)
+    raise _not_a_message(given)
 
 
 def _block_of(block: object) -> dict[str, Any]:
@@ -71,6 +71,6 @@ def _block_of(block: object) -> dict[str, Any]:
     raise _not_a_message(block)
 
 
-def _not_a_message(said: object) -> MessageRefusedError:
+def _not_a_message(given: object) -> MessageRefusedError:
     expected = "expected a string, a list of content blocks or a HumanMessage"
-    return MessageRefusedError(f"the message is of type {type(said).__name__}: {expected}", tokens=0, limit=0)
+    return MessageRefusedError(f"the message is of type {type(given).__name__}: {expected}", tokens=0, limit=0)

@@ -38,7 +38,7 @@ class CheckpointMindStore:
         return mind_from(await self._storage.values(mind_thread(thread_id), f"the mind of thread {thread_id}"))
 
     async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
-        """Return the kept narratives of a thread, oldest first."""
+        """Return the stored narratives of a thread, oldest first."""
         return await self._storage.history(mind_thread(thread_id))
 
     async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:

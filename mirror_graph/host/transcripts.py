@@ -64,8 +64,8 @@ class Transcripts:
         chunks = await self._tail(thread_id, len(shown))
         start = chunks[0][0] if chunks else 0
         before = [item for _, chunk in chunks for item in chunk]
-        kept = before[: _overlap([_message_of(item) for item in before], shown)]
-        items = [*kept, *map(_item_of, shown)]
+        earlier = before[: _overlap([_message_of(item) for item in before], shown)]
+        items = [*earlier, *map(_item_of, shown)]
         pieces = [items[place : place + CHUNK] for place in range(0, len(items), CHUNK)]
         for number, piece in enumerate(pieces, start):
             if (number, piece) not in chunks:

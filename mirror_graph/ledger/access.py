@@ -26,7 +26,7 @@ ANONYMOUS = "anonymous"
 
 
 async def load_ledger(state: MindState, runtime: Runtime[MirrorContext]) -> list[SafetyConstraint]:
-    """Return the ledger; with a user and a store, what the user's other conversations told and their own edits."""
+    """Return the ledger; with a user and a store, what the user stated in other conversations and their own edits."""
     ledger = migrate_constraints(state["constraints"])
     lists = await _users_lists(runtime)
     return ledger if lists is None else apply_edits(ledger, lists.stated, lists.edited)

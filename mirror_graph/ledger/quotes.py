@@ -17,21 +17,21 @@ def find_quote(quote: str, message: str) -> str | None:
     Case, accents, typographic quotation marks and white space do not matter. What the message itself quotes or
     pastes is not in the user's own words and is not found.
     """
-    spoken = fold(own_words(message), message)
-    place = _place_of(quote, spoken.text)
-    return spoken.verbatim(*place) if place else None
+    folded = fold(own_words(message), message)
+    place = _place_of(quote, folded.text)
+    return folded.verbatim(*place) if place else None
 
 
 def sentence_around(quote: str, message: str) -> str | None:
     """Return the whole sentence of the user's own in which `quote` stands, or None where it stands in none."""
-    spoken = fold(own_words(message), message)
-    place = _place_of(quote, spoken.text)
+    folded = fold(own_words(message), message)
+    place = _place_of(quote, folded.text)
     if place is None:
         return None
     start, end = place
     # A quote may run over several sentences, and then all of them count as one.
-    touched = [found for found in SENTENCE.finditer(spoken.text) if found.start() < end and found.end() > start]
-    return spoken.verbatim(touched[0].start(), touched[-1].end()) if touched else None
+    touched = [found for found in SENTENCE.finditer(folded.text) if found.start() < end and found.end() > start]
+    return folded.verbatim(touched[0].start(), touched[-1].end()) if touched else None
 
 
 def overlap(one: str, other: str) -> bool:

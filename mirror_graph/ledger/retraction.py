@@ -92,18 +92,18 @@ def plain_denials(message: str) -> list[str]:
 
     What the same message imagines, quotes or calls a joke is not meant.
     """
-    spoken = fold(own_words(message), message)
-    if not _has_hint(spoken.text):
+    folded = fold(own_words(message), message)
+    if not _has_hint(folded.text):
         return []
     denials: list[str] = []
     previous: re.Match[str] | None = None
-    for found in SENTENCE.finditer(spoken.text):
-        before = spoken.text[previous.start() : found.start()] if previous else ""
+    for found in SENTENCE.finditer(folded.text):
+        before = folded.text[previous.start() : found.start()] if previous else ""
         previous = found
         # "Imagine this. I am no longer allergic." and "I am no longer allergic. Just kidding." are not meant.
-        if _grammar().before.search(before) or _grammar().after.match(spoken.text, found.end()):
+        if _grammar().before.search(before) or _grammar().after.match(folded.text, found.end()):
             continue
-        sentence = spoken.verbatim(*found.span())
+        sentence = folded.verbatim(*found.span())
         if is_retraction(sentence):
             denials.append(sentence)
     return denials

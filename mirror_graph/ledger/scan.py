@@ -45,12 +45,12 @@ Span = tuple[int, int]
 class _Sentence(NamedTuple):
     """One sentence of a folded text; every span below counts from its `start`."""
 
-    spoken: Folded
+    folded: Folded
     start: int
     words: str
 
     def verbatim(self, start: int, end: int) -> str:
-        return self.spoken.verbatim(self.start + start, self.start + end)
+        return self.folded.verbatim(self.start + start, self.start + end)
 
 
 class _Match(NamedTuple):
@@ -160,10 +160,10 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
         yield
     found: dict[str, SafetyConstraint] = {}
     for start, end in _cut(own, BLOCK):
-        spoken = corrected(fold(own[start:end], text, start))
+        folded = corrected(fold(own[start:end], text, start))
         yield
         previous: _Sentence | None = None
-        for sentence in _sentences(spoken):
+        for sentence in _sentences(folded):
             if previous is not None:
                 for constraint in _pointed_at(previous, sentence):
                     found.setdefault(constraint["id"], constraint)
@@ -180,13 +180,13 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
     return list(found.values())
 
 
-def _sentences(spoken: Folded) -> Iterator[_Sentence]:
+def _sentences(folded: Folded) -> Iterator[_Sentence]:
     """Yield the sentences of a text in pieces that a pattern can be tried on.
 
     A short question stands with the sentence that answers it: "Peanuts? I'm allergic to them."
     """
     asked: int | None = None
-    for match in SENTENCE.finditer(spoken.text):
+    for match in SENTENCE.finditer(folded.text):
         start, end = match.span()
         first_of_pair = asked
         short = end - start <= _SHORT_QUESTION and match[0].rstrip().endswith("?")
@@ -194,8 +194,8 @@ def _sentences(spoken: Folded) -> Iterator[_Sentence]:
         # Only a sentence that points back is read with the question: "Peanuts? I like jazz." stays in two.
         if first_of_pair is not None and has_mark(match[0], "refers"):
             start = first_of_pair
-        for first, last in _cut(spoken.text[start:end], LONGEST_SENTENCE):
-            yield _Sentence(spoken, start + first, spoken.text[start + first : start + last])
+        for first, last in _cut(folded.text[start:end], LONGEST_SENTENCE):
+            yield _Sentence(folded, start + first, folded.text[start + first : start + last])
 
 
 def _cut(text: str, longest: int) -> Iterator[Span]:
@@ -237,7 +237,7 @@ def _severity(sentence: _Sentence, claim: _Claim) -> Severity:
     """Weigh the words around a claim: "it could kill me" may be the next sentence."""
     start, end = claim.span
     near = max(0, start - _NEAR) + sentence.start, end + _NEAR + sentence.start
-    if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.spoken.text, *near):
+    if claim.rule.kind in CAN_KILL and claim.language.deadly.search(sentence.folded.text, *near):
         return "life-threatening"
     intense = claim.language.intense.search(sentence.words, start, end + _NEXT_TO)
     return claim.rule.intense if intense else claim.rule.severity
@@ -282,7 +282,7 @@ def _pointed_at(previous: _Sentence, sentence: _Sentence) -> Iterator[SafetyCons
     if refusal is None or not _is_meant(language, sentence.words, 0, len(sentence.words)):
         return
     end = sentence.start + len(sentence.words)
-    both = _Sentence(previous.spoken, previous.start, previous.spoken.text[previous.start : end])
+    both = _Sentence(previous.folded, previous.start, previous.folded.text[previous.start : end])
     claim = _Claim(language, refusal.rule, "user", refusal.things, (0, len(both.words)))
     for thing in refusal.things:
         yield _constraint(both, claim, thing)
@@ -402,8 +402,8 @@ def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) ->
     before = sentence.start + opening.start()
     # "My sister is coming. She is allergic": a pronoun stands for the person who was named last.
     if groups["pronoun"] is not None:
-        named = list(language.others.finditer(sentence.spoken.text, max(0, before - _FAR), before))
-        return _named(sentence.spoken.verbatim(*named[-1].span())) if named else ""
+        named = list(language.others.finditer(sentence.folded.text, max(0, before - _FAR), before))
+        return _named(sentence.folded.verbatim(*named[-1].span())) if named else ""
     # A verb without a subject, inside a sentence, is the user's only if the user's "I" stands before it.
     is_elided = groups.get("elided") is not None and opening.start() > 0
     if is_elided and not language.first.search(sentence.words, 0, opening.start()):

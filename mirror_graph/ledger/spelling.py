@@ -16,8 +16,8 @@ LONG = 9
 """From how many letters on two of them may be wrong."""
 
 
-def corrected(spoken: Folded) -> Folded:
-    """Return `spoken` with each misspelt word of a condition spelt right; its way back to the source stays.
+def corrected(folded: Folded) -> Folded:
+    """Return `folded` with each misspelt word of a condition spelt right; its way back to the source stays.
 
     One letter may be missing, too many, wrong or swapped with the next; two in a word of nine or more. The time is
     linear in the length of the text.
@@ -25,20 +25,20 @@ def corrected(spoken: Folded) -> Folded:
     text: list[str] = []
     places: list[int] = []
     start = 0
-    for word in _WORD.finditer(spoken.text):
+    for word in _WORD.finditer(folded.text):
         meant = _meant(word[0])
-        if meant is None or not _is_english(spoken.text, *word.span()):
+        if meant is None or not _is_english(folded.text, *word.span()):
             continue
         begin, end = word.span()
-        text += [spoken.text[start:begin], meant]
-        places += spoken.places[start:begin]
+        text += [folded.text[start:begin], meant]
+        places += folded.places[start:begin]
         for place in range(begin, begin + len(meant)):
             # A letter that was left out stands where the next one does.
-            places.append(spoken.places[min(place, end - 1)])
+            places.append(folded.places[min(place, end - 1)])
         start = end
     if not start:
-        return spoken
-    return Folded("".join([*text, spoken.text[start:]]), [*places, *spoken.places[start:]], spoken.source)
+        return folded
+    return Folded("".join([*text, folded.text[start:]]), [*places, *folded.places[start:]], folded.source)
 
 
 _ENGLISH = re.compile(r"\b(?:i'm|i've|ive|i|my|the|have|and|with|to|of|from|was|is|got|take)\b")

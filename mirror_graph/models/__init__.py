@@ -12,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.model_names import EXPECTED_CHAT, split_chat_name
 from mirror_graph.models.finish_reason import FinishReason, ending, finish_reason, is_complete, refusal_text
-from mirror_graph.models.reasoning import closes_reasoning, spoken, without_reasoning
+from mirror_graph.models.reasoning import closes_reasoning, without_reasoning, without_reasoning_in
 from mirror_graph.models.retry import is_transient
 from mirror_graph.models.scripted import (
     ScriptedModel,
@@ -39,10 +39,10 @@ __all__ = [
     "register_model",
     "register_script",
     "scripted_model",
-    "spoken",
     "stop_local_models",
     "visible_model",
     "without_reasoning",
+    "without_reasoning_in",
 ]
 
 CONNECT_SECONDS = 10.0

@@ -173,14 +173,14 @@ def closes_reasoning(text: str) -> bool:
     return reasoning.closed
 
 
-def spoken(value: Any) -> Any:
+def without_reasoning_in(value: Any) -> Any:
     """Return a JSON value with the reasoning taken out of each of its texts."""
     if isinstance(value, str):
         return without_reasoning(value)
     if isinstance(value, list):
-        return [spoken(item) for item in value]
+        return [without_reasoning_in(item) for item in value]
     if isinstance(value, dict):
-        return {key: spoken(item) for key, item in value.items()}
+        return {key: without_reasoning_in(item) for key, item in value.items()}
     return value
 
 

@@ -26,7 +26,7 @@ NO_IDS: frozenset[str] = frozenset()
 class Relevant(NamedTuple):
     """How relevant the constraints are, by id, with the tokens of a check, and failures by component.
 
-    `touched` is None if the talker decides about all of them. `told` are mentioned in this message and not matched:
+    `touched` is None if the talker decides about all of them. `mentioned` are named in this message and not matched:
     the message may hold a plan or a question about them, so the talker decides. `introduced` are those of them that
     stand in a message that asks for nothing. `in_domain` bound what the talker may recommend. About `unknown` the
     relations cannot tell.
@@ -35,7 +35,7 @@ class Relevant(NamedTuple):
     touched: frozenset[str] | None
     tokens: Tokens | None = None
     failures: Mapping[str, str] = MappingProxyType({})
-    told: frozenset[str] = NO_IDS
+    mentioned: frozenset[str] = NO_IDS
     introduced: frozenset[str] = NO_IDS
     in_domain: frozenset[str] = NO_IDS
     unknown: frozenset[str] = NO_IDS
@@ -100,7 +100,7 @@ def _seen(
     asks = asked_part(words).is_something
     return Relevant(
         touched,
-        told=mentioned,
+        mentioned=mentioned,
         introduced=NO_IDS if asks else mentioned,
         in_domain=_ids_at(found, "in_domain") - touched - mentioned,
         unknown=_ids_at(found, "unknown") - touched - mentioned,

@@ -85,9 +85,9 @@ def _little(minor: Names, reading: Reading) -> int:
 def _own_words(triggers: Triggers, reading: Reading, is_shown_enough: bool) -> int:
     """Count the constraint's own words in a text, at the beginning of a compound too."""
     stems = reading.stems | reading.shown_stems if is_shown_enough else reading.stems
-    found = len(triggers.telling & stems)
+    found = len(triggers.distinctive & stems)
     if not found:
-        for word in triggers.telling & reading.beginnings:
+        for word in triggers.distinctive & reading.beginnings:
             # A short word begins too many others: "egg" begins "eggplant".
             if len(word) >= COMPOUND and any(other.startswith(word) for other in stems):
                 found += 1

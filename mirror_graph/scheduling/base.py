@@ -56,7 +56,10 @@ class Scheduler(Protocol):
         ...
 
     async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
-        """Return the kept narratives of a thread, oldest first; a mind goes back to one if its branch is abandoned."""
+        """Return the stored narratives of a thread, oldest first.
+
+        A mind goes back to one of them if its branch is abandoned.
+        """
         ...
 
     async def schedule(self, work: ThinkingPass) -> None:

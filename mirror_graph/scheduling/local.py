@@ -44,7 +44,7 @@ class LocalScheduler:
         return await self._minds.load(thread_id, owner, branch)
 
     async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
-        """Read the kept narratives from the database."""
+        """Read the stored narratives from the database."""
         return await self._minds.narratives(thread_id, owner)
 
     async def schedule(self, work: ThinkingPass) -> None:

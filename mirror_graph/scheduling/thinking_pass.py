@@ -99,7 +99,7 @@ class MindStore(Protocol):
         ...
 
     async def narratives(self, thread_id: str, owner: str | None = None) -> list[Narrative]:
-        """Return the kept narratives of a thread, oldest first."""
+        """Return the stored narratives of a thread, oldest first."""
         ...
 
     async def think(self, mind: MindState, work: ThinkingPass, meter: Meter) -> MindState:

@@ -92,13 +92,13 @@ def messages_of(request: ChatRequest) -> tuple[list[HumanMessage | AIMessage], H
     last_place = len(request.messages) - 1
     if request.messages[last_place].role != "user":
         raise ApiError(400, "the last message must be the user's", param=f"messages.{last_place}.role")
-    spoken: list[HumanMessage | AIMessage] = []
+    conversation: list[HumanMessage | AIMessage] = []
     for place, message in enumerate(request.messages):
         if message.role == "user":
-            spoken.append(HumanMessage(_user_content(message, place), name=message.name))
+            conversation.append(HumanMessage(_user_content(message, place), name=message.name))
         elif message.role == "assistant" and (text := _text_of(message)):
-            spoken.append(AIMessage(text))
-    return spoken[:-1], spoken[-1]  # type: ignore[return-value]  # the last message is the user's
+            conversation.append(AIMessage(text))
+    return conversation[:-1], conversation[-1]  # type: ignore[return-value]  # the last message is the user's
 
 
 def _user_content(message: ChatMessage, place: int) -> str | list[str | dict[Any, Any]]:

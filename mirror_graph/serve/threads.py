@@ -85,8 +85,8 @@ class Threads:
 
     async def note_end(self, request: Request, place: Place, reply: str) -> None:
         """Note the whole transcript of a thread after a reply, for a client that will send it without an id."""
-        said = lines_of([*request.history, request.last, AIMessage(reply)])
-        await Heads(self._store, request.user_id).put(said, place.thread)
+        lines = lines_of([*request.history, request.last, AIMessage(reply)])
+        await Heads(self._store, request.user_id).put(lines, place.thread)
 
     async def give_up(self, request: Request, place: Place) -> None:
         """Leave a thread without a reply: the transcript finds it again, and one that no transcript found is erased."""

@@ -93,7 +93,7 @@ class Storage:
             await self.tables.save_versions(thread_id, self.serialized(thread_id, versions))
 
     async def history(self, thread_id: str) -> list[Narrative]:
-        """Return the kept narratives of a thread, oldest first."""
+        """Return the stored narratives of a thread, oldest first."""
         with self.guard(f"the history of thread {thread_id} cannot be read"):
             written = await self.tables.versions(thread_id)
             if written is None:

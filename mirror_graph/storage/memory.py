@@ -34,7 +34,7 @@ class MemoryTables:
         self._versions[thread_id] = versions
 
     async def versions(self, thread_id: str) -> Serialized | None:
-        """Return the kept versions of a mind."""
+        """Return the stored versions of a mind."""
         return self._versions.get(thread_id)
 
     async def prune(self, thread_id: str) -> None:

@@ -60,7 +60,7 @@ class HostTables(Protocol):
         ...
 
     async def versions(self, thread_id: str) -> Serialized | None:
-        """Return the kept versions of a mind, or None before the first."""
+        """Return the stored versions of a mind, or None before the first."""
         ...
 
     async def prune(self, thread_id: str) -> None:

@@ -63,9 +63,9 @@ class CheckpointSeal:
 
 def bare_config(config: RunnableConfig) -> RunnableConfig:
     """Return a config that names a checkpoint and nothing else: savers store a run's metadata in clear."""
-    kept = ("thread_id", "checkpoint_ns", "checkpoint_id")
+    names = ("thread_id", "checkpoint_ns", "checkpoint_id")
     configurable = config.get("configurable", {})
-    return {"configurable": {name: configurable[name] for name in kept if name in configurable}}
+    return {"configurable": {name: configurable[name] for name in names if name in configurable}}
 
 
 def bare_metadata(metadata: CheckpointMetadata) -> CheckpointMetadata:

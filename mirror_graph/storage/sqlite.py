@@ -247,7 +247,7 @@ class SqliteTables:
         await self._write(KEEP, {"thread": thread_id, **versions._asdict()})
 
     async def versions(self, thread_id: str) -> Serialized | None:
-        """Return the kept versions of a mind."""
+        """Return the stored versions of a mind."""
         rows = await self._read(VERSIONS, {"thread": thread_id})
         return Serialized(*rows[0]) if rows else None
 
