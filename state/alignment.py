@@ -66,7 +66,7 @@ def _apply_removals(held: Sequence[AnyMessage], written: Sequence[AnyMessage]) -
     # What followed an edited message answered other words. Only what this write brings may follow it.
     written_ids = {message.id for message in script}
     followers = [message for message in merged[edited + 1 :] if message.id in written_ids]
-    return [*merged[: edited + 1], *map(_as_news, followers)]
+    return [*merged[: edited + 1], *map(_without_our_id, followers)]
 
 
 def _is_removal(message: AnyMessage) -> bool:
@@ -146,10 +146,10 @@ def _follow_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage
     is_at_end = place + count == len(held)
     # They differ from the start, so what the client shows is all there is.
     if rest and count == 0 and not is_at_end:
-        return list(map(_as_news, incoming))
+        return list(map(_without_our_id, incoming))
     # They differ from here on: the user edited a message, or the client forked the conversation.
     if rest and not is_at_end:
-        return [*conversation, *map(_as_news, rest)]
+        return [*conversation, *map(_without_our_id, rest)]
     # One reply was corrected in its place, so what follows it stands.
     if not rest and len(incoming) == 1 and not isinstance(incoming[0], HumanMessage):
         return [*conversation, *held[place + count :]]
@@ -197,7 +197,7 @@ def _count_same(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -> i
     return count
 
 
-def _as_news(message: AnyMessage) -> AnyMessage:
+def _without_our_id(message: AnyMessage) -> AnyMessage:
     """Return a message that follows an edit: a reply in it answers other words now, so it is no reply of ours."""
     return message if isinstance(message, HumanMessage) else message.model_copy(update={"id": None})
 

@@ -104,7 +104,7 @@ async def test_what_a_database_says_of_itself_stays_in_the_log(
                 await client.post("/v1/chat/completions", json=body, headers={"X-Thread-Id": "chat"}),
                 await client.post("/v1/chat/completions", json=body),
             ]
-        turn = LiveConversations(mirror).of("me", "dinner")
+        turn = LiveConversations(mirror).conversation_of("me", "dinner")
         turn.start("an-id-0123", "Hi", lambda: turn.conversation.stream("Hi"))
         while turn.is_busy:
             await turn.next_change().wait()
@@ -221,7 +221,7 @@ async def test_whoever_has_spent_the_tokens_of_the_day_is_refused(
 
 
 async def test_a_stream_of_events_ends_with_the_token_that_opened_it(app: FastAPI) -> None:
-    shown = app.state.live.of("me", "dinner")
+    shown = app.state.live.conversation_of("me", "dinner")
     with shown.watched():
         stopping = asyncio.Event()
         assert [event async for event in page._news(shown, stopping, time.time() - 1)] == []

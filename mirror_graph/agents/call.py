@@ -55,13 +55,13 @@ class Sights:
     def __init__(self) -> None:
         self._by_mark: OrderedDict[str, Sight] = OrderedDict()
 
-    def of(self, record: AgentRecord) -> Sight | None:
+    def sight_of(self, record: AgentRecord) -> Sight | None:
         """Return what a turn touches, if that is known."""
         return self._by_mark.get(record["mark"])
 
     async def look(self, record: AgentRecord, messages: Sequence[AnyMessage], context: MirrorContext) -> Sight:
         """Find out what a turn touches: by the user's words once, and by each tool's result once it is there."""
-        sight = self.of(record)
+        sight = self.sight_of(record)
         if sight is None:
             request = [HumanMessage(record["request"])]
             sight = Sight(await find_relevant(record["constraints"], request, context, record["turn"]))

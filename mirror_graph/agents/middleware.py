@@ -174,7 +174,7 @@ class MirrorMiddleware(HoldingMiddleware, Handles):
         home, thread_id = home_in(runtime.store, config, is_sync=is_sync), thread_in(config)
         mine = self._runtime(runtime, home, thread_id)
         before = record_in(state)
-        sight = self._sights.of(before)
+        sight = self._sights.sight_of(before)
         record = end_turn(before, state["messages"], mine.context, user_of(mine), sight.words if sight else None)
         if record is before:
             return {}
@@ -195,7 +195,7 @@ class MirrorMiddleware(HoldingMiddleware, Handles):
         reply = reply_to(record, messages)
         if reply is None or "turn" in reply.message.response_metadata.get("mirror", {}):
             return []
-        sight = self._sights.of(record)
+        sight = self._sights.sight_of(record)
         note = note_on(reply.text, record, sight.words if sight else Relevant(None), messages, context)
         return [mark_reply(reply.message, record), *([note] if note else [])]
 

@@ -122,7 +122,7 @@ class Thinking:
             lag=lag_of(mind, record["branch"]),
             failures=merge_failures(mind["failures"], record["failures"]),
             usage=merge_usage(mind["usage"], record["usage"]),
-            paused=_paused(mind, thread.context),
+            paused=_why_paused(mind, thread.context),
         )
 
     async def _forget(self, thread: AgentThread) -> None:
@@ -165,7 +165,7 @@ class Thinking:
             self._threads.popitem(last=False)
 
 
-def _paused(mind: MindState, context: MirrorContext | None) -> Paused:
+def _why_paused(mind: MindState, context: MirrorContext | None) -> Paused:
     if context is not None and context.thinking == "off":
         return "off"
     return "thread budget" if context is not None and is_exhausted(mind, context) else ""

@@ -129,7 +129,9 @@ async def _call(
     if method == "text":
         return await model.ainvoke(prompt, config)
     # The schema as a dictionary: of a class, the OpenAI client raises what it cannot read, and the words are lost.
-    return await _asking(model.with_structured_output(_described(schema), method=method)).ainvoke(prompt, config)
+    return await _asking(model.with_structured_output(_without_references(schema), method=method)).ainvoke(
+        prompt, config
+    )
 
 
 def _asking(structured: Runnable[Any, Any]) -> Runnable[Any, AIMessage]:
@@ -140,7 +142,7 @@ def _asking(structured: Runnable[Any, Any]) -> Runnable[Any, AIMessage]:
 
 
 @lru_cache
-def _described(schema: type[BaseModel]) -> dict[str, Any]:
+def _without_references(schema: type[BaseModel]) -> dict[str, Any]:
     """Return a schema with everything in its place: not every endpoint looks up a `$ref`, and none says so."""
     described = dereference_refs(schema.model_json_schema())
     described.pop("$defs", None)

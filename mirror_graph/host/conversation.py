@@ -199,7 +199,7 @@ class Conversation:
             failures=merge_failures(mind["failures"], values.get("failures", {})),
             usage=usage,
             guarded=guarded["total"]["calls"] if guarded else 0,
-            paused=self._paused(mind),
+            paused=self._why_paused(mind),
         )
 
     async def history(self) -> list[Narrative]:
@@ -496,7 +496,7 @@ class Conversation:
         values = await self._engine.values(self.thread_id)
         mind, branch = await self._load_mind(values), _branch_of(values)
         waiting = pending_exchanges(values.get("messages", []), read_turn(mind), branch)
-        if not waiting or self._paused(mind):
+        if not waiting or self._why_paused(mind):
             return None
         behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
         turn = last_turn(branch)
@@ -518,7 +518,7 @@ class Conversation:
             ledger = with_provisional(ledger, lists.provisional_beyond(self.thread_id))
         return [entry for entry in ledger if not is_erased(entry)]
 
-    def _paused(self, mind: MindState) -> Paused:
+    def _why_paused(self, mind: MindState) -> Paused:
         if self._context.thinking == "off":
             return "off"
         if is_exhausted(mind, self._context):

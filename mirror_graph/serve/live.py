@@ -188,7 +188,7 @@ class LiveConversations:
         self._mirror = mirror
         self._open: WeakValueDictionary[tuple[str, str], LiveConversation] = WeakValueDictionary()
 
-    def of(self, user: str, name: str) -> LiveConversation:
+    def conversation_of(self, user: str, name: str) -> LiveConversation:
         """Return a user's conversation, the same object for as long as somebody uses it."""
         live = self._open.get((user, name))
         if live is None:

@@ -93,7 +93,7 @@ async def stream_events(
     stopping: Annotated[asyncio.Event, Depends(_stopping)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream a conversation: a snapshot, and then what changes, until the server stops or the caller's token ends."""
-    shown = live.of(user, conversation)
+    shown = live.conversation_of(user, conversation)
     with shown.watched():
         async for event, data in _news(shown, stopping, expires):
             yield ServerSentEvent(event=event, data=data)
@@ -102,7 +102,7 @@ async def stream_events(
 @router.post("/messages", status_code=202, dependencies=[CountTurn])
 async def send_message(written: Written, live: Live, user: UserId) -> None:
     """Start a turn, and answer at once. A message that was answered already is not answered again."""
-    shown = live.of(user, written.conversation)
+    shown = live.conversation_of(user, written.conversation)
     if not await shown.has_answered(written.id):
         message = HumanMessage(written.text, id=written.id)
         _start(shown, written, lambda: shown.conversation.stream(message))
@@ -111,27 +111,27 @@ async def send_message(written: Written, live: Live, user: UserId) -> None:
 @router.post("/edit", status_code=202, dependencies=[CountTurn])
 async def edit_message(written: Written, live: Live, user: UserId) -> None:
     """Replace the user's last message, and answer it again."""
-    shown = live.of(user, written.conversation)
+    shown = live.conversation_of(user, written.conversation)
     _start(shown, written, lambda: shown.conversation.edit_stream(written.text, message_id=written.id))
 
 
 @router.post("/retake", status_code=202, dependencies=[CountTurn])
 async def retake_reply(written: Written, live: Live, user: UserId) -> None:
     """Answer the user's last message again."""
-    shown = live.of(user, written.conversation)
+    shown = live.conversation_of(user, written.conversation)
     _start(shown, written, shown.conversation.retake_stream)
 
 
 @router.post("/stop", status_code=204)
 async def stop_reply(chosen: Chosen, live: Live, user: UserId) -> None:
     """Stop the reply under way."""
-    await live.of(user, chosen.conversation).stop()
+    await live.conversation_of(user, chosen.conversation).stop()
 
 
 @router.post("/forget", status_code=204)
 async def forget_conversation(chosen: Chosen, live: Live, user: UserId) -> None:
     """Erase a conversation and its mind."""
-    await live.of(user, chosen.conversation).forget()
+    await live.conversation_of(user, chosen.conversation).forget()
     live.have_changed(user)
 
 
