@@ -93,7 +93,7 @@ def _opened_prompt(
     Those name what is touched and advise against it, and a small model that reads it once more, with an order about it,
     starts over. So of the mind there is only what else may matter to what it recommends instead.
     """
-    others = seen.in_domain | seen.unknown | seen.told
+    others = seen.in_domain | seen.unknown | seen.mentioned
     if seen.touched is None:
         others = frozenset(entry["id"] for entry in entries)
     return reply_prompt(turn.window, turn.branch, bounds_block(entries, others, mark), context)
