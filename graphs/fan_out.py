@@ -71,7 +71,7 @@ def add_thinking(
 async def choose_thinkers(state: PassState, runtime: Runtime[MirrorContext], otherwise: str) -> list[str | Send]:
     """Choose who thinks, by `thinking` and `thinkers`. Return `otherwise` if there is nothing to think about.
 
-    Where nothing of it is news, the synthesis alone notes the turn, without a model call.
+    If no exchange is new, the synthesis alone records the turn, without a model call.
     """
     context = context_of(runtime)
     state = pending_state(state)

@@ -103,7 +103,7 @@ class _ThreadLock:
 
 
 def unseen_messages(messages: Sequence[AnyMessage], node: str) -> list[AnyMessage]:
-    """Return what came since the last reply of `node`, with that reply in front, which tells where they belong.
+    """Return the messages since the last reply of `node`, after that reply, which says where they belong.
 
     A reply of another node of ours is another agent's word here, so it loses the mark of a turn.
     """
@@ -126,7 +126,7 @@ def _messages_in(state: Any, key: str) -> list[AnyMessage]:
 
 
 def _checked(config: RunnableConfig, node: str) -> RunnableConfig:
-    """Return the config of a node whose mind is kept in the parent's checkpointer."""
+    """Return the config of a node whose mind the parent's checkpointer stores."""
     values = config.get("configurable", {}).values()
     if not any(isinstance(value, BaseCheckpointSaver) for value in values):
         raise ConfigurationError(

@@ -12,7 +12,7 @@ from mirror_graph.state.branch import current_branch, last_turn
 
 
 def count_failure(*, then: str) -> Any:
-    """Return an error handler that counts the failure and goes on to node `then`.
+    """Return an error handler that counts the failure and continues with node `then`.
 
     A handled failure follows no edge, so a handler that only counted would end the run where it stands.
     Typed `Any` for `add_node(error_handler=...)`, whose type leaves out the `NodeError` that LangGraph injects.

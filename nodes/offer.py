@@ -116,7 +116,7 @@ def _without_hint(item: Item, withheld: Sequence[Verdict]) -> Item:
 
 
 def _words(text: str) -> str:
-    """Return the words of a text between spaces, so that one stands in another only as whole words."""
+    """Return the words of a text between spaces, so that a title is found in a reason only as whole words."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 

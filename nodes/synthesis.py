@@ -150,7 +150,7 @@ def with_triggers(ledger: list[SafetyConstraint], triggers: Mapping[str, list[st
 def synthesis_prompt(
     state: MindState, exchanges: list[Exchange], thoughts: list[Thought], context: MirrorContext
 ) -> list[BaseMessage]:
-    """Lay out what the synthesis reads: the last narrative and the new thoughts, not the conversation.
+    """Return the prompt of the synthesis: the last narrative and the new thoughts, but not the conversation.
 
     Only if no thinker ran before it (`synthesis_only`), it reads the exchanges themselves.
     """

@@ -1,4 +1,4 @@
-"""The thinkers: each one thinks about one side of what was said."""
+"""The thinkers: each one thinks about one side of the new exchanges."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Thinker:
     thinker: str = ""
 
     async def __call__(self, state: CustomThinkerState, runtime: Runtime[MirrorContext]) -> MirrorUpdate:
-        """Think one thought about what has been said since the mind's turn."""
+        """Think one thought about the exchanges since the mind's turn."""
         context = context_of(runtime)
         thinker = self.thinker or state["thinker"]
         name = thinker.partition(":")[0].strip()

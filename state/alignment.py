@@ -216,7 +216,7 @@ def _words_of(message: AnyMessage) -> tuple[str, str]:
 
 
 def _pictures_of(message: AnyMessage) -> list[str]:
-    """Return what a message holds besides text, as far as two copies of it can be told apart by it."""
+    """Return what a message holds besides text, as far as it distinguishes two copies of the message."""
     if isinstance(message.content, str):
         return []
     return [str(block) for block in message.content if isinstance(block, dict) and block.get("type") != "text"]

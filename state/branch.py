@@ -245,7 +245,7 @@ def _superseded(constraint: SafetyConstraint) -> SafetyConstraint:
 def after_other_branch(branch: Sequence[AnsweredTurn], turn: int) -> list[AnsweredTurn]:
     """Return `branch` with its last turn numbered after `turn`, the last that the mind read on another branch.
 
-    What is made of the turn is then newer than all that was made of the abandoned branch, wherever the two merge.
+    What a pass makes of the turn is then newer than everything of the abandoned branch, wherever the two merge.
     """
     last = branch[-1]
     return [*branch[:-1], {**last, "turn": max(last["turn"], turn + 1)}]

@@ -98,7 +98,7 @@ def _cut_texts(blocks: Sequence[Block], limit: int) -> list[Block]:
 
 
 def refused_message(problem: str) -> HumanMessage:
-    """Return what stands in a thread for an input that is no message, until the next message comes."""
+    """Return the placeholder that a thread holds for an input that is no message, until the next message comes."""
     note = {"problem": f"{problem}: expected a list of messages with a role and a content", "tokens": 0, "limit": 0}
     return HumanMessage("", additional_kwargs={REFUSED: note})
 
@@ -162,7 +162,7 @@ def _named(block: Block) -> Block:
 
 
 def _data_size(value: Any) -> int:
-    """Return how many characters stand in a block, however deep its provider's format puts the data."""
+    """Return how many characters a block has, however deep its provider's format puts the data."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):

@@ -77,7 +77,7 @@ def merge_thoughts(left: list[Thought], right: list[Thought]) -> list[Thought]:
 
 
 def merge_monologue(left: list[MonologueEntry], right: list[MonologueEntry]) -> list[MonologueEntry]:
-    """Keep the monologue that goes on to the newer turn, and drop its oldest passages past the bound."""
+    """Keep the monologue that reaches the newer turn, and drop its oldest passages past the bound."""
     check_value("monologue", right)
     left, right = trim(left, MONOLOGUE_LIMIT, entry_tokens), trim(right, MONOLOGUE_LIMIT, entry_tokens)
     older, newer = sorted((left, right), key=_reach)

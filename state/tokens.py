@@ -19,7 +19,7 @@ def count_tokens(text: str) -> int:
 
 
 def truncate_middle(text: str, tokens: int) -> str:
-    """Cut the middle out of `text` so that it has at most `tokens` tokens, head and tail kept."""
+    """Cut the middle out of `text` so that it has at most `tokens` tokens; its beginning and its end stay."""
     if count_tokens(text) <= tokens:
         return text
     room = max(0, (tokens - count_tokens(CUT)) * BYTES_PER_TOKEN)
@@ -32,7 +32,7 @@ def truncate_middle(text: str, tokens: int) -> str:
 def truncate_at_sentence(text: str, tokens: int) -> str:
     """Cut `text` to at most `tokens` tokens after the last whole sentence that fits.
 
-    Where not even one sentence fits, the words that fit are kept.
+    If not even one sentence fits, the words that fit stay.
     """
     if count_tokens(text) <= tokens:
         return text

@@ -40,7 +40,7 @@ _VALUES: dict[str, Any] = {
 
 
 def check_value(channel: str, value: Any) -> None:
-    """Raise `InvalidUpdateError` if `value` is no value of `channel`, or tells of an impossible turn.
+    """Raise `InvalidUpdateError` if `value` is no value of `channel`, or names an impossible turn.
 
     An empty mapping stands for a narrative or a turn that is not there yet.
     """

@@ -133,7 +133,7 @@ class Guarded(TypedDict):
     """What the guard added to a reply for one constraint, by the constraint's id.
 
     `relations` are what matched, `words` the words that did so, of the user's request or the model's reply (`by`).
-    `place` is `"note"`, `"opening"`, or `"replacement"` for a note that stands in the reply's place.
+    `place` is `"note"`, `"opening"`, or `"replacement"` for a note that replaces the reply.
     """
 
     constraint: str

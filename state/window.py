@@ -58,7 +58,7 @@ def is_users(message: AnyMessage) -> bool:
 
 
 def exchanges_of(messages: Sequence[AnyMessage], branch: Sequence[AnsweredTurn]) -> list[Exchange]:
-    """Return what was said in `messages`, oldest first: each answer, whoever gave it, with the user's words before it.
+    """Return the exchanges in `messages`, oldest first: each answer, whoever gave it, with the user's words before it.
 
     An exchange that another agent answered counts to the turn of the next reply of ours.
     """

@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 
 class Answer(NamedTuple):
-    """What a model said, and what it took."""
+    """A model's answer, and the tokens that it took."""
 
     text: str
     tokens: Tokens

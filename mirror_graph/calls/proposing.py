@@ -124,7 +124,7 @@ async def _call(source: ItemSource, request: str, count: int, without: list[str]
 def proposal_request(
     thread: MirrorState, constraints: Sequence[SafetyConstraint], count: int, without: Sequence[str]
 ) -> str:
-    """Lay out what stands in front of the user's words: the narrative, how many are wanted, and what to leave out."""
+    """Return what comes before the user's words: the narrative, how many items are wanted, and what to leave out."""
     narrative = one_line(thread["narrative"].get("text", ""))
     dangers = [
         f"- {danger['kind']} of {quoted(danger['subject'])}: {quoted(danger['about'])}" for danger in constraints

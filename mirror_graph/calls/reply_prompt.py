@@ -38,7 +38,7 @@ def reply_prompt(
     context: MirrorContext,
     template: str = "talker",
 ) -> list[BaseMessage]:
-    """Lay out a prompt to reply from: what never changes (`template`), then the window, then what is new this turn.
+    """Return the prompt of a reply: what never changes (`template`), then the window, then what is new this turn.
 
     The mind (`inner`) stands in front of the user's last words and is never stored with them, so that the
     prompt up to the window's end is the same next turn, byte for byte, and a provider's prompt cache finds it.

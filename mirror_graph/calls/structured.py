@@ -35,7 +35,7 @@ _BEGINS_JSON = re.compile(r"\{\s*[\"}]")
 
 
 class Typed(NamedTuple, Generic[_Schema]):
-    """A typed answer, and what it took, unreadable tries included."""
+    """A typed answer, and the tokens that it took, unreadable tries included."""
 
     value: _Schema
     tokens: Tokens
@@ -50,9 +50,9 @@ async def ask_structured(
     max_tokens: int,
     plain: Callable[[str], _Schema] | None = None,
 ) -> Typed[_Schema]:
-    """Ask the model of `component` for a `schema`, stepping down `METHODS` where one is refused or unreadable.
+    """Ask the model of `component` for a `schema`, with the next of `METHODS` if one is refused or unreadable.
 
-    `plain` makes a value of an answer that is no JSON at all, where one can be made.
+    `plain` makes a value of an answer that is no JSON at all, if one can be made.
 
     Raises `CallError` where no method gives a readable answer, and at once for what another method would not
     change: an answer cut at `max_tokens`, a refused key, a lost connection, a time-out; `RefusalError` for a refusal.

@@ -127,7 +127,7 @@ def _speaks_of_dying(folded: str) -> bool:
 
 
 def is_in(part: str, whole: str, longest: int) -> bool:
-    """Say whether `part` is one line of at most `longest` characters that stands in `whole`."""
+    """Say whether `part` is one line of at most `longest` characters of `whole`."""
     part = part.strip()
     if not 0 < len(part) <= longest or "\n" in part:
         return False

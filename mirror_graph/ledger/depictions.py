@@ -58,7 +58,7 @@ class _Phrase(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Where a group is spoken of in a sentence: from word `start` up to before word `end`."""
+    """The words of a sentence that name a group: from word `start` up to before word `end`."""
 
     group: str
     start: int
@@ -125,7 +125,7 @@ def sensitivities_named(text: str) -> frozenset[str]:
 def sensitivities_in(words: tuple[str, ...]) -> list[Named]:
     """Return the sensitivities that the words of one sentence name, each with the places of the words that name it.
 
-    The words are those of `split`, with `","` where a clause ends.
+    The words are those of `split`, with `","` at the end of a clause.
     """
     named_by = load_depictions().named_by
     found: list[Named] = []
@@ -244,7 +244,7 @@ def _phrases(words: str, group: str) -> Iterator[_Phrase]:
 
 
 def _sentences(text: str) -> Iterator[tuple[str, ...]]:
-    """Split a text into sentences of plain words, with a comma where a clause ends."""
+    """Split a text into sentences of plain words, with a comma at the end of a clause."""
     text = _CANNOT.sub("cannot", text[:TEXT_LIMIT])
     text = _NOT.sub(" not", _WILL_NOT.sub("will not", text))
     for sentence in _SENTENCE_END.split(text):
@@ -299,7 +299,7 @@ def _describes_a_look(sentence: tuple[str, ...], span: Named) -> bool:
 
 
 def _covered(spans: Sequence[Named]) -> set[Named]:
-    """Return the spans that stand inside a longer one, blocks left out.
+    """Return the spans inside a longer one, without the blocks.
 
     The longer phrase says what is meant: a mental hospital is no hospital, and motion sickness is no illness.
     """

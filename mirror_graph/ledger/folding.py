@@ -27,7 +27,7 @@ class Folded(NamedTuple):
     source: str
 
     def verbatim(self, start: int, end: int) -> str:
-        """Return what stands in the source for `text[start:end]`, to the letter."""
+        """Return the source of `text[start:end]`, to the letter."""
         return self.source[self.places[start] : self.places[end]].strip(" \n\t\r\"'“”‘’„«»*")
 
 

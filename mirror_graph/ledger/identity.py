@@ -37,5 +37,5 @@ def is_same_danger(one: SafetyConstraint, other: SafetyConstraint) -> bool:
 
 
 def distinguishing_words(constraint: SafetyConstraint) -> set[str]:
-    """Return the words of what a constraint is about that tell it from other dangers."""
+    """Return the words of a constraint's `about` that distinguish it from other dangers."""
     return set(normalised(constraint["about"]).split()) - word_list("generic")

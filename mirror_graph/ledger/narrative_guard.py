@@ -18,7 +18,7 @@ _REFUSAL = re.compile(
 
 
 def restore_dangers(text: str, ledger: Sequence[SafetyConstraint], tokens: int) -> str | None:
-    """Return `text` with every severe active constraint in it, within `tokens`, or None where it is no account.
+    """Return `text` with every severe active constraint in it, within `tokens`, or None if it is unusable.
 
     A repeated sentence is left out. Missing dangers are restored at the end, and the text before them is cut to make
     room. None for an empty text, for a refusal, and if the restored part would take more than half of the budget.

@@ -1,4 +1,4 @@
-"""What a thinker answers for the ledger, and what of it the user's own words confirm."""
+"""A thinker's notes for the ledger, and which of them the user's own words confirm."""
 
 from typing import Any, get_args
 
@@ -28,7 +28,7 @@ NOTES_TOKENS = 800
 def _at_most(count: int) -> Any:
     """Bound a list in the schema that is sent: without a bound a small model repeats one item until it is cut.
 
-    Only what is sent is bounded: where an endpoint lets a longer list pass, nothing of it is lost.
+    Only the schema is bounded: if an endpoint lets a longer list pass, nothing of it is lost.
     """
     return Field(json_schema_extra={"maxItems": count})
 
@@ -91,7 +91,7 @@ def notes_task() -> str:
 def verify_notes(
     answer: LedgerNotes, messages: list[UserMessage], caught: list[SafetyConstraint], turn: int, at: float
 ) -> Notes:
-    """Return what of an answer the user's own words confirm, read with the whole sentence they stand in.
+    """Return the parts of an answer that the user's own words confirm, each read with its whole sentence.
 
     `caught` is what `ledger_task` numbered, and `at` is the time of the notes, in seconds since 1970.
     """
@@ -120,7 +120,7 @@ def _retractions(answer: LedgerNotes, messages: list[UserMessage], at: float) ->
 
 
 def _sources_of(quotes: list[str], messages: list[UserMessage], at: float) -> list[Source]:
-    """Return the user's own sentences in which these quotes stand; a quote that stands in none is left out."""
+    """Return the user's own sentences that hold these quotes; a quote that is in none is left out."""
     sources: list[Source] = []
     for quote in quotes:
         source = find_source(quote, messages, at)

@@ -1,4 +1,4 @@
-"""Which words of a message are the user's own, and which of them the user only passes on."""
+"""Which words of a message are the user's own, and which the user only quotes or pastes."""
 
 import re
 import tomllib
@@ -167,6 +167,7 @@ def _spaces(text: str) -> str:
 
 
 def _names_a_thing(quotation: str) -> bool:
-    """Tell a name ("tree nuts") from something said ("I'm epileptic"); unspaced scripts have no words to count."""
+    """Say whether a quotation names a thing, as "tree nuts" does and "I'm epileptic" does not."""
+    # Scripts without spaces have no words to count, so their characters are.
     is_short = len(quotation.split()) <= 3 and (quotation.isascii() or len(quotation) <= 24)
     return is_short and not has_mark(quotation.casefold(), "cue")

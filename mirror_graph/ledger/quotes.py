@@ -12,7 +12,7 @@ SHORTEST = 4
 
 
 def find_quote(quote: str, message: str) -> str | None:
-    """Return the passage of `message` that `quote` repeats, to the letter of `message`, or None where there is none.
+    """Return the passage of `message` that `quote` repeats, to the letter of `message`, or None if there is none.
 
     Case, accents, typographic quotation marks and white space do not matter. What the message itself quotes or
     pastes is not in the user's own words and is not found.
@@ -23,7 +23,7 @@ def find_quote(quote: str, message: str) -> str | None:
 
 
 def sentence_around(quote: str, message: str) -> str | None:
-    """Return the whole sentence of the user's own in which `quote` stands, or None where it stands in none."""
+    """Return the whole sentence of the user's own that holds `quote`, or None if none does."""
     folded = fold(own_words(message), message)
     place = _place_of(quote, folded.text)
     if place is None:
@@ -35,7 +35,7 @@ def sentence_around(quote: str, message: str) -> str | None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Say whether one of two quotes stands in the other."""
+    """Say whether one of two quotes is part of the other."""
     return one in other or other in one
 
 

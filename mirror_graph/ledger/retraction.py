@@ -131,7 +131,7 @@ def find_retracted(sentence: str, constraints: Sequence[SafetyConstraint]) -> Sa
 
     The sentence must speak of what the constraint is, an allergy or a fear: who is "no longer afraid of dogs" may
     still be allergic to them, and who has "no peanuts at home any more" is allergic to them. What is over must be
-    the constraint and nothing else, or its kind alone where no other constraint is of that kind.
+    the constraint and nothing else, or its kind alone if no other constraint is of that kind.
     """
     if not is_retraction(sentence):
         return None

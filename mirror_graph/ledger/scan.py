@@ -72,7 +72,7 @@ class _Claim(NamedTuple):
 
 
 def scan(text: str) -> list[SafetyConstraint]:
-    """Find the safety constraints that a user states in `text`, in the order they stand there.
+    """Find the safety constraints that a user states in `text`, in the order of the text.
 
     They are provisional: the memory thinker confirms or drops them. There are at most `LIMIT`. The time is linear in
     the length of `text`, and what was found in a text is remembered, so that scanning it again costs nothing.
@@ -122,7 +122,7 @@ def warm_up() -> None:
 
 
 class _Remembered:
-    """What was found in the last texts, by a digest of each: a text may be long, and is not kept."""
+    """What was found in the last texts, by a digest of each: a text may be long, and is not stored."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -183,7 +183,7 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
 def _sentences(folded: Folded) -> Iterator[_Sentence]:
     """Yield the sentences of a text in pieces that a pattern can be tried on.
 
-    A short question stands with the sentence that answers it: "Peanuts? I'm allergic to them."
+    A short question is one with the sentence that answers it: "Peanuts? I'm allergic to them."
     """
     asked: int | None = None
     for match in SENTENCE.finditer(folded.text):
@@ -199,7 +199,7 @@ def _sentences(folded: Folded) -> Iterator[_Sentence]:
 
 
 def _cut(text: str, longest: int) -> Iterator[Span]:
-    """Yield the places of consecutive parts of `text`, each ending at a line, a sentence or a word where it can."""
+    """Yield the places of consecutive parts of `text`, each ending at a line, a sentence or a word if possible."""
     start = 0
     while len(text) - start > longest:
         end = start + longest
@@ -251,7 +251,7 @@ def _quote(sentence: _Sentence, claim: _Claim) -> str:
 
 
 def _claims(sentence: _Sentence) -> Iterator[_Claim]:
-    """Yield what a sentence claims; where two readings overlap, the first one stands."""
+    """Yield what a sentence claims; of two readings that overlap, the first one counts."""
     taken = bytearray(len(sentence.words))
     things: list[str] = []
     for language in _spoken(sentence.words):
@@ -352,7 +352,7 @@ def _stated(language: Language, sentence: _Sentence, rule: Rule, match: re.Match
 
 
 def _predicate(language: Language, rules: list[Rule], words: str, place: int) -> _Match | None:
-    """Return what the first rule that fits at `place` finds; its list ends where another rule would fit."""
+    """Return what the first rule that fits at `place` finds, up to where another rule would fit."""
     for rule in rules:
         match = rule.pattern.match(words, place)
         found = match and _read_rule(language, rule, match)
@@ -412,7 +412,7 @@ def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) ->
 
 
 def _named(person: str) -> str:
-    """Write a person as inside a sentence: "my sister" also where the message opens with her."""
+    """Return a person as written inside a sentence: "my sister", also if the message opens with "My sister"."""
     return person[:1].lower() + " ".join(person.split())[1:]
 
 

@@ -33,7 +33,7 @@ OWNER = "owner"
 
 
 def owner_mark(user_id: str) -> str:
-    """Return what stands for a user in the store: always the same, and the id cannot be read from it."""
+    """Return the mark of a user in the store: always the same, and the id cannot be read from it."""
     return sha256(user_id.encode()).hexdigest()
 
 
@@ -62,7 +62,7 @@ class UserLists(NamedTuple):
     def provisional_beyond(self, thread_id: str | None) -> list[SafetyConstraint]:
         """Return what is provisional, but for what `thread_id` stated: a thread reads its own messages itself.
 
-        What the user has edited is left out: the edit stands above it.
+        What the user has edited is left out, because the edit outranks it.
         """
         beyond: list[SafetyConstraint] = []
         for key, constraint in self.provisional.items():

@@ -53,7 +53,7 @@ async def scan_ahead(messages: Sequence[UserMessage]) -> None:
 
 
 def scan_messages(messages: Sequence[UserMessage], at: float = 0.0) -> list[SafetyConstraint]:
-    """Return the provisional constraints of these messages, each with the message and the turn it stands in.
+    """Return the provisional constraints of these messages, each with its message and its turn.
 
     If one is stated several times, the most severe statement counts.
     """
@@ -70,7 +70,7 @@ def scan_messages(messages: Sequence[UserMessage], at: float = 0.0) -> list[Safe
 
 
 def find_source(quote: str, messages: Sequence[UserMessage], at: float) -> Source | None:
-    """Return the whole sentence of the user's own in which `quote` stands, the latest first, or None where none does.
+    """Return the latest whole sentence of the user's own that holds `quote`, or None if none does.
 
     The whole sentence, because half of one can say the contrary: "I wish | I were no longer allergic".
     """

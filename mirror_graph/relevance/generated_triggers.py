@@ -55,7 +55,7 @@ async def generate_triggers(constraint: SafetyConstraint, context: MirrorContext
 
 
 def triggers_prompt(constraint: SafetyConstraint) -> list[BaseMessage]:
-    """Return the prompt that asks for triggers; what differs between constraints stands last."""
+    """Return the prompt that asks for triggers; what differs between constraints comes last."""
     about, quote = quoted(constraint["about"]), quoted(constraint["source"]["quote"])
     return [HumanMessage(render("anticipate", kind=constraint["kind"], about=about, quote=quote))]
 

@@ -32,7 +32,7 @@ def without_mentions(constraints: Sequence[SafetyConstraint], words: str) -> str
 
 
 def mentioned_in(constraints: Sequence[SafetyConstraint], words: str) -> list[str]:
-    """Return the ids of the constraints whose own sentence stands in `words`."""
+    """Return the ids of the constraints whose own sentence is part of `words`."""
     ids: list[str] = []
     for constraint in constraints:
         quote = constraint["source"]["quote"]

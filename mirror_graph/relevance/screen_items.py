@@ -118,7 +118,7 @@ def _undecided(constraints: Sequence[SafetyConstraint], verdicts: Sequence[Verdi
 
 
 def _judged(verdicts: Sequence[Verdict], dangers: Sequence[SafetyConstraint], judgement: Judgement) -> list[Verdict]:
-    """Return the verdicts as the model decided them. An item of which it said nothing clear stays undecided."""
+    """Return the verdicts as the model decided them. An item without a clear answer stays undecided."""
     decisions = {decision.thing: decision.danger for decision in judgement.things}
     decided: list[Verdict] = []
     for number, verdict in enumerate(verdicts, 1):

@@ -103,7 +103,7 @@ _HIRAGANA_ONLY = re.compile("[\u3041-\u309fー]+")
 
 
 def _terms(text: str) -> tuple[str, ...]:
-    """Return the names of things in what stands in scripts without spaces."""
+    """Return the names of things in the parts of a text that are in scripts without spaces."""
     terms: list[str] = []
     for run in filter(is_unspaced, split(text)):
         for part in _BETWEEN.split(run):

@@ -68,7 +68,7 @@ class Scheduler(Protocol):
 
 
 def mind_thread(thread_id: str, owner: str | None = None) -> str:
-    """Return the id of the thread on which the mind of `thread_id` is kept (uuid5, so always the same).
+    """Return the id of the thread that holds the mind of `thread_id` (uuid5, so always the same).
 
     A thread id that was deleted may be used again by another owner, who gets another mind.
     """

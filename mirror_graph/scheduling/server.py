@@ -114,7 +114,7 @@ class ServerScheduler:
 
 
 async def forget_mind_thread(thread_id: str, owner: str | None) -> None:
-    """Delete the mind's thread, and the one on which an earlier release kept it without an owner."""
+    """Delete the mind's thread, and the one on which an earlier release stored it without an owner."""
     with own_call():
         server = get_client()
         for mind_thread_id in {mind_thread(thread_id, owner), mind_thread(thread_id)}:
@@ -167,7 +167,7 @@ def own_call() -> Iterator[None]:
 
 
 async def _mind_on_thread(thread_id: str, owner: str | None, branch: Sequence[AnsweredTurn]) -> MindState:
-    """Return the mind on the thread of its owner, or else one that an earlier release kept there without one."""
+    """Return the mind on the thread of its owner, or else one that an earlier release stored there without one."""
     mind = await _values(mind_thread(thread_id, owner))
     if mind is not None or owner is None:
         return mind or empty_mind()
@@ -209,7 +209,7 @@ async def _create_run(server: LangGraphClient, work: ThinkingPass, stored: MindS
 def _input(work: ThinkingPass, stored: MindState) -> dict[str, Any]:
     """Return what a pass is about, in the place of what an earlier one that failed may have left on the thread.
 
-    `stored` is what is kept of the mind elsewhere. Every channel is a join, so that it replaces nothing that is newer.
+    `stored` is what is stored of the mind elsewhere. Every channel is a join, so it replaces nothing that is newer.
     """
     messages = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *work.messages]
     known = {**stored} if stored["turn"] else {}

@@ -27,7 +27,7 @@ ThinkerGraph = CompiledStateGraph[PassState, MirrorContext, MirrorState, MirrorS
 
 
 async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int], None]) -> None:
-    """Make a pass and commit it, all or nothing; `spend` is told the tokens of each model call as it returns.
+    """Make a pass and commit it, all or nothing; `spend` receives the tokens of each model call as it returns.
 
     A pass that is cancelled or fails commits what its calls took and nothing else.
     """
@@ -43,7 +43,7 @@ async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int]
 
 
 async def _load_for(work: ThinkingPass, minds: "MindStore") -> tuple[ThinkingPass, MindState]:
-    """Load the mind that a pass goes on from: the newest, taken back to the branch that the pass is about."""
+    """Load the mind that a pass continues: the newest, taken back to the branch that the pass is about."""
     mind = await minds.load(work.thread_id, work.owner, work.branch)
     branch = current_branch(work.messages, work.branch)
     if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
@@ -92,7 +92,7 @@ class Meter(AsyncCallbackHandler):
 
 
 class MindStore(Protocol):
-    """Where minds are kept, and how one is thought further."""
+    """Where minds are stored, and how a pass updates one."""
 
     async def load(self, thread_id: str, owner: str | None = None, branch: Sequence[AnsweredTurn] = ()) -> MindState:
         """Return the newest mind of a thread of `owner`; `branch` is as in `Scheduler.recall`."""
