@@ -254,7 +254,7 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; of two readings that overlap, the first one counts."""
     taken = bytearray(len(sentence.words))
     things: list[str] = []
-    for language in _spoken(sentence.words):
+    for language in _languages_of(sentence.words):
         for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
             start, end = claim.span
             # The same words are no second danger, in whichever language they are read.
@@ -288,7 +288,7 @@ def _pointed_at(previous: _Sentence, sentence: _Sentence) -> Iterator[SafetyCons
         yield _constraint(both, claim, thing)
 
 
-def _spoken(words: str) -> list[Language]:
+def _languages_of(words: str) -> list[Language]:
     """Return the languages a sentence may be in, the one with the most cues first."""
     languages = lexicon().languages
     counts = [0] * len(languages)
