@@ -179,12 +179,15 @@ async def publish_found(found: list[SafetyConstraint], runtime: Runtime[MirrorCo
     `found` is everything that the unread messages state. What the pass rejects, it takes back (`commit_ledger`).
     """
     user_id = user_of(runtime)
-    severe = [constraint for constraint in found if constraint["severity"] != "preference"]
+    now = time.time()
+    severe: list[SafetyConstraint] = []
+    for constraint in found:
+        # A preference can wait for the pass: no one is hurt if another conversation learns it later.
+        if constraint["severity"] != "preference":
+            severe.append(_dated(now, constraint))
     if not severe or user_id is None or runtime.store is None:
         return
-    now = time.time()
-    dated = [_dated(now, constraint) for constraint in severe]
-    await publish_provisional(runtime.store, user_id, _thread_or_none(runtime), dated)
+    await publish_provisional(runtime.store, user_id, _thread_or_none(runtime), severe)
 
 
 def _active_since(now: float, constraint: SafetyConstraint) -> SafetyConstraint:

@@ -273,15 +273,20 @@ def _read(sentence: tuple[str, ...], *, is_denial_read: bool) -> list[Named]:
         if is_denial_read and _is_denied(sentence, span):
             continue
         spans.append(span)
+    return _that_count(spans, [*spans, *_joined(sentence, spans)])
+
+
+def _that_count(spans: Sequence[Named], whole: Sequence[Named]) -> list[Named]:
+    """Return those of `whole` that neither a longer phrase nor the rest of the sentence gives another meaning."""
     covered = _covered(spans)
     groups = {span.group for span in spans}
     unless = load_depictions().unless
-    read: list[Named] = []
-    for span in [*spans, *_joined(sentence, spans)]:
+    counting: list[Named] = []
+    for span in whole:
         # In a knitting club, a needle is no injection.
         if span not in covered and groups.isdisjoint(unless.get(span.group, ())):
-            read.append(span)
-    return read
+            counting.append(span)
+    return counting
 
 
 def _is_lookalike(span: Named, lookalikes: Sequence[Named]) -> bool:

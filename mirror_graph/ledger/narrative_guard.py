@@ -42,9 +42,13 @@ def _missing_dangers(text: str, ledger: Sequence[SafetyConstraint]) -> list[Safe
     severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
     if not severe:
         return []
-    # Between spaces, because only whole words count: "nut" does not stand in "nutrition".
     words = f" {normalised(text)} "
-    return [constraint for constraint in severe if f" {normalised(constraint['about'])} " not in words]
+    missing: list[SafetyConstraint] = []
+    for constraint in severe:
+        # Between spaces, because only whole words count: "nutrition" does not name "nut".
+        if f" {normalised(constraint['about'])} " not in words:
+            missing.append(constraint)
+    return missing
 
 
 def _without_repeats(text: str) -> str:

@@ -93,15 +93,19 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
         if frame.on_screen and not grammar.screen.search(sentence):
             continue
         for opening in islice(frame.rule.pattern.finditer(sentence), _OPENINGS):
-            if not (_is_of_the_user(sentence) if frame.anywhere else _is_users_own(sentence, opening)):
-                continue
-            if frame.anywhere:
-                # Another frame has found what it could: the rest of the sentence may be about something else.
-                things = [] if found else _things(sentence, _whole(sentence), found, is_scene=True)
-            else:
-                things = _things(sentence, _refused(sentence, opening), found)
+            things = _things_refused(sentence, frame, opening, found)
             if things:
                 yield Refusal(frame.rule, things, (opening.start(), _end_of_refusal(sentence, opening, things)))
+
+
+def _things_refused(sentence: str, frame: _Frame, opening: re.Match[str], found: set[str]) -> list[Span]:
+    """Return the spans of what the user refuses with this opening of a frame, and add what they name to `found`."""
+    if not frame.anywhere:
+        return _things(sentence, _refused(sentence, opening), found) if _is_users_own(sentence, opening) else []
+    # Another frame has found what it could: the rest of the sentence may be about something else.
+    if found or not _is_of_the_user(sentence):
+        return []
+    return _things(sentence, _whole(sentence), found, is_scene=True)
 
 
 def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
@@ -117,7 +121,7 @@ def _is_users_own(sentence: str, opening: re.Match[str]) -> bool:
 
 
 def _is_of_the_user(sentence: str) -> bool:
-    """Say whether a sentence says of the user, and of nobody else, how they bear something."""
+    """Say whether a sentence says of the user, and of no other person, how they bear something."""
     if _grammar().reported.search(sentence) or _grammar().wanted.search(sentence):
         return False
     return bool(_FIRST_PERSON.search(sentence)) or not _grammar().other_person.search(sentence)
@@ -184,22 +188,10 @@ def _refused(sentence: str, opening: re.Match[str]) -> _Region:
 def _things(sentence: str, region: _Region, found: set[str], *, is_scene: bool = False) -> list[Span]:
     """Return the spans of the sensitivities in a region, one per sensitivity, and add them to `found`."""
     words, places = _words(sentence, region.start, region.end)
-    by_sensitivity: dict[str, list[Named]] = {}
-    for named in sensitivities_in(words):
-        is_first = not by_sensitivity
-        # "I hate losing at the game, it's depressing": what stands in another clause is not what is refused.
-        if is_first and not is_scene and CLAUSE_END in words[: named.start]:
-            break
-        if named.group not in found:
-            by_sensitivity.setdefault(named.group, []).append(named)
     things: list[Span] = []
-    for sensitivity, spans in by_sensitivity.items():
-        first = min(spans, key=lambda named: (named.start, -named.end))
-        last = max(named.end for named in spans)
-        # "suicide or self-harm" is one sensitivity in several words. Far apart, the first of them is enough.
-        if last - first.start > ABOUT_WORDS:
-            last = first.end
-        thing = places[first.start][0], places[last - 1][1]
+    for sensitivity, spans in _by_sensitivity(words, found, is_scene=is_scene).items():
+        start, end = _words_of_one(spans)
+        thing = places[start][0], places[end - 1][1]
         # Words that go on, as in "no blood test", mean something else, and end what is refused. What a scene holds is a
         # sentence of its own: "films in which the mentally ill man is the murderer".
         is_scene = is_scene or bool(_grammar().scene.search(sentence, region.opening, thing[0]))
@@ -209,6 +201,27 @@ def _things(sentence: str, region: _Region, found: set[str], *, is_scene: bool =
         things.append(thing)
     # Two sensitivities may be named by the same words: the constraint is about the words, so one is enough.
     return sorted(set(things))
+
+
+def _by_sensitivity(words: tuple[str, ...], found: set[str], *, is_scene: bool) -> dict[str, list[Named]]:
+    """Return where the words name each sensitivity that is not in `found` yet."""
+    by_sensitivity: dict[str, list[Named]] = {}
+    for named in sensitivities_in(words):
+        is_first = not by_sensitivity
+        # "I hate losing at the game, it's depressing": what another clause names is not what is refused.
+        if is_first and not is_scene and CLAUSE_END in words[: named.start]:
+            break
+        if named.group not in found:
+            by_sensitivity.setdefault(named.group, []).append(named)
+    return by_sensitivity
+
+
+def _words_of_one(spans: list[Named]) -> Span:
+    """Return the first and the last place of the words that name one sensitivity: "suicide or self-harm"."""
+    first = min(spans, key=lambda named: (named.start, -named.end))
+    end = max(named.end for named in spans)
+    # Far apart, the first of them is enough.
+    return (first.start, first.end) if end - first.start > ABOUT_WORDS else (first.start, end)
 
 
 def _words(sentence: str, start: int, end: int) -> tuple[tuple[str, ...], list[Span]]:

@@ -146,27 +146,40 @@ def _retracted_by(sentence: str, constraints: Sequence[SafetyConstraint]) -> lis
     """Return those that one reading of `sentence` says are over, or the only one of the kind that it names."""
     folded = _folded(sentence)
     for statement in _statements(sentence):
+        possible = _possibly_meant(statement, folded, constraints)
         # What can be borne again is a fear or a boundary, whatever its words are.
         if statement.way == "bearable":
-            borne = [constraint for constraint in constraints if _is_borne(statement.object or "", constraint)]
-            if borne:
-                return borne
+            if possible:
+                return possible
             continue
-        conditions = _conditions(statement.object, folded)
-        spoken_of = [constraint for constraint in constraints if _condition(constraint["kind"]) in conditions]
-        # Words that follow the statement may mean anything, so they are believed only where nothing can kill.
-        if statement.way == "proven":
-            spoken_of = [constraint for constraint in spoken_of if _can_be_borne(constraint)]
         # "I am no longer allergic to peanuts" names what is over.
         if statement.object is not None:
-            named = _named(statement.object, spoken_of)
+            named = _named(statement.object, possible)
             if named:
                 return named
         # "My allergy is gone" names none: it is clear only if the user has one allergy.
         if statement.is_bare:
-            of_kind = [constraint for constraint in spoken_of if _condition(constraint["kind"])]
+            of_kind = [constraint for constraint in possible if _condition(constraint["kind"])]
             return of_kind if len(of_kind) == 1 else []
     return []
+
+
+def _possibly_meant(
+    statement: _Statement, folded: str, constraints: Sequence[SafetyConstraint]
+) -> list[SafetyConstraint]:
+    """Return the constraints that a statement can be about, by what they are."""
+    if statement.way == "bearable":
+        return [constraint for constraint in constraints if _is_borne(statement.object or "", constraint)]
+    conditions = _conditions(statement.object, folded)
+    possible: list[SafetyConstraint] = []
+    for constraint in constraints:
+        # Words that follow the statement may mean anything, so they are believed only if nothing can kill.
+        if statement.way == "proven" and not _can_be_borne(constraint):
+            continue
+        # "No longer afraid of dogs" speaks of a fear, and an allergy to dogs stays.
+        if _condition(constraint["kind"]) in conditions:
+            possible.append(constraint)
+    return possible
 
 
 def warm_up() -> None:
