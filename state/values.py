@@ -15,7 +15,7 @@ class Tokens(TypedDict):
 
 
 class ComponentUsage(TypedDict):
-    """What a component took over the thread (`total`) and in the last turn it worked on (`latest`)."""
+    """The tokens of a component: of the whole thread (`total`) and of the last turn that it worked on (`latest`)."""
 
     total: Tokens
     turn: int
@@ -72,7 +72,7 @@ class MonologueEntry(TypedDict):
 
 
 class Narrative(TypedDict):
-    """The first-person account a reply starts from, rebuilt from everything up to `turn`, whose reply is `reply`."""
+    """The first-person text that a reply starts from, rebuilt from everything up to `turn`, whose reply is `reply`."""
 
     turn: int
     text: str

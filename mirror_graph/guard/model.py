@@ -41,7 +41,7 @@ def guarded(
     guard: GuardMode | Rule = "note",
     guard_again: int = 5,
 ) -> BaseChatModel:
-    """Return a chat model whose replies name what in them, or in the request, touches a severe constraint.
+    """Return a chat model whose replies name each severe constraint that they or the request touch.
 
     The request is the user's last words in the messages that the model is called with. The pieces of `model` pass
     unchanged and at once. A reply that touches a constraint and is not aware of it is followed by one note, as one more

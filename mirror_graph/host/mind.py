@@ -13,9 +13,9 @@ Paused = Literal["", "off", "thread budget", "daily budget"]
 class Mind:
     """The mind of a conversation after `turn`, `lag` turns behind the conversation.
 
-    `thoughts` and `failures` are by thinker and component; `usage` is the whole thread's, the talker's
-    included. `guarded` is to how many replies the guard added something. `paused` says why nothing more is thought
-    for now, and is `""` while thinking goes on.
+    `thoughts` maps each thinker to its thought, and `failures` each component to its failures. `usage` covers the
+    whole thread, including the talker. `guarded` counts the replies to which the guard added something. `paused` says
+    why thinking has stopped, and is `""` if it has not.
     """
 
     narrative: str

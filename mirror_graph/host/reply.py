@@ -22,10 +22,10 @@ from mirror_graph.state.values import Guarded
 class Reply:
     """One reply.
 
-    It was given in `turn` and stood on the narrative of `narrative_turn`; of the turns before it, the last
-    `lag` had not been thought about yet. `usage` is what this call took. `finish_reason` says why the reply ended:
-    `"stop"`, or `"length"` and `"content_filter"` for one that was cut, `"refusal"` for words that decline to answer,
-    `"unknown"` where the provider does not say. `guarded` is what the guard added, one entry per constraint.
+    It answers `turn`, and it started from the narrative of `narrative_turn`: the last `lag` turns before it had not
+    been thought about yet. `usage` holds the tokens of this call. `finish_reason` says why the reply ended: `"stop"`,
+    or `"length"` and `"content_filter"` if it was cut, `"refusal"` if the model declined, and `"unknown"` if the
+    provider does not say. `guarded` has one entry per constraint for which the guard added something.
     """
 
     text: str
@@ -100,7 +100,7 @@ class PieceHandler(BaseCallbackHandler):
 
 
 class ReplyStream:
-    """The pieces of a reply as the model emits them; `reply` is the whole, once they are through."""
+    """The pieces of a reply as the model emits them; after the last one, `reply` is the whole reply."""
 
     def __init__(self, pieces: AsyncGenerator[str | Reply]) -> None:
         self._pieces = pieces

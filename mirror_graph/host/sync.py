@@ -137,7 +137,7 @@ class SyncConversation:
         return self._loop.run(self._conversation.say(message, config=config))
 
     def stream(self, message: Message, *, config: RunnableConfig | None = None) -> "SyncReplyStream":
-        """Say something and iterate over the pieces of the reply as the model emits them."""
+        """Send a message and iterate over the pieces of the reply as the model emits them."""
         return SyncReplyStream(self._loop, self._conversation.stream(message, config=config))
 
     def recommend(
@@ -204,7 +204,7 @@ class SyncConversation:
 
 
 class SyncReplyStream:
-    """The pieces of a reply as the model emits them; `reply` is the whole, once they are through."""
+    """The pieces of a reply as the model emits them; after the last one, `reply` is the whole reply."""
 
     def __init__(self, loop: LoopThread, stream: ReplyStream) -> None:
         self._loop = loop
