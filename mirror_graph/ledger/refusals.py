@@ -28,7 +28,7 @@ _MARKS = (
     "medium",
     "verb",
     "relative",
-    "ends",
+    "compound",
     "pointing",
 )
 
@@ -71,7 +71,7 @@ class _Grammar(NamedTuple):
     medium: Pattern
     verb: Pattern
     relative: Pattern
-    ends: Pattern
+    compound: Pattern
     pointing: Pattern
     frames: list[_Frame]
 
@@ -195,7 +195,7 @@ def _things(sentence: str, region: _Region, found: set[str], *, is_scene: bool =
         # Words that go on, as in "no blood test", mean something else, and end what is refused. What a scene holds is a
         # sentence of its own: "films in which the mentally ill man is the murderer".
         is_scene = is_scene or bool(_grammar().scene.search(sentence, region.opening, thing[0]))
-        if not is_scene and not _grammar().ends.match(sentence, thing[1], region.text_end):
+        if not is_scene and _grammar().compound.match(sentence, thing[1], region.text_end):
             break
         found.add(sensitivity)
         things.append(thing)
