@@ -3,28 +3,32 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from mirror_graph.calls.model_call import context_of
+from mirror_graph.guard.note import marks_of, wording_of, write_note
+from mirror_graph.guard.reading import Case, ReplyReader
+from mirror_graph.guard.request import read_request
 from mirror_graph.guard.words import wording_for
 from mirror_graph.ledger.access import ledger_for_reply
 from mirror_graph.nodes.screen import check_whole
 from mirror_graph.nodes.turn import begin_turn, end_turn, mark_of
 from mirror_graph.prompts import one_line
 from mirror_graph.relevance.choose import request_text
-from mirror_graph.state import MirrorContext
+from mirror_graph.state import MirrorContext, SafetyConstraint
 from mirror_graph.state.constraints import lethal_ids
 from mirror_graph.state.offering import is_offerable, offerable
 from mirror_graph.state.offers import Item, Offer, Verdict
 from mirror_graph.state.recommendation import Recommended, RecommendState, RecommendUpdate
 from mirror_graph.state.tokens import truncate_at_sentence
+from mirror_graph.state.values import Guarded
 
 REASON_TOKENS = 80
 """How much of a reason the reply shows."""
@@ -38,7 +42,8 @@ async def offer(state: RecommendState, runtime: Runtime[MirrorContext]) -> Recom
     The whole offer, with what was withheld, goes to the stream `custom`, and nowhere else.
     """
     check_whole(state)
-    turn = begin_turn(state, context_of(runtime))
+    context = context_of(runtime)
+    turn = begin_turn(state, context)
     constraints, _ = await ledger_for_reply(turn.thread, turn.messages, turn.number, runtime)
     request = request_text(turn.messages, turn.branch)
     language = wording_for([request], [constraint["source"]["language"] for constraint in constraints]).code
@@ -52,10 +57,39 @@ async def offer(state: RecommendState, runtime: Runtime[MirrorContext]) -> Recom
         "rounds": made.rounds,
     }
     mark = {**mark_of(turn, "stop"), "offer": noted}
+    guarded = guard_offer(made, constraints, request) if context.guard != "off" else Addition("", [])
+    if guarded.marks:
+        made = replace(made, text=f"{made.text}\n\n{guarded.note}")
+        mark["guarded"] = guarded.marks
     reply = AIMessage(made.text, id=str(uuid4()), response_metadata={"mirror": mark})
     runtime.stream_writer({"offer": asdict(made)})
     offered: RecommendUpdate = {"items": made.items, "missing": made.missing, "unchecked": made.unchecked}
     return cast(RecommendUpdate, {**end_turn(state, turn, reply, {}, {}, runtime), **offered})
+
+
+class Addition(NamedTuple):
+    """What the guard adds to an offer, and its marks: both empty for an offer that is safe."""
+
+    note: str
+    marks: list[Guarded]
+
+
+def guard_offer(made: Offer, constraints: Sequence[SafetyConstraint], request: str) -> Addition:
+    """Read what is left of prose in an offer as the guard reads any reply, and return what has to be added to it.
+
+    That is the reasons of what is met in person, and what code writes. A reason to watch or read something is none: it
+    says what is shown, and the screening has read it as such. What the request touches needs no note, because nothing
+    of it is offered.
+    """
+    asked = read_request(request, constraints)
+    reader = ReplyReader(lambda: Case(asked, {}))
+    for item in made.items:
+        if item["met"] != "shown":
+            reader.feed(f"{_line(item)}.\n")
+    findings = reader.end(is_final=False)
+    if not findings:
+        return Addition("", [])
+    return Addition(write_note(findings, wording_of(request, findings)), marks_of(findings, "note"))
 
 
 def make_offer(verdicts: Sequence[Verdict], lethal: frozenset[str], k: int, rounds: int, language: str) -> Offer:

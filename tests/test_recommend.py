@@ -28,8 +28,12 @@ from mirror_graph import (
     open_mirror_sync,
 )
 from mirror_graph.models.scripted import register_script
+from mirror_graph.nodes.offer import guard_offer, make_offer
+from mirror_graph.relevance.screen_items import screen_with_reason
 from mirror_graph.relevance.screening import screen
+from mirror_graph.state.offers import Verdict, check_item
 from mirror_graph.state.titles import key
+from mirror_graph.state.values import SafetyConstraint
 from tests.builders import constraint, heavy_law
 
 MENU = {
@@ -52,6 +56,19 @@ def dish(title: str, about: str = "", **fields: Any) -> dict[str, Any]:
 
 def menu(request: str, count: int, without: list[str]) -> list[dict[str, Any]]:
     return [dish(title) for title in MENU if title not in without][:count]
+
+
+REASONS = (
+    "",
+    "A warm bowl for a cold night.",
+    "Its sauce is rich.",
+    "Friends will ask for the recipe.",
+    "Try it once.",
+)
+
+
+def screen_all(known: Sequence[SafetyConstraint], items: Sequence[Item]) -> list[Verdict]:
+    return [screen_with_reason(known, item) for item in items]
 
 
 def titles(items: Sequence[Item]) -> list[str]:
@@ -164,6 +181,41 @@ async def test_a_reason_that_names_what_is_withheld_is_left_out() -> None:
     )
 
     assert made.text.splitlines() == ["1. Dal", "2. Risotto: Warm."]
+
+
+@heavy_law(50)
+@given(st.lists(st.sampled_from(sorted(MENU)), min_size=1, max_size=4, unique=True), st.sampled_from(REASONS))
+def test_law_the_guard_adds_nothing_to_an_offer_that_the_screening_let_through(names: list[str], why: str) -> None:
+    peanuts = constraint("peanuts")
+    offered = [check_item(dish(name, why=why)) for name in names]
+    fitting = [verdict for verdict in screen_all([peanuts], offered) if verdict["finding"] == "fits"]
+    made = make_offer(fitting, frozenset(), 5, 1, "en")
+
+    assert guard_offer(made, [peanuts], "What shall I cook tonight?") == ("", [])
+
+
+def test_a_film_about_a_danger_that_is_only_eaten_gets_no_note() -> None:
+    film: Item = {
+        "title": "The Peanut Farm", "year": 1999, "about": "Brothers on a peanut farm.", "tags": [], "met": "shown",
+        "why": "You will love these peanut farmers.",
+    }  # fmt: skip
+    made = make_offer(screen_all([constraint("peanuts")], [film]), frozenset(), 1, 1, "en")
+
+    assert made.items == [film]
+    assert guard_offer(made, [constraint("peanuts")], "A film, please.") == ("", [])
+
+
+def test_the_guard_adds_a_note_to_a_reason_that_the_screening_missed() -> None:
+    missed: Verdict = {
+        "item": check_item(dish("Noodles", "Noodles.", why="Have them with plenty of peanut sauce.")),
+        "finding": "fits",
+        "constraint": "",
+        "by": "model",
+    }
+    added = guard_offer(make_offer([missed], frozenset(), 1, 1, "en"), [constraint("peanuts")], "What shall I eat?")
+
+    assert "peanuts" in added.note
+    assert [mark["by"] for mark in added.marks] == ["reply"]
 
 
 @pytest.mark.parametrize(("severity", "offered"), [("life-threatening", []), ("serious", ["Surprise"])])
