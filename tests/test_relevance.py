@@ -23,6 +23,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.evals.curate.dataset import read_cases, read_pool
+from mirror_graph.ledger import scan
 from mirror_graph.ledger.user_messages import UserMessage, scan_messages
 from mirror_graph.ledger.words import count_words, split, stem
 from mirror_graph.models import register_script
@@ -257,6 +258,21 @@ def test_a_constraint_minds_what_is_dangerous_to_it_and_not_what_only_sounds_so(
 def test_no_phrase_is_what_a_comma_leaves_of_a_number() -> None:
     named = {"13", "420"}
     assert {phrase for (*rest, phrase) in relations().phrases if not rest and phrase.isdigit()} == named
+
+
+@pytest.mark.parametrize(
+    ("statement", "harmless", "dangerous"),
+    [
+        ("I'm a recovering alcoholic.", "How do I get wine stains out of a shirt?", "Shall we have a glass of wine?"),
+        ("I'm a recovering alcoholic.", "Where can I buy a beer mug?", "A mug of beer after work?"),
+        ("I have diabetes.", "How do I learn Spanish fast?", "Should I fast for two days?"),
+        ("I have a nut allergy.", "Where do I put the wing nut?", "Can I eat a nut?"),
+    ],
+)
+def test_a_thing_named_after_a_danger_is_not_the_danger(statement: str, harmless: str, dangerous: str) -> None:
+    constraints = scan(statement)
+    assert relevant(constraints, harmless) == []
+    assert relevant(constraints, dangerous) == [constraint["id"] for constraint in constraints]
 
 
 def test_of_what_matters_less_it_takes_two() -> None:
