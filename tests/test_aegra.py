@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +70,12 @@ COMMANDS = [
 
 @pytest.fixture(scope="session")
 def python() -> str:
-    return installed_python()
+    try:
+        return installed_python()
+    except subprocess.CalledProcessError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("Aegra could not be installed: it comes from PyPI")
 
 
 @pytest.fixture(scope="module")
@@ -259,8 +266,9 @@ def two_processes(python: str, url: str, folder: Path, endpoint: Endpoint) -> It
             endpoint,
             REDIS_BROKER_ENABLED="true",
             REDIS_URL=broker,
-            LEASE_DURATION_SECONDS="5",
-            HEARTBEAT_INTERVAL_SECONDS="2",
+            # A lease that a busy machine does not lose: Aegra renews it in its event loop.
+            LEASE_DURATION_SECONDS="15",
+            HEARTBEAT_INTERVAL_SECONDS="4",
             REAPER_INTERVAL_SECONDS="2",
         )
         with aegra(python, url, folder, shared) as one, aegra(python, url, folder, shared) as other:
