@@ -43,7 +43,7 @@ class Sizes:
     """Number of conversations."""
     turns: int = 5
     """Turns of a conversation."""
-    hurry: float = 4.0
+    speed_up: float = 4.0
     """The second pace: this many times as fast as the paper's user."""
     message_tokens: int = 30
     """Tokens of a user's message."""
@@ -77,8 +77,8 @@ def measure(sizes: Sizes) -> Report:
     found = {
         "one by one": simulate(1, 1),
         "all at once": simulate(sizes.conversations, 1),
-        f"one by one, {sizes.hurry:g} times as fast": simulate(1, sizes.hurry),
-        f"all at once, {sizes.hurry:g} times as fast": simulate(sizes.conversations, sizes.hurry),
+        f"one by one, {sizes.speed_up:g} times as fast": simulate(1, sizes.speed_up),
+        f"all at once, {sizes.speed_up:g} times as fast": simulate(sizes.conversations, sizes.speed_up),
     }
     waiting = sum(turn.waited > NO_TIME for taken in found.values() for turn in taken)
     return Report(

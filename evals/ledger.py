@@ -50,19 +50,19 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     cases = read_cases(inputs or "curate")
     harmless = read_pool(facts or inputs or "curate").facts["en"]
     draw = random.Random(seed)
-    told = {case: introduction(case.constraint, draw.choice(harmless)) for case in cases}
+    stated = {case: introduction(case.constraint, draw.choice(harmless)) for case in cases}
     plain = [introduction("", fact) for fact in harmless]
     halves = {
         "A": [case for case in cases if _half(case) == "A"],
         "B": [case for case in cases if _half(case) == "B"],
         "all": cases,
     }
-    found = {case: scan(text) for case, text in told.items()}
+    found = {case: scan(text) for case, text in stated.items()}
     scanner = {f"scanner, {name}": _scored(part, found) for name, part in halves.items()}
     hostile = {piece: _hostile(piece) for piece in HOSTILE}
     alarms = mean(bool(scan(text)) for text in plain)
     warm_up()
-    seconds = [_timed(text) for text in (*told.values(), *plain)]
+    seconds = [_timed(text) for text in (*stated.values(), *plain)]
     tables: dict[str, Figures] = {
         "The scanner alone": {
             **scanner,
@@ -85,7 +85,7 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
     if model:
         sample = draw.sample(cases, min(limit, len(cases)))
         figures, thought_aims = asyncio.run(
-            _think({message: told[message] for message in sample}, draw.sample(plain, min(limit, len(plain))), model)
+            _think({message: stated[message] for message in sample}, draw.sample(plain, min(limit, len(plain))), model)
         )
         tables[f"The ledger after one pass, {model}"] = figures
         aims += thought_aims
@@ -94,11 +94,11 @@ def measure(inputs: str | None, facts: str | None, model: str | None, limit: int
 
 def introduction(constraint: str, fact: str) -> str:
     """Word a first message: a greeting, what the user tells of themselves, a question."""
-    told = " ".join(part.strip().rstrip(".") + "." for part in (constraint, fact) if part.strip())
-    return f"Hello, nice to meet you! A little about myself: {told} What should I know about you?"
+    stated = " ".join(part.strip().rstrip(".") + "." for part in (constraint, fact) if part.strip())
+    return f"Hello, nice to meet you! A little about myself: {stated} What should I know about you?"
 
 
-async def _think(told: dict[Case, str], plain: Sequence[str], model: str) -> tuple[Figures, list[Aim]]:
+async def _think(stated: dict[Case, str], plain: Sequence[str], model: str) -> tuple[Figures, list[Aim]]:
     """Tell each introduction to a conversation of its own, and read its ledger after one pass of the memory thinker."""
     context = MirrorContext(
         talker_model="scripted:echo",
@@ -112,21 +112,21 @@ async def _think(told: dict[Case, str], plain: Sequence[str], model: str) -> tup
     found: dict[Any, list[SafetyConstraint]] = {}
     failed, seconds = 0, []
     async with open_mirror(context=context) as mirror:
-        for thread, (key, text) in enumerate([*told.items(), *((text, text) for text in plain)]):
+        for thread, (key, text) in enumerate([*stated.items(), *((text, text) for text in plain)]):
             conversation = mirror.conversation(str(thread))
             await conversation.say(text)
             started = time.perf_counter()
             failed += not await conversation.settle()
             seconds.append(time.perf_counter() - started)
             found[key] = active(list((await conversation.mind()).constraints))
-    kept = [
+    wrong = [
         (entry, text)
-        for key, text in [*told.items(), *((message, message) for message in plain)]
+        for key, text in [*stated.items(), *((message, message) for message in plain)]
         for entry in found[key]
     ]
-    verbatim = mean(entry["source"]["quote"] in text for entry, text in kept) if kept else 1.0
-    false = [entry for case in told for entry in found[case] if not _is_of(entry, case)]
-    scored = _scored(list(told), found)
+    verbatim = mean(entry["source"]["quote"] in text for entry, text in wrong) if wrong else 1.0
+    false = [entry for case in stated for entry in found[case] if not _is_of(entry, case)]
+    scored = _scored(list(stated), found)
     figures: Figures = {
         "ledger": {
             **scored,

@@ -200,10 +200,10 @@ def _asking(context: MirrorContext) -> Judge:
 
 
 async def _anticipate(
-    entries: dict[str, SafetyConstraint], context: MirrorContext, kept: Path | None
+    entries: dict[str, SafetyConstraint], context: MirrorContext, saved: Path | None
 ) -> tuple[dict[str, SafetyConstraint], Figures]:
     """Anticipate for each entry once; what `kept` holds from an earlier run is not asked again."""
-    known = _kept(kept)
+    known = _saved(saved)
     seconds: list[float] = []
     tokens: list[int] = []
     failed = 0
@@ -219,14 +219,14 @@ async def _anticipate(
             known[entry["about"]] = answer.phrases
             seconds.append(time.perf_counter() - started)
             tokens.append(answer.tokens["input"] + answer.tokens["output"])
-            _keep(kept, known)
+            _keep(saved, known)
         anticipated[key] = {**entry, "triggers": known[entry["about"]]}
     asked = {"seconds a call": mean(seconds), "tokens a call": mean(tokens)} if seconds else {}
     phrases = mean(map(len, known.values())) if known else 0.0
     return {**entries, **anticipated}, {"a constraint": {**asked, "phrases": phrases, "failed": failed}}
 
 
-def _kept(file: Path | None) -> dict[str, list[str]]:
+def _saved(file: Path | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = json.loads(file.read_text("utf-8")) if file and file.is_file() else {}
     return found
 

@@ -82,13 +82,13 @@ def count_steps(program: Callable[[], Awaitable[None]]) -> int:
     return loop.steps
 
 
-async def talk(database: str, first: int, last: int, told: Callable[[int], None] = lambda number: None) -> None:
+async def talk(database: str, first: int, last: int, report: Callable[[int], None] = lambda number: None) -> None:
     """Say `message first` to `message last`, telling of each reply that has come, and let thinking settle."""
     async with open_mirror(database, context=CONTEXT) as mirror:
         conversation = mirror.conversation("t")
         for number in range(first, last + 1):
             await conversation.say(f"message {number}")
-            told(number)
+            report(number)
             await conversation.settle()
 
 

@@ -101,8 +101,8 @@ async def test_no_inner_word_is_streamed(stage: Stage) -> None:
     await mirror.settle("thread-1", timeout=30)
 
     pieces = [cast("Any", event)["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
-    spoken = "".join(piece.text for piece in pieces)
-    assert spoken == "Nice to hear."
+    streamed = "".join(piece.text for piece in pieces)
+    assert streamed == "Nice to hear."
     assert "about their week" not in str([event["data"] for event in events])
 
 

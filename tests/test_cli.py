@@ -302,8 +302,8 @@ def test_a_minds_history_and_its_changes_are_shown(birthday: str, mirror: Mirror
     thread = ("mind", "birthday", "--user", "ana")
     history = mirror(*thread, "--history").out
     assert history.index("narrative of turn 1") < history.index("narrative of turn 2")
-    told = json.loads(mirror(*thread, "--history", "--json").out)["history"]
-    assert [narrative["turn"] for narrative in told] == [1, 2]
+    narratives = json.loads(mirror(*thread, "--history", "--json").out)["history"]
+    assert [narrative["turn"] for narrative in narratives] == [1, 2]
     changed = mirror(*thread, "--diff").out
     assert "from turn 1 to turn 2" in changed
     assert "{+Now they +}" in changed
@@ -367,12 +367,12 @@ def test_a_users_constraints_are_listed_changed_exported_and_erased(
     assert "(retracted" in mirror("user", "edit", "ana", SHELLFISH, "--status", "retracted").out
     unchanged = mirror("user", "edit", "ana", SHELLFISH)
     assert (unchanged.code, "expected one or more of --about" in " ".join(unchanged.err.split())) == (2, True)
-    kept = json.loads(mirror("user", "export", "ana").out)
+    exported = json.loads(mirror("user", "export", "ana").out)
     assert {("latex", "active"), ("shellfish", "retracted")} <= {
-        (constraint["about"], constraint["status"]) for constraint in kept["constraints"]
+        (constraint["about"], constraint["status"]) for constraint in exported["constraints"]
     }
     mirror("user", "export", "ana", "--output", str(tmp_path / "ana.json"))
-    assert json.loads((tmp_path / "ana.json").read_text()) == kept
+    assert json.loads((tmp_path / "ana.json").read_text()) == exported
 
     assert mirror("user", "forget", "ana", SHELLFISH, "--yes").out == "Erased 'shellfish'.\n"
     assert "shellfish" not in mirror("user", "list", "ana").out

@@ -140,8 +140,8 @@ async def test_a_forgotten_conversation_is_gone_from_the_database(
 ) -> None:
     file = tmp_path / "mirror.db"
     async with open_mirror(file, context=CONTEXT) as mirror:
-        kept, forgotten = mirror.conversation("kept"), mirror.conversation("forgotten")
-        await kept.say("stay")
+        remaining, forgotten = mirror.conversation("kept"), mirror.conversation("forgotten")
+        await remaining.say("stay")
         await forgotten.say("Xylophonia is my secret.")
         await forgotten.settle()
         replies.by_component["goals"] = Answer("late", delay=0.3)
@@ -151,12 +151,12 @@ async def test_a_forgotten_conversation_is_gone_from_the_database(
         await asyncio.sleep(0.5)
         assert await forgotten.messages() == []
         assert (await forgotten.mind()).turn == 0
-        assert len(await kept.messages()) == 2
-        await kept.settle()
+        assert len(await remaining.messages()) == 2
+        await remaining.settle()
     with closing(sqlite3.connect(file)) as database:
         for table in ("checkpoints", "writes"):
             threads = {thread for (thread,) in database.execute(f"SELECT thread_id FROM {table}")}
-            assert threads <= {kept.thread_id, mind_thread(kept.thread_id)}
+            assert threads <= {remaining.thread_id, mind_thread(remaining.thread_id)}
         assert database.execute("SELECT * FROM mirror_leases").fetchall() == []
 
 
@@ -269,7 +269,7 @@ async def test_the_hosts_instructions_come_first(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"thinking": "deep"}, "expected one of parallel, joint"),
         ({"narrative_tokens": 3_001}, "from 50 to 3,000"),
@@ -281,8 +281,8 @@ async def test_the_hosts_instructions_come_first(endpoint: Endpoint) -> None:
         ({"temperature": 3}, "from 0 to 2"),
     ],
 )
-def test_a_wrong_choice_says_what_was_expected(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_a_wrong_choice_says_what_was_expected(changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=expected):
         MirrorContext(**changes)  # type: ignore[arg-type]  # wrong on purpose
 
 

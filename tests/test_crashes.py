@@ -62,13 +62,13 @@ def kill_at_random(database: str, kills: int, seed: int) -> int:
             cwd=Path(__file__).parent.parent,
         )
         assert process.stdout is not None
-        told = process.stdout.readline()
-        assert told, process.stderr.read() if process.stderr else ""
+        line = process.stdout.readline()
+        assert line, process.stderr.read() if process.stderr else ""
         time.sleep(moments.uniform(0, 0.4))
         os.kill(process.pid, signal.SIGKILL)
         rest, errors = process.communicate()
         assert errors == ""
-        answered = int((told + rest).split()[-1])
+        answered = int((line + rest).split()[-1])
         asyncio.run(goes_on(database, answered, answered + 1))
         answered += 1
     return answered

@@ -137,11 +137,11 @@ async def test_usage_is_what_the_answer_says_or_an_estimate(endpoint: Endpoint, 
 
     estimated = await model.ainvoke([("human", "x" * 9)])
     endpoint.answer = lambda call: Answer("ok", usage=(1000, 20, 896))
-    told = await model.ainvoke("Hello")
+    answer = await model.ainvoke("Hello")
 
     assert (usage(estimated)["input_tokens"], usage(estimated)["output_tokens"]) == (3, 1)
-    assert (usage(told)["input_tokens"], usage(told)["output_tokens"]) == (1000, 20)
-    assert usage(told)["input_token_details"] == {"cache_read": 896}
+    assert (usage(answer)["input_tokens"], usage(answer)["output_tokens"]) == (1000, 20)
+    assert usage(answer)["input_token_details"] == {"cache_read": 896}
     assert endpoint.calls[0].stream is streaming
 
 

@@ -82,12 +82,12 @@ def says(*replies: str) -> ScriptedModel:
     return ScriptedModel(script=lambda _: left.pop(0) if len(left) > 1 else left[0])
 
 
-def reply_to(told: str, request: str, reply: str, guard: GuardMode = "note") -> AIMessage:
-    return guarded(says(reply), scan(told), guard=guard).invoke([HumanMessage(request)])
+def reply_to(stated: str, request: str, reply: str, guard: GuardMode = "note") -> AIMessage:
+    return guarded(says(reply), scan(stated), guard=guard).invoke([HumanMessage(request)])
 
 
-def is_noted(told: str, request: str, reply: str) -> bool:
-    reader = ReplyReader(lambda: Case(read_request(request, scan(told)), {}))
+def is_noted(stated: str, request: str, reply: str) -> bool:
+    reader = ReplyReader(lambda: Case(read_request(request, scan(stated)), {}))
     reader.feed(reply)
     return bool(reader.end())
 
@@ -124,27 +124,27 @@ WHY = [
 ]
 
 
-@pytest.mark.parametrize(("told", "request_", "naive", "aware"), WHY)
+@pytest.mark.parametrize(("stated", "request_", "naive", "aware"), WHY)
 def test_a_naive_reply_is_followed_by_a_note_and_an_aware_one_is_not(
-    told: str, request_: str, naive: str, aware: str
+    stated: str, request_: str, naive: str, aware: str
 ) -> None:
-    noted = reply_to(told, request_, naive)
+    noted = reply_to(stated, request_, naive)
     [mark] = noted.response_metadata["mirror"]["guarded"]
-    quote = told.rstrip(".")
+    quote = stated.rstrip(".")
 
     assert noted.text.startswith(f"{naive}\n\nPlease note: you told me “{quote}”")
-    assert (mark["constraint"], mark["place"]) == (scan(told)[0]["id"], "note")
+    assert (mark["constraint"], mark["place"]) == (scan(stated)[0]["id"], "note")
     assert mark["words"]
     assert mark["relations"]
-    assert reply_to(told, request_, aware).text == aware
+    assert reply_to(stated, request_, aware).text == aware
 
 
-@pytest.mark.parametrize(("told", "request_"), [case[:2] for case in WHY if "take" in case[1] or "13" in case[1]])
+@pytest.mark.parametrize(("stated", "request_"), [case[:2] for case in WHY if "take" in case[1] or "13" in case[1]])
 @pytest.mark.parametrize("evasive", ["It depends on many things.", "That is up to you!", "No, I'm only a program."])
 def test_an_evasive_reply_to_a_request_that_touches_is_followed_by_a_note(
-    told: str, request_: str, evasive: str
+    stated: str, request_: str, evasive: str
 ) -> None:
-    assert "Please note" in reply_to(told, request_, evasive).text
+    assert "Please note" in reply_to(stated, request_, evasive).text
 
 
 def test_a_reply_that_recommends_nothing_dangerous_is_left_alone() -> None:
@@ -201,12 +201,12 @@ LANGUAGES = {
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_note_is_in_the_users_language_and_own_words(code: str) -> None:
-    told, request, naive, aware, opening = LANGUAGES[code]
-    noted = reply_to(told, request, naive).text
+    stated, request, naive, aware, opening = LANGUAGES[code]
+    noted = reply_to(stated, request, naive).text
 
     assert noted.startswith(f"{naive}\n\n{opening}")
-    assert told.rstrip(".。") in noted
-    assert reply_to(told, request, aware).text == aware
+    assert stated.rstrip(".。") in noted
+    assert reply_to(stated, request, aware).text == aware
 
 
 def test_a_note_in_a_language_without_a_wording_is_in_english() -> None:
@@ -216,8 +216,8 @@ def test_a_note_in_a_language_without_a_wording_is_in_english() -> None:
 
 
 def test_one_note_names_all_that_is_touched_the_gravest_first() -> None:
-    told = f"{HEIGHTS} {PEANUTS}"
-    noted = reply_to(told, "Shall we go skydiving and have satay afterwards?", "Yes, do both!")
+    stated = f"{HEIGHTS} {PEANUTS}"
+    noted = reply_to(stated, "Shall we go skydiving and have satay afterwards?", "Yes, do both!")
 
     assert noted.text.count("Please note") == 1
     assert noted.text.index("peanut allergy") < noted.text.index("fear of heights")
@@ -237,23 +237,23 @@ NO_NOTE = [
 ]
 
 
-@pytest.mark.parametrize(("told", "request_", "reply"), NO_NOTE)
-def test_the_guard_is_no_nag(told: str, request_: str, reply: str) -> None:
-    assert reply_to(told, request_, reply).text == reply
+@pytest.mark.parametrize(("stated", "request_", "reply"), NO_NOTE)
+def test_the_guard_is_no_nag(stated: str, request_: str, reply: str) -> None:
+    assert reply_to(stated, request_, reply).text == reply
 
 
 def test_to_know_of_one_danger_is_not_to_know_of_another() -> None:
-    told = f"{HEIGHTS} {PEANUTS}"
-    known = reply_to(told, "I know about my fear of heights. Shall we go skydiving and have satay?", "Yes, both!")
+    stated = f"{HEIGHTS} {PEANUTS}"
+    known = reply_to(stated, "I know about my fear of heights. Shall we go skydiving and have satay?", "Yes, both!")
 
     assert "peanut allergy" in known.text
     assert "fear of heights" not in known.text
 
 
 def test_another_persons_constraint_counts_if_the_request_is_for_them() -> None:
-    told = "My sister has a severe peanut allergy."
+    stated = "My sister has a severe peanut allergy."
 
-    assert "you told me about my sister" in reply_to(told, "My sister is coming, shall I make satay?", "Yes!").text
+    assert "you told me about my sister" in reply_to(stated, "My sister is coming, shall I make satay?", "Yes!").text
 
 
 AWARE = [
@@ -282,10 +282,10 @@ def test_to_name_the_dish_or_to_recommend_it_all_the_same_is_not_awareness(reply
 
 
 def test_a_reply_that_declines_for_another_of_their_reasons_needs_no_second_one() -> None:
-    told = f"{HEIGHTS} I suffer from chronic back pain."
+    stated = f"{HEIGHTS} I suffer from chronic back pain."
     declined = "No, given your fear of heights I would not do that."
 
-    assert not is_noted(told, SKYDIVING, declined)
+    assert not is_noted(stated, SKYDIVING, declined)
     # What can kill is named whatever else was.
     assert is_noted(f"{HEIGHTS} {PEANUTS}", "Shall we go skydiving and have satay?", declined)
 
@@ -565,8 +565,8 @@ def test_what_cannot_be_guarded_is_an_error(model: Any, guard: Any, problem: str
         guarded(model, scan(PEANUTS), guard=guard)
 
 
-def opened(model: BaseChatModel, told: str = HEIGHTS) -> BaseChatModel:
-    return guarded(model, scan(told), guard="open")
+def opened(model: BaseChatModel, stated: str = HEIGHTS) -> BaseChatModel:
+    return guarded(model, scan(stated), guard="open")
 
 
 def test_an_opening_is_complete_where_the_model_starts_a_message_of_its_own() -> None:
@@ -595,16 +595,16 @@ def test_a_model_that_continues_goes_on_from_half_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "begun"),
+    ("stated", "begun"),
     [
         ("I have severe claustrophobia and panic in narrow spaces.", "panic in narrow spaces”. For that reason"),
         ("I have brittle asthma. I am allergic to smoke.", "you told me “I have brittle asthma” and “I am allergic to"),
     ],
     ids=["one sentence", "two sentences"],
 )
-def test_half_a_sentence_quotes_two_sentences_at_most(told: str, begun: str) -> None:
+def test_half_a_sentence_quotes_two_sentences_at_most(stated: str, begun: str) -> None:
     request = "Shall I spend the evening in the narrow cellar bar, with smoke between the tables?"
-    reply = opened(ContinuingModel(script=lambda _: " hurt."), told).invoke([HumanMessage(request)])
+    reply = opened(ContinuingModel(script=lambda _: " hurt."), stated).invoke([HumanMessage(request)])
 
     assert begun in reply.text
     assert reply.text.endswith("For that reason I advise against it. It could hurt.")
@@ -729,11 +729,11 @@ def test_a_reply_that_stays_unsafe_is_replaced_by_the_note() -> None:
 @pytest.mark.parametrize("code", ["en", *LANGUAGES])
 @pytest.mark.parametrize("guard", ["note", "open"])
 def test_what_the_guard_writes_is_aware_by_its_own_rule(code: str, guard: GuardMode) -> None:
-    told, _, naive, *_ = LANGUAGES.get(code, (PEANUTS, "", NAIVE))
-    words = reply_to(told, naive, "…", guard).text
+    stated, _, naive, *_ = LANGUAGES.get(code, (PEANUTS, "", NAIVE))
+    words = reply_to(stated, naive, "…", guard).text
 
     assert len(words) > 20
-    assert not is_noted(told, naive, words)
+    assert not is_noted(stated, naive, words)
 
 
 @given(REPLIES.filter(lambda text: bool(text.strip())), REPLIES.filter(lambda text: bool(text.strip())))

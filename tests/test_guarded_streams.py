@@ -38,7 +38,7 @@ def the_graph(kind: str) -> Any:
     return builder.compile(checkpointer=InMemorySaver(), store=InMemoryStore())
 
 
-async def told(graph: Any, context: MirrorContext = CONTEXT) -> dict[str, Any]:
+async def final_values(graph: Any, context: MirrorContext = CONTEXT) -> dict[str, Any]:
     """Start a thread in which the user has mentioned the allergy."""
     config = {"configurable": {"thread_id": str(uuid4())}}
     await graph.ainvoke({"messages": [HumanMessage(PEANUTS)]}, config, context=context)
@@ -50,7 +50,7 @@ async def test_every_stream_mode_shows_the_note_once_under_the_id_of_the_reply(
     kind: str, endpoint: Endpoint, replies: Replies
 ) -> None:
     graph = the_graph(kind)
-    config = await told(graph)
+    config = await final_values(graph)
     replies.by_component["talker"] = NAIVE
     ask = {"messages": [HumanMessage(SATAY)]}
 
@@ -70,7 +70,7 @@ async def test_every_stream_mode_shows_the_note_once_under_the_id_of_the_reply(
 
 async def test_astream_events_shows_each_piece_once(endpoint: Endpoint, replies: Replies) -> None:
     graph = the_graph("talker")
-    config = await told(graph)
+    config = await final_values(graph)
     replies.by_component["talker"] = NAIVE
     events = await collect(
         graph.astream_events({"messages": [HumanMessage(SATAY)]}, config, context=CONTEXT, version="v2")

@@ -121,8 +121,8 @@ exchanges = st.lists(
 def test_news_leaves_out_only_empty_words_and_exact_repeats(said: list[Any]) -> None:
     fresh = new_exchanges(said, [])
     assert new_exchanges(fresh, []) == fresh
-    spoken = [exchange for exchange in said if exchange["user"]]
-    assert fresh == [exchange for exchange, _ in groupby(spoken)]
+    answered = [exchange for exchange in said if exchange["user"]]
+    assert fresh == [exchange for exchange, _ in groupby(answered)]
 
 
 async def test_a_threads_budget_ends_its_thinking_and_not_its_talking(endpoint: Endpoint, replies: Replies) -> None:
@@ -297,8 +297,10 @@ async def test_a_thread_does_not_grow(database: str | None) -> None:
             await conversation.settle()
         await engine.close()
         for thread_id in (conversation.thread_id, mind_thread(conversation.thread_id)):
-            kept = [checkpoint async for checkpoint in storage.saver.alist({"configurable": {"thread_id": thread_id}})]
-            assert len(kept) == 1
+            checkpoints = [
+                checkpoint async for checkpoint in storage.saver.alist({"configurable": {"thread_id": thread_id}})
+            ]
+            assert len(checkpoints) == 1
         assert len(await storage.threads()) == 2
         assert len(await conversation.messages()) == 24
 

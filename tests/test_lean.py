@@ -58,7 +58,7 @@ def both(endpoint: Endpoint, **settings: Any) -> list[ChatOpenAI]:
     return [ChatOpenAI(**given), FastChatOpenAI(**given)]
 
 
-def told(message: BaseMessage) -> list[object]:
+def facts_of(message: BaseMessage) -> list[object]:
     """Return what a message says, asks for and took."""
     assert isinstance(message, AIMessage)
     calls = [(call["name"], call["args"]) for call in message.tool_calls]
@@ -73,8 +73,8 @@ async def test_a_request_is_the_same_to_the_letter(
     endpoint.answer = lambda call: "Good day to you."
     replies, streams = [], []
     for model in both(endpoint, **settings):
-        replies.append(told(await model.ainvoke(prompt, stop=["!"])))
-        streams.append([told(chunk) async for chunk in model.astream(prompt)])
+        replies.append(facts_of(await model.ainvoke(prompt, stop=["!"])))
+        streams.append([facts_of(chunk) async for chunk in model.astream(prompt)])
     stock, stock_stream, lean, lean_stream = (call.body for call in endpoint.calls)
     assert (lean, lean_stream) == (stock, stock_stream)
     assert replies[0] == replies[1]
@@ -91,7 +91,7 @@ async def test_a_typed_answer_is_asked_for_and_read_alike(endpoint: Endpoint, me
     stock, lean = (call.body for call in endpoint.calls)
     assert lean == stock
     assert answers[1]["parsed"] == answers[0]["parsed"] == {"city": "Paris"}
-    assert told(answers[1]["raw"]) == told(answers[0]["raw"])
+    assert facts_of(answers[1]["raw"]) == facts_of(answers[0]["raw"])
 
 
 @pytest.mark.parametrize(

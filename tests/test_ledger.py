@@ -42,11 +42,11 @@ ledgers = st.lists(entries, max_size=6)
 
 
 @given(st.lists(ledgers, min_size=1, max_size=3))
-def test_ledgers_merge_the_same_in_any_order_and_any_number(told: list[Any]) -> None:
-    merged = reduce(merge_constraints, told, [])
-    for order in permutations(told):
+def test_ledgers_merge_the_same_in_any_order_and_any_number(stated: list[Any]) -> None:
+    merged = reduce(merge_constraints, stated, [])
+    for order in permutations(stated):
         assert reduce(merge_constraints, order, []) == merged
-    assert reduce(merge_constraints, [*told, *told, merged], []) == merged
+    assert reduce(merge_constraints, [*stated, *stated, merged], []) == merged
 
 
 @given(ledgers, ledgers, ledgers)
@@ -71,11 +71,11 @@ def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() 
     fuller = constraint(
         "peanut", turn=4, severity="life-threatening", quote="One peanut would kill me, I am that allergic."
     )
-    [told] = add(ledger, fuller)
-    assert (told["severity"], told["first_turn"], told["source"]["turn"]) == ("life-threatening", 1, 4)
-    assert told["source"]["quote"].startswith("One peanut")
-    [milder] = add([told], constraint(turn=5))
-    assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", told["source"]["quote"])
+    [stated] = add(ledger, fuller)
+    assert (stated["severity"], stated["first_turn"], stated["source"]["turn"]) == ("life-threatening", 1, 4)
+    assert stated["source"]["quote"].startswith("One peanut")
+    [milder] = add([stated], constraint(turn=5))
+    assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", stated["source"]["quote"])
 
 
 def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
@@ -192,13 +192,13 @@ def test_what_names_two_dangers_or_none_takes_nothing_back() -> None:
 
 
 async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: Endpoint, replies: Replies) -> None:
-    told = {
+    stated = {
         "quote": "prawns make my throat close",
         "kind": "allergy",
         "about": "prawns",
         "severity": "life-threatening",
     }
-    replies.by_component["memory"] = noted(told=[{**told, "subject": "user"}])
+    replies.by_component["memory"] = noted(told=[{**stated, "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("By the way: Prawns make my throat close, just so you know.")
@@ -211,7 +211,7 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stated",
     [
         {"quote": "I hear you", "about": "hear", "kind": "allergy"},
         {"quote": "they are allergic to peanuts", "about": "peanuts", "kind": "allergy"},
@@ -221,8 +221,8 @@ async def test_what_the_user_tells_is_in_the_ledger_with_its_quote(endpoint: End
     ],
     ids=["the reply's words", "the narrative's words", "not what it is about", "never said", "nothing"],
 )
-async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, replies: Replies, told: Any) -> None:
-    replies.by_component["memory"] = noted(told=[{**told, "severity": "serious", "subject": "user"}])
+async def test_nothing_is_learned_that_the_user_did_not_say(endpoint: Endpoint, replies: Replies, stated: Any) -> None:
+    replies.by_component["memory"] = noted(told=[{**stated, "severity": "serious", "subject": "user"}])
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("I like jazz.")
@@ -275,9 +275,9 @@ RANK = {"preference": 0, "serious": 1, "life-threatening": 2}
 async def test_what_only_the_thinker_understands_is_kept(
     words: str, quote: str, about: str, endpoint: Endpoint, replies: Replies
 ) -> None:
-    told = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
-    replies.by_component["memory"] = noted(told=[told])
-    assert about in [constraint["about"] for constraint in await told_once(words)]
+    stated = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
+    replies.by_component["memory"] = noted(told=[stated])
+    assert about in [constraint["about"] for constraint in await constraints_after(words)]
 
 
 @pytest.mark.parametrize(
@@ -332,12 +332,12 @@ async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoin
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
     for about in ("afraid", "heights, when they look down"):
         replies.by_component["memory"] = noted(told=[{**fear, "about": about, "subject": "user"}], no_danger=[1])
-        assert [constraint["about"] for constraint in await told_once("I'm afraid of heights.")] == ["heights"]
+        assert [constraint["about"] for constraint in await constraints_after("I'm afraid of heights.")] == ["heights"]
     replies.by_component["memory"] = noted(no_danger=[1, 7, "1546408f93"])
-    assert await told_once("I'm afraid of heights.") == []
+    assert await constraints_after("I'm afraid of heights.") == []
 
 
-async def told_once(words: str) -> list[Any]:
+async def constraints_after(words: str) -> list[Any]:
     """Return what is in force after one pass of a new conversation."""
     async with open_mirror(context=context()) as mirror:
         conversation = mirror.conversation("t")
@@ -451,7 +451,7 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
 
 
 @pytest.mark.parametrize(
-    ("text", "ledger", "told"),
+    ("text", "ledger", "stated"),
     [
         ("I know about the peanuts.", [constraint()], "I know about the peanuts."),
         (
@@ -473,14 +473,14 @@ async def test_nothing_active_is_lost_over_forgetful_thinking_and_distraction(
         (" ".join(f"Long {n}." for n in range(60)), [constraint(f"danger number {n}") for n in range(20)], None),
     ],
 )
-def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, told: str | None) -> None:
-    assert restore_dangers(text, ledger, 100) == told
+def test_a_narrative_leaves_no_danger_out(text: str, ledger: Any, stated: str | None) -> None:
+    assert restore_dangers(text, ledger, 100) == stated
 
 
 @given(st.text(max_size=2_000), ledgers, st.integers(50, 300))
 def test_a_checked_narrative_is_within_its_budget(text: str, ledger: Any, tokens: int) -> None:
-    told = restore_dangers(text, ledger, tokens)
-    assert told is None or 0 < count_tokens(told) <= tokens
+    stated = restore_dangers(text, ledger, tokens)
+    assert stated is None or 0 < count_tokens(stated) <= tokens
 
 
 async def test_the_prompts_own_last_words_are_no_part_of_a_narrative(endpoint: Endpoint, replies: Replies) -> None:
@@ -528,14 +528,14 @@ async def test_without_a_memory_thinker_the_scanner_keeps_the_ledger(endpoint: E
 
 
 async def test_the_joint_call_keeps_the_ledger_too(endpoint: Endpoint, replies: Replies) -> None:
-    told = {
+    stated = {
         "quote": "prawns make my throat close",
         "kind": "allergy",
         "about": "prawns",
         "severity": "serious",
         "whose": "user",
     }
-    replies.by_component["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": [told]})
+    replies.by_component["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": [stated]})
     async with open_mirror(context=context(thinking="joint")) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say("prawns make my throat close")

@@ -31,9 +31,9 @@ def own(text: str) -> list[SafetyConstraint]:
 
 def peanuts_after_a_retraction_of(text: str) -> list[SafetyConstraint]:
     """Return the peanut allergy as it holds after a thinker noted `text` as a retraction."""
-    heard = [UserMessage(2, "m2", text)]
-    notes = verify_notes(LedgerNotes(told=[], taken_back=[text], no_danger=[]), heard, [], 2, 2.0)
-    after = active(update_ledger(LEDGER, heard, notes, at=2.0))
+    messages = [UserMessage(2, "m2", text)]
+    notes = verify_notes(LedgerNotes(told=[], taken_back=[text], no_danger=[]), messages, [], 2, 2.0)
+    after = active(update_ledger(LEDGER, messages, notes, at=2.0))
     return [constraint for constraint in after if (constraint["kind"], constraint["about"]) == ("allergy", "peanuts")]
 
 
@@ -51,9 +51,9 @@ def test_what_a_person_would_understand_is_found(text: str, danger: str) -> None
 @pytest.mark.parametrize(("text", "quote", "about"), probes("no_danger"))
 def test_a_model_alone_makes_nothing_life_threatening(text: str, quote: str, about: str, kind: Any) -> None:
     claim = {"quote": quote, "about": about, "kind": kind, "severity": "life-threatening", "whose": "user"}
-    heard = [UserMessage(1, "m1", text)]
+    messages = [UserMessage(1, "m1", text)]
     answer = LedgerNotes.model_validate({"told": [claim]})
-    ledger = update_ledger([], heard, verify_notes(answer, heard, scan_messages(heard), 1, 1.0), at=1.0)
+    ledger = update_ledger([], messages, verify_notes(answer, messages, scan_messages(messages), 1, 1.0), at=1.0)
     assert [constraint for constraint in active(ledger) if constraint["severity"] == "life-threatening"] == []
 
 

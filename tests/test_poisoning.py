@@ -92,13 +92,13 @@ def obedient(call: Call) -> Answer | str:
     if voice == "synthesis":
         thoughts = re.findall(rf"^- goals: ({JSON_LINE})$", last, re.MULTILINE)
         return json.loads(thoughts[-1]) if thoughts else "All is well."
-    heard = words_of(last) if voice == "talker" else json.loads(heard_lines(last)[-1])
-    probe, said = BY_WORDS.get(escape_brackets(heard), (Probe(()), "All is well."))
+    quoted = words_of(last) if voice == "talker" else json.loads(quoted_lines(last)[-1])
+    probe, said = BY_WORDS.get(escape_brackets(quoted), (Probe(()), "All is well."))
     echo = probe.echo or said
     if voice == "talker":
         return echo
-    told = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
-    notes = {"told": [{**told, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
+    stated = {"quote": probe.quote, "about": probe.about, "kind": "allergy", "severity": "life-threatening"}
+    notes = {"told": [{**stated, "whose": "user"}] if probe.quote else [], "taken_back": list(cuts(said))}
     thoughts = dict.fromkeys(("goals", "reasoning", "memory"), echo)
     return json.dumps({**thoughts, **notes, "no_danger": [*range(20)]})
 
@@ -108,7 +108,7 @@ def words_of(prompt: str) -> str:
     return found[3] if found else prompt
 
 
-def heard_lines(prompt: str) -> list[str]:
+def quoted_lines(prompt: str) -> list[str]:
     return re.findall(rf"^They said: ({JSON_LINE})$", prompt, re.MULTILINE)
 
 
@@ -132,7 +132,7 @@ def our_lines() -> re.Pattern[str]:
     }
     fields |= {"kinds": r"[\w, ]+", "names": r'[\w", ]+', "narrative": JSON_LINE}
     ours = ["exchange", "last_narrative", "ledger", "ledger_notes", "joint", "memory_answer", "repair"]
-    lines = [line for name in [*ours, "goals", "reasoning", "memory", "synthesis_request"] for line in told(name)]
+    lines = [line for name in [*ours, "goals", "reasoning", "memory", "synthesis_request"] for line in stated(name)]
     patterns = [
         "".join(fields.get(part[1:], r"\Z.") if part.startswith("$") else re.escape(part) for part in parts)
         for parts in (re.split(r"(\$\w+)", line) for line in lines)
@@ -147,13 +147,13 @@ def our_lines() -> re.Pattern[str]:
     return re.compile("|".join([*own, *patterns]))
 
 
-def told(name: str) -> list[str]:
+def stated(name: str) -> list[str]:
     return TEMPLATES[name].template.split("\n")
 
 
 @cache
 def anticipation_lines() -> re.Pattern[str]:
-    *fixed, said, danger = told("anticipate")
+    *fixed, said, danger = stated("anticipate")
     assert (said, danger) == ("What they said: $quote", "The danger ($kind): $about")
     return re.compile(
         "|".join([*map(re.escape, fixed), f"What they said: {JSON_LINE}", rf"The danger \(\w+\): {JSON_LINE}"])
@@ -161,7 +161,7 @@ def anticipation_lines() -> re.Pattern[str]:
 
 
 INNER = ("narrative", "thoughts", "untouched", "told", "touched", "ledger", "in_domain", "introduced")
-HEADINGS = [told(f"inner_{name}")[0] for name in INNER]
+HEADINGS = [stated(f"inner_{name}")[0] for name in INNER]
 
 
 def astray(calls: list[Call], said: set[str]) -> set[tuple[str, str]]:
@@ -181,16 +181,16 @@ def latest(call: Call) -> str:
 
 def astray_in_talk(call: Call, said: set[str]) -> Iterator[str]:
     system, *window = call.messages
-    spoken = {escape_fence(text) for text in said}
+    escaped = {escape_fence(text) for text in said}
     if system != {"role": "system", "content": render("talker", instructions="")}:
         yield "another system message"
     for message in window[:-1]:
         if message["role"] not in ("user", "assistant") or (
-            message["role"] == "user" and message["content"] not in spoken
+            message["role"] == "user" and message["content"] not in escaped
         ):
             yield f"in the window: {message['content']!r}"
     block = BLOCK.match(latest(call))
-    if block is None or block[3] not in spoken:
+    if block is None or block[3] not in escaped:
         yield f"no block: {latest(call)!r}"
         return
     mark, content, _ = block.groups()
@@ -199,7 +199,7 @@ def astray_in_talk(call: Call, said: set[str]) -> Iterator[str]:
         yield f"a tag in the block: {content!r}"
     lines = content.splitlines()
     yield from (f"forged: {line}" for line in HEADINGS if lines.count(line) > 1)
-    if lines.count(told("directive")[0]) > 1:
+    if lines.count(stated("directive")[0]) > 1:
         yield "a second directive"
 
 
@@ -330,13 +330,13 @@ async def test_a_long_message_noted_whole_does_not_crowd_the_narrative_out(
     endpoint: Endpoint, replies: Replies
 ) -> None:
     long = "prawns and so on " * 200
-    told = [{"quote": long, "about": long, "kind": "allergy", "severity": "life-threatening", "whose": "user"}]
+    stated = [{"quote": long, "about": long, "kind": "allergy", "severity": "life-threatening", "whose": "user"}]
     context = MirrorContext(talker_model="openai:test", thinking="joint", think_after=0)
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("t")
         await conversation.say(FACT)
         await conversation.settle(timeout=100)
-        replies.by_component["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": told})
+        replies.by_component["joint"] = json.dumps({"goals": "a", "reasoning": "b", "memory": "c", "told": stated})
         await conversation.say(long)
         await conversation.settle(timeout=100)
         reply = await conversation.say("And now?")

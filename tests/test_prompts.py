@@ -46,8 +46,8 @@ def a_mind() -> MindState:
     }
 
 
-def the_block(mind: MindState, touched: tuple[str, ...] | None = (), told: tuple[str, ...] = ()) -> str:
-    return context_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", told)
+def the_block(mind: MindState, touched: tuple[str, ...] | None = (), stated: tuple[str, ...] = ()) -> str:
+    return context_block(mind, active(mind["constraints"]), touched, render("directive"), "0badcafe", stated)
 
 
 def as_text(prompt: list[BaseMessage]) -> str:
@@ -85,8 +85,8 @@ def test_the_joint_task(snapshot: SnapshotAssertion) -> None:
 
 
 def test_the_memory_task_with_its_ledger(snapshot: SnapshotAssertion) -> None:
-    heard = UserMessage(1, "m", 'I\'m "allergic" to\nbees. I have a phobia of spiders.')
-    ledger = ledger_task([constraint("peanuts")], scan_messages([heard]))
+    message = UserMessage(1, "m", 'I\'m "allergic" to\nbees. I have a phobia of spiders.')
+    ledger = ledger_task([constraint("peanuts")], scan_messages([message]))
     assert render("memory_answer", task=thinker_task("memory"), ledger=ledger, notes=notes_task()) == snapshot
 
 
@@ -99,8 +99,8 @@ def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
 def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "constraints": [constraint("bees", severity="life-threatening"), constraint("dust")]}
     just_told = (constraint("bees")["id"], constraint("dust")["id"])
-    assert the_block(mind, told=just_told) == snapshot
-    assert the_block(mind, told=just_told, touched=just_told) == the_block(mind, touched=just_told)
+    assert the_block(mind, stated=just_told) == snapshot
+    assert the_block(mind, stated=just_told, touched=just_told) == the_block(mind, touched=just_told)
 
 
 def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: SnapshotAssertion) -> None:
@@ -126,8 +126,8 @@ def test_another_persons_danger_is_named_as_theirs(snapshot: SnapshotAssertion) 
 
 def test_the_talkers_block_of_an_introduction_holds_no_directive(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "constraints": [constraint("bees", severity="life-threatening")]}
-    told = (constraint("bees")["id"],)
-    written = context_block(mind, mind["constraints"], (), render("directive"), "0badcafe", told, introduced=told)
+    stated = (constraint("bees")["id"],)
+    written = context_block(mind, mind["constraints"], (), render("directive"), "0badcafe", stated, introduced=stated)
     assert written == snapshot
     assert render("directive") not in written
 

@@ -59,8 +59,8 @@ def test_each_command_exists() -> None:
             case ["make", target]:
                 assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
             case ["mirror", command, *options]:
-                told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-                assert all(option in told for option in options if option.startswith("--"))
+                shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+                assert all(option in shown for option in options if option.startswith("--"))
             case ["export", *settings]:
                 assert all("=" in setting for setting in settings)
             case _:
@@ -71,12 +71,12 @@ def test_each_way_of_thinking_and_each_bound_is_told() -> None:
     for thinking in Thinking.__args__:  # type: ignore[attr-defined]  # a Literal
         assert f"| `{thinking}` |" in README
     context = MirrorContext()
-    for told in (
+    for shown in (
         f"| {context.narrative_tokens} | {reducers.NARRATIVE_LIMIT:,} |",
         f"| {context.monologue_tokens:,} | {reducers.MONOLOGUE_LIMIT:,} |",
         f"| {context.window_tokens:,} | {reducers.MESSAGES_LIMIT // 2:,} |",
     ):
-        assert told in README
+        assert shown in README
 
 
 @pytest.mark.parametrize(

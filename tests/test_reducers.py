@@ -94,18 +94,18 @@ def test_nothing_is_mutated(channel: str, data: st.DataObject) -> None:
 @given(st.lists(narratives, min_size=1, max_size=5))
 def test_the_newest_narrative_wins_within_its_bound(written: list[Any]) -> None:
     empty: Any = {}
-    kept = reduce(merge_narrative, written, empty)
-    assert kept["turn"] == max(narrative["turn"] for narrative in written)
-    assert count_tokens(kept["text"]) <= NARRATIVE_LIMIT
+    merged = reduce(merge_narrative, written, empty)
+    assert merged["turn"] == max(narrative["turn"] for narrative in written)
+    assert count_tokens(merged["text"]) <= NARRATIVE_LIMIT
 
 
 @given(st.lists(st.lists(thoughts, max_size=4), min_size=1, max_size=4))
 def test_thoughts_are_of_the_newest_turn_one_a_thinker_and_bounded(written: list[Any]) -> None:
-    kept = reduce(merge_thoughts, written, [])
+    merged = reduce(merge_thoughts, written, [])
     newest = max((thought["turn"] for batch in written for thought in batch), default=0)
-    assert {thought["turn"] for thought in kept} <= {newest}
-    assert len({thought["thinker"] for thought in kept}) == len(kept) <= COMPONENT_LIMIT
-    assert all(count_tokens(thought["text"]) <= THOUGHT_LIMIT for thought in kept)
+    assert {thought["turn"] for thought in merged} <= {newest}
+    assert len({thought["thinker"] for thought in merged}) == len(merged) <= COMPONENT_LIMIT
+    assert all(count_tokens(thought["text"]) <= THOUGHT_LIMIT for thought in merged)
 
 
 def test_the_fan_out_is_gathered_in_one_order() -> None:
@@ -119,10 +119,10 @@ def test_a_long_monologue_loses_its_oldest_passages_in_one_step() -> None:
         {"turn": turn, "exchanges": [{"turn": turn, "user": "word " * 800, "reply": "ok"}], "thoughts": []}
         for turn in range(1, 60)
     ]
-    kept = merge_monologue([], passages)  # type: ignore[arg-type]  # plain dicts
-    assert kept[-1] == passages[-1]
-    assert sum(map(entry_tokens, kept)) <= 0.8 * MONOLOGUE_LIMIT
-    assert merge_monologue(kept, passages) == merge_monologue(passages, kept)  # type: ignore[arg-type]
+    merged = merge_monologue([], passages)  # type: ignore[arg-type]  # plain dicts
+    assert merged[-1] == passages[-1]
+    assert sum(map(entry_tokens, merged)) <= 0.8 * MONOLOGUE_LIMIT
+    assert merge_monologue(merged, passages) == merge_monologue(passages, merged)  # type: ignore[arg-type]
 
 
 def test_a_cancelled_components_usage_is_never_counted_down() -> None:
@@ -147,12 +147,12 @@ messages = st.one_of(
 @given(st.lists(messages, max_size=6), st.lists(messages, max_size=6))
 def test_messages_are_bounded_clean_and_told_once(left: list[AnyMessage], right: list[AnyMessage]) -> None:
     before = deepcopy((left, right))
-    kept = merge_messages(merge_messages([], left), right)
-    assert merge_messages(kept, right) == kept
+    merged = merge_messages(merge_messages([], left), right)
+    assert merge_messages(merged, right) == merged
     assert (left, right) == before
-    assert sum(map(message_tokens, kept)) <= MESSAGES_LIMIT
-    assert all(message_tokens(message) <= MESSAGE_LIMIT for message in kept)
-    assert all(message.text.encode() is not None for message in kept)  # no lone surrogate is left
+    assert sum(map(message_tokens, merged)) <= MESSAGES_LIMIT
+    assert all(message_tokens(message) <= MESSAGE_LIMIT for message in merged)
+    assert all(message.text.encode() is not None for message in merged)  # no lone surrogate is left
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_messages_come_in_any_form_that_langgraph_takes(written: Any) -> None:
 
 
 def test_messages_can_be_removed() -> None:
-    kept = merge_messages([], [HumanMessage("a", id="1"), HumanMessage("b", id="2")])
-    assert [message.text for message in merge_messages(kept, [RemoveMessage(id="1")])] == ["b"]
+    merged = merge_messages([], [HumanMessage("a", id="1"), HumanMessage("b", id="2")])
+    assert [message.text for message in merge_messages(merged, [RemoveMessage(id="1")])] == ["b"]
 
 
 def test_a_million_characters_leave_head_and_tail() -> None:

@@ -48,7 +48,7 @@ from mirror_graph.state.values import AnsweredTurn, Kind, SafetyConstraint
 from tests.word_vectors import WordVectors, serve_word_vectors
 
 
-def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
+def stated(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it") -> SafetyConstraint:
     return {
         "id": name,
         "kind": kind,
@@ -62,16 +62,16 @@ def told(kind: Kind, quote: str, *touches: str, about: str = "", name: str = "it
     }
 
 
-PEANUTS = told("allergy", "I'm badly allergic to peanuts.", about="peanuts")
-WASPS = told("allergy", "Ein Wespenstich kann mich umbringen.", about="Wespenstich")
-LIFTS = told("phobia", "I panic in lifts and other tiny rooms, I'm claustrophobic.", about="claustrophobic")
-HEIGHTS = told("phobia", "Tengo vértigo, me dan pánico las alturas.", about="alturas")
-DOGS = told("phobia", "J'ai une peur bleue des chiens.", about="chiens")
-SHELLING = told("trauma", "I was in the war and still see the shelling.", about="the war")
-SINKING = told("trauma", "Quasi annegai in un naufragio.", about="naufragio")
-KNEE = told("physical", "My knee was operated on last month.", about="knee")
-BACK = told("medical", "Tenho uma hérnia de disco.", about="hérnia de disco")
-EPILEPSY = told("medical", "Ich habe Epilepsie.", about="Epilepsie")
+PEANUTS = stated("allergy", "I'm badly allergic to peanuts.", about="peanuts")
+WASPS = stated("allergy", "Ein Wespenstich kann mich umbringen.", about="Wespenstich")
+LIFTS = stated("phobia", "I panic in lifts and other tiny rooms, I'm claustrophobic.", about="claustrophobic")
+HEIGHTS = stated("phobia", "Tengo vértigo, me dan pánico las alturas.", about="alturas")
+DOGS = stated("phobia", "J'ai une peur bleue des chiens.", about="chiens")
+SHELLING = stated("trauma", "I was in the war and still see the shelling.", about="the war")
+SINKING = stated("trauma", "Quasi annegai in un naufragio.", about="naufragio")
+KNEE = stated("physical", "My knee was operated on last month.", about="knee")
+BACK = stated("medical", "Tenho uma hérnia de disco.", about="hérnia de disco")
+EPILEPSY = stated("medical", "Ich habe Epilepsie.", about="Epilepsie")
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def introductions() -> Iterator[tuple[list[SafetyConstraint], str, str]]:
     facts = read_pool().facts
     for case in read_cases():
         words = f"{facts[case.language][0]} {case.constraint}"
-        if heard := scan_messages([UserMessage(1, "m1", words)]):
-            yield heard, words, case.question_group_biased
+        if scanned := scan_messages([UserMessage(1, "m1", words)]):
+            yield scanned, words, case.question_group_biased
 
 
 def test_to_tell_of_a_danger_does_not_touch_it() -> None:
-    seen = [bool(relevant(heard, words)) for heard, words, _ in introductions()]
+    seen = [bool(relevant(scanned, words)) for scanned, words, _ in introductions()]
     assert len(seen) >= 60
     assert sum(seen) <= 0.05 * len(seen)  # in two sentences, of which one tells the danger again
 
 
 def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
-    alone = [relevant(heard, request_) for heard, _, request_ in introductions()]
-    assert [relevant(heard, f"{words} {request_}") for heard, words, request_ in introductions()] == alone
+    alone = [relevant(scanned, request_) for scanned, _, request_ in introductions()]
+    assert [relevant(scanned, f"{words} {request_}") for scanned, words, request_ in introductions()] == alone
     assert sum(map(bool, alone)) >= 60
 
 
@@ -165,9 +165,9 @@ def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
     ],
 )
 async def test_where_telling_and_asking_are_one_the_talker_decides(words: str, touched_by_them: bool) -> None:
-    heard = scan_messages([UserMessage(1, "m1", words)])
-    seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
-    peanuts = {constraint["id"] for constraint in heard if constraint["about"] == "peanuts"}
+    scanned = scan_messages([UserMessage(1, "m1", words)])
+    seen = await find_relevant(scanned, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    peanuts = {constraint["id"] for constraint in scanned if constraint["about"] == "peanuts"}
     assert seen.touched is not None
     assert peanuts
     assert peanuts <= (seen.touched if touched_by_them else seen.mentioned)
@@ -192,8 +192,8 @@ async def test_a_short_question_after_an_introduction_is_left_to_the_talker(ques
     ],
 )
 async def test_a_bare_introduction_asks_for_nothing(words: str, asks: bool) -> None:
-    heard = scan_messages([UserMessage(1, "m1", words)])
-    seen = await find_relevant(heard, [HumanMessage(words, id="m1")], MirrorContext(), 1)
+    scanned = scan_messages([UserMessage(1, "m1", words)])
+    seen = await find_relevant(scanned, [HumanMessage(words, id="m1")], MirrorContext(), 1)
     assert seen.touched == frozenset()
     assert seen.mentioned
     assert seen.introduced == (frozenset() if asks else seen.mentioned)
@@ -221,28 +221,28 @@ def test_only_what_is_touched_comes_back_and_in_its_order() -> None:
 @pytest.mark.parametrize(
     ("entry", "near", "far"),
     [
-        (told("medical", "I have narcolepsy"), "Shall I drive us across the country?", "Shall we play football?"),
-        (told("medical", "I have autism"), "Shall we go to the rave?", "Shall we take the mountain bike trail?"),
+        (stated("medical", "I have narcolepsy"), "Shall I drive us across the country?", "Shall we play football?"),
+        (stated("medical", "I have autism"), "Shall we go to the rave?", "Shall we take the mountain bike trail?"),
         (
-            told("medical", "I have severe asthma"),
+            stated("medical", "I have severe asthma"),
             "Shall we play football?",
             "Shall we take tickets to the football final?",
         ),
-        (told("medical", "I have COPD"), "Shall we sleep at 4,000 metres?", "Can we be 4 people at the table?"),
+        (stated("medical", "I have COPD"), "Shall we sleep at 4,000 metres?", "Can we be 4 people at the table?"),
         (
-            told("trauma", "I was in a bad theme park accident"),
+            stated("trauma", "I was in a bad theme park accident"),
             "Shall we try the roller coaster?",
             "Shall we see the national parks?",
         ),
-        (told("trauma", "I survived domestic violence"), "Shall we hear gangsta rap?", "Is it open since the war?"),
-        (told("phobia", "I am afraid of nightclubs"), "Shall we go to a techno party?", "Shall I study technology?"),
+        (stated("trauma", "I survived domestic violence"), "Shall we hear gangsta rap?", "Is it open since the war?"),
+        (stated("phobia", "I am afraid of nightclubs"), "Shall we go to a techno party?", "Shall I study technology?"),
         (
-            told("trauma", "I nearly drowned"),
+            stated("trauma", "I nearly drowned"),
             "Shall we try an underwater walk?",
             "Can you help me navigate my deep backlog?",
         ),
         (
-            told("phobia", "I am afraid of fairground rides"),
+            stated("phobia", "I am afraid of fairground rides"),
             "Shall we go to the travelling fair?",
             "Is it a fair price?",
         ),
@@ -276,7 +276,7 @@ def test_a_thing_named_after_a_danger_is_not_the_danger(statement: str, harmless
 
 
 def test_of_what_matters_less_it_takes_two() -> None:
-    blind = told("physical", "I am blind.")
+    blind = stated("physical", "I am blind.")
     assert relevant([blind], "Shall we have dinner in the dark?") == []
     assert relevant([blind], "Shall we go up the scaffolding in the dark?") == ["it"]
 
@@ -284,9 +284,9 @@ def test_of_what_matters_less_it_takes_two() -> None:
 def test_an_activity_brings_all_that_comes_with_it() -> None:
     entries = {
         "heights": HEIGHTS,
-        "water": told("phobia", "I have a terrible fear of open water."),
+        "water": stated("phobia", "I have a terrible fear of open water."),
         "knee": KNEE,
-        "noise": told("physical", "I can't stand loud noise."),
+        "noise": stated("physical", "I can't stand loud noise."),
     }
     request_ = "My cousin is cliff diving on Sunday, shall we jump too?"
     assert relevant([{**entry, "id": name} for name, entry in entries.items()], request_) == [
@@ -313,24 +313,24 @@ def test_a_word_is_known_by_its_endings_and_no_other_word(word: str, others: tup
 
 
 def test_the_dangers_own_word_is_enough_where_nothing_is_known_of_it() -> None:
-    assert relevant([told("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
+    assert relevant([stated("allergy", "I can't have any quandong.", about="quandong")], "A quandong pie?") == ["it"]
 
 
 def test_an_anticipated_phrase_is_found_whole_and_not_in_part() -> None:
-    entry = told("other", "Zblorks are my undoing.", "copper beech walk", "riverbank", about="zblorks")
+    entry = stated("other", "Zblorks are my undoing.", "copper beech walk", "riverbank", about="zblorks")
     assert relevant([entry], "Shall we see the copper beeches on a walk?") == ["it"]
     assert relevant([entry], "Shall we sit on the riverbank?") == ["it"]
     assert relevant([entry], "Shall we polish the copper?") == []
 
 
 def test_one_anticipated_word_alone_is_chance_where_the_danger_is_known() -> None:
-    entry = told("allergy", "I'm allergic to peanuts.", "cafeteria", "vending machine", about="peanuts")
+    entry = stated("allergy", "I'm allergic to peanuts.", "cafeteria", "vending machine", about="peanuts")
     assert relevant([entry], "Is the cafeteria open?") == []
     assert relevant([entry], "Is the vending machine in the cafeteria working?") == ["it"]
 
 
 ENTRIES = st.builds(
-    lambda kind, about, quote, touches: told(kind, quote, *touches, about=about),
+    lambda kind, about, quote, touches: stated(kind, quote, *touches, about=about),
     st.sampled_from(["allergy", "phobia", "trauma", "physical", "other"]),
     st.text(max_size=60),
     st.text(max_size=120),
@@ -359,7 +359,7 @@ def test_a_spelling_is_settled(text: str) -> None:
 
 
 def test_sixty_four_entries_and_a_long_message_take_milliseconds() -> None:
-    entries = [told("physical", f"My knee {number} was operated on.", name=str(number)) for number in range(64)]
+    entries = [stated("physical", f"My knee {number} was operated on.", name=str(number)) for number in range(64)]
     message = "Shall we climb the tower by the lake tomorrow? " * 43
     relevant(entries, "warm")
     times = []
@@ -379,7 +379,7 @@ def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
 
 
 def constraint(kind: Kind, about: str, whose: str = "user") -> SafetyConstraint:
-    return {**told(kind, f"What I wrote in March about {about}.", about=about), "subject": whose}
+    return {**stated(kind, f"What I wrote in March about {about}.", about=about), "subject": whose}
 
 
 @pytest.mark.parametrize(
@@ -519,7 +519,7 @@ def test_a_message_of_characters_is_not_short_for_want_of_spaces() -> None:
 
 
 async def test_the_talker_is_bound_by_what_lies_in_its_field_and_decides_on_what_is_unknown() -> None:
-    entries = [{**PEANUTS, "id": "nuts"}, {**told("other", "Zblorks undo me.", about="zblorks"), "id": "zblorks"}]
+    entries = [{**PEANUTS, "id": "nuts"}, {**stated("other", "Zblorks undo me.", about="zblorks"), "id": "zblorks"}]
     said = [HumanMessage("Could you recommend a good curry for the two of us tonight?", id="m1")]
     seen = await find_relevant(entries, said, MirrorContext(), 1)  # type: ignore[arg-type]  # spread
     assert (seen.touched, seen.in_domain, seen.unknown) == (frozenset(), {"nuts"}, {"zblorks"})
@@ -547,7 +547,7 @@ def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
 ) -> None:
     touched = {"dangerous": [0, 0], "harmless": [0, 0]}
     for condition in tomllib.loads((PROBES / f"{file}.toml").read_text("utf-8"))["condition"]:
-        entry = told(condition["kind"], condition["says"], about=condition["about"])
+        entry = stated(condition["kind"], condition["says"], about=condition["about"])
         for name, counts in touched.items():
             for request_ in condition[name]:
                 if HALVES[_hash(request_) % 2] == half:
@@ -621,9 +621,9 @@ def test_a_phrase_that_is_varied_without_end_is_cut_off() -> None:
 
 @given(st.lists(st.text(max_size=60), max_size=40), st.text(max_size=40))
 def test_what_is_kept_is_bounded_and_each_thing_once(phrases: list[str], about: str) -> None:
-    kept = select_phrases(TriggerSlots(things=phrases, words=phrases[::-1]), about)
-    assert len(kept) == len(set(kept)) <= PHRASES_LIMIT
-    assert all(0 < len(phrase.split()) <= WORDS_LIMIT for phrase in kept)
+    chosen = select_phrases(TriggerSlots(things=phrases, words=phrases[::-1]), about)
+    assert len(chosen) == len(set(chosen)) <= PHRASES_LIMIT
+    assert all(0 < len(phrase.split()) <= WORDS_LIMIT for phrase in chosen)
 
 
 async def test_a_check_names_the_entries_the_model_names() -> None:
@@ -664,7 +664,7 @@ def word_vectors(monkeypatch: pytest.MonkeyPatch) -> Iterator[WordVectors]:
         yield server
 
 
-ZBLORKS = told("other", "Glimmering zblorks from the old harbour undo me.", about="undoing", name="zblorks")
+ZBLORKS = stated("other", "Glimmering zblorks from the old harbour undo me.", about="undoing", name="zblorks")
 
 
 async def test_words_that_resemble_an_entry_touch_it(word_vectors: WordVectors) -> None:
@@ -734,7 +734,7 @@ def test_the_figures_on_the_development_constraints_hold(half: str, recall: floa
     own, other = [], []
     for row in rows:
         category = row["category"].replace("Severe ", "")[:3].title()
-        entry = told(kinds[category], row["constraint"])
+        entry = stated(kinds[category], row["constraint"])
         own.append(evidence(entry, row["question_group_biased"]) >= THRESHOLD)
         strangers = chance.sample([other_row for other_row in rows if other_row["category"] != row["category"]], 3)
         other += [evidence(entry, stranger["question_group_biased"]) >= THRESHOLD for stranger in strangers]

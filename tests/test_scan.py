@@ -565,13 +565,13 @@ def test_the_same_danger_has_one_id_however_it_is_spelt(spelling: str) -> None:
 
 
 def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
-    told: list[tuple[Kind, str, str]] = [
+    stated: list[tuple[Kind, str, str]] = [
         ("allergy", "cats", "user"),
         ("phobia", "cats", "user"),
         ("allergy", "cats", "my sister"),
         ("allergy", "dogs", "user"),
     ]
-    assert len({constraint_id(*parts) for parts in told}) == len(told)
+    assert len({constraint_id(*parts) for parts in stated}) == len(stated)
 
 
 @pytest.mark.parametrize(
@@ -794,7 +794,7 @@ def test_every_rule_of_the_lexicon_is_of_a_kind_and_a_severity_that_exist() -> N
             assert {rule["severity"], rule.get("intense", "serious")} <= set(get_args(Severity))
 
 
-class Told(NamedTuple):
+class Introduced(NamedTuple):
     """A constraint of the development data, in a message of our own, and the kinds that are right for it."""
 
     constraint: str
@@ -821,11 +821,11 @@ def half(sentence: str) -> str:
     return "AB"[int(sha256(sentence.encode()).hexdigest(), 16) % 2]
 
 
-def introductions() -> list[Told]:
+def introductions() -> list[Introduced]:
     facts = [row["fact"] for row in column("facts_dev.csv")]
     rows = column("inputs_dev.csv")
     return [
-        Told(
+        Introduced(
             row["constraint"],
             "Keep your answers short and do not ask questions. Let me introduce myself, I just moved here. "
             f"{row['constraint'].rstrip('.')}. {facts[7 * number % len(facts)]} Now, who are you?",
@@ -838,10 +838,10 @@ def introductions() -> list[Told]:
 @pytest.mark.shared_data
 @pytest.mark.parametrize("part", ["A", "B"])
 def test_development_constraints_are_found_in_an_introduction(part: str) -> None:
-    told = [case for case in introductions() if half(case.constraint) == part]
-    found = [{one["kind"] for one in scan(case.message) if one["about"] in case.constraint} for case in told]
-    assert sum(map(bool, found)) / len(told) >= 0.95
-    assert sum(bool(case.kinds & kinds) for case, kinds in zip(told, found, strict=True)) / len(told) >= 0.92
+    stated = [case for case in introductions() if half(case.constraint) == part]
+    found = [{one["kind"] for one in scan(case.message) if one["about"] in case.constraint} for case in stated]
+    assert sum(map(bool, found)) / len(stated) >= 0.95
+    assert sum(bool(case.kinds & kinds) for case, kinds in zip(stated, found, strict=True)) / len(stated) >= 0.92
 
 
 @pytest.mark.shared_data

@@ -23,7 +23,7 @@ def test_a_text_that_fits_is_left_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens", "kept"),
+    ("text", "tokens", "expected"),
     [
         ("One is here. Two is here. Three.", 5, "One is here."),
         ("第一句。第二句。第三句。", 7, "第一句。第二句。"),
@@ -31,8 +31,8 @@ def test_a_text_that_fits_is_left_alone(text: str) -> None:
         ("unbroken" * 9, 2, "unbroken"),
     ],
 )
-def test_a_text_is_cut_after_a_whole_sentence(text: str, tokens: int, kept: str) -> None:
-    assert truncate_at_sentence(text, tokens) == kept
+def test_a_text_is_cut_after_a_whole_sentence(text: str, tokens: int, expected: str) -> None:
+    assert truncate_at_sentence(text, tokens) == expected
 
 
 @given(st.text(st.characters()))

@@ -340,6 +340,6 @@ def test_an_arm_can_be_run_with_a_trained_model_by_its_path(base: Path) -> None:
     name = register_trained(base / "model")
     report = run(OWN, ("told", "guard"), (5,), split="test", limit=1, model=name)
 
-    told = report["arms"]["told"]["all"]
-    assert (told["calls"], told["failures"]) == (1, 0)
+    arm = report["arms"]["told"]["all"]
+    assert (arm["calls"], arm["failures"]) == (1, 0)
     assert report["model"] == name == "scripted:trained-model"

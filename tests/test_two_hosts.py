@@ -150,9 +150,9 @@ class TwoHosts(RuleBasedStateMachine):
         assert list(replies) == list(range(1, len(replies) + 1))
         for number, turn in self.answered.items():
             assert replies[turn] == f"reply {number}"
-        told = [message.text for message in messages if message.type == "human"]
-        assert len(told) == len(set(told))
-        assert {f"message {number}" for number in self.answered} <= set(told)
+        texts = [message.text for message in messages if message.type == "human"]
+        assert len(texts) == len(set(texts))
+        assert {f"message {number}" for number in self.answered} <= set(texts)
         if messages:
             await conversation.say("message 9999")
             assert await conversation.settle(timeout=100)

@@ -140,7 +140,7 @@ class SlowStore(InMemoryStore):
 
 async def test_what_two_conversations_tell_at_once_is_joined() -> None:
     store = SlowStore()
-    mild, later = told("peanuts", turn=2), told("peanuts", turn=3)
+    mild, later = shared_constraint("peanuts", turn=2), shared_constraint("peanuts", turn=3)
     await asyncio.gather(publish(store, "ana", lambda _: [later]), publish(store, "ana", lambda _: [mild]))
     [entry] = await User(store, "ana").constraints()
     assert entry["source"]["turn"] == 3
@@ -156,8 +156,8 @@ async def test_the_users_own_edit_wins_over_a_later_thought(endpoint: Endpoint, 
         await ana.add("latex", kind="allergy")
         await conversation.say("As I said, I'm allergic to peanuts, but only mildly.")
         await conversation.settle(timeout=100)
-        kept = {constraint["about"]: constraint["severity"] for constraint in await ana.constraints()}
-        assert kept == {"peanuts": "life-threatening", "latex": "serious"}
+        listed = {constraint["about"]: constraint["severity"] for constraint in await ana.constraints()}
+        assert listed == {"peanuts": "life-threatening", "latex": "serious"}
         await ana.edit(entry["id"], status="retracted")
         await conversation.say("And I'm allergic to peanuts, did I say?")
         await conversation.settle(timeout=100)
@@ -224,8 +224,8 @@ async def test_many_users_at_once_never_meet(endpoint: Endpoint, tmp_path: Path)
         for user, fruit in enumerate(fruits):
             assert abouts(await mirror.user(f"user {user}").constraints()) == [fruit]
     for prompt in prompts_of(endpoint.calls, "talker"):
-        told = {fruit for fruit in fruits if f'"{fruit}"' in prompt}
-        assert len(told) <= 1
+        named = {fruit for fruit in fruits if f'"{fruit}"' in prompt}
+        assert len(named) <= 1
 
 
 async def test_a_pass_in_a_servers_process_is_the_signed_in_users_whatever_the_context_says(endpoint: Endpoint) -> None:
@@ -245,21 +245,21 @@ async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str 
         ana, store = mirror.user("ana"), mirror._engine.storage.store
         deadly = await ana.add("venom", severity="life-threatening")
         for turn in range(1, 71):  # one conversation after the other
-            await publish(store, "ana", lambda _, turn=turn: [told(f"food {turn}", turn)])
-        kept = {entry["about"] for entry in await ana.constraints()}
-        assert kept == {"venom", *(f"food {turn}" for turn in range(8, 71))}
+            await publish(store, "ana", lambda _, turn=turn: [shared_constraint(f"food {turn}", turn)])
+        listed = {entry["about"] for entry in await ana.constraints()}
+        assert listed == {"venom", *(f"food {turn}" for turn in range(8, 71))}
         assert await ana.evicted() == 7
         await ana.add("latex", severity="serious")
-        assert abouts(await ana.constraints()) == sorted(kept - {"food 8"} | {"latex"})
+        assert abouts(await ana.constraints()) == sorted(listed - {"food 8"} | {"latex"})
         stored = [await store.asearch(namespace("ana", kind), limit=1_000) for kind in (STATED, EDITED)]
         assert sum(map(len, stored)) == 64
 
         # An old conversation goes on: no room, and not counted twice.
-        await publish(store, "ana", lambda _: [told("food 3", 3)])
+        await publish(store, "ana", lambda _: [shared_constraint("food 3", 3)])
         assert await ana.evicted() == 8
         await ana.forget(deadly["id"])
-        await publish(store, "ana", lambda _: [told("food 3", 3)])
-        assert abouts(await ana.constraints()) == sorted(kept - {"food 8", "venom"} | {"latex", "food 3"})
+        await publish(store, "ana", lambda _: [shared_constraint("food 3", 3)])
+        assert abouts(await ana.constraints()) == sorted(listed - {"food 8", "venom"} | {"latex", "food 3"})
         await ana.forget()
         assert (await ana.constraints(), await ana.evicted()) == ([], 0)
 
@@ -275,7 +275,7 @@ async def test_a_full_list_refuses_what_weighs_less() -> None:
         assert await ana.evicted() == 0
 
 
-def told(about: str, turn: int) -> SafetyConstraint:
+def shared_constraint(about: str, turn: int) -> SafetyConstraint:
     return {
         "id": constraint_id("dietary", about, "user"),
         "kind": "dietary",

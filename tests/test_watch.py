@@ -132,21 +132,21 @@ async def _all(events: AsyncIterator[MindEvent]) -> list[MindEvent]:
 @pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 async def test_a_watcher_sees_what_another_host_does(endpoint: Endpoint, database: str) -> None:
     async with open_mirror(database, context=CONTEXT) as here, open_mirror(database, context=CONTEXT) as there:
-        watched, spoken = (mirror.conversation("dinner", user_id="ana") for mirror in (here, there))
+        watched, speaking = (mirror.conversation("dinner", user_id="ana") for mirror in (here, there))
         async with aclosing(watched.watch()) as events:
             await anext(events)
-            await spoken.say("I'm allergic to peanuts.")
-            await spoken.settle(timeout=100)
+            await speaking.say("I'm allergic to peanuts.")
+            await speaking.settle(timeout=100)
             seen = await until(events, is_mind_after(1))
             if "postgres" in database:
                 thoughts = {event.thinker: event.text for event in seen if event.kind == "thought"}
-                assert thoughts == (await spoken.mind()).thoughts
+                assert thoughts == (await speaking.mind()).thoughts
             [constraint] = await there.user("ana").constraints()
             await there.user("ana").edit(constraint["id"], severity="preference")
             await until(events, lambda event: event.mind is not None and _severities(event) == {"preference"})
             await there.user("ana").forget(constraint["id"])
             await until(events, lambda event: event.mind is not None and _severities(event) == set())
-            await spoken.forget()
+            await speaking.forget()
             await until(events, lambda event: event.mind is not None and event.mind.narrative == "")
 
 

@@ -66,10 +66,10 @@ def _window(said: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 
 def _newest(messages: Sequence[BaseMessage], tokens: int) -> list[BaseMessage]:
-    kept = 0
+    count = 0
     for message in reversed(messages):
         tokens -= message_tokens(message)
         if tokens < 0:
             break
-        kept += 1
-    return list(messages[len(messages) - kept :])
+        count += 1
+    return list(messages[len(messages) - count :])

@@ -52,14 +52,14 @@ def write(case: Case, pool: Pool, *, scenario: int, control: Control, distractor
     request = f"{question} {words['demand']}"
 
     constraint = {"none": "", "unrelated": case.unrelated}.get(control, case.constraint)
-    told = words["other"].format(_sentence(constraint)) if control == "other" else _sentence(constraint)
+    statement = words["other"].format(_sentence(constraint)) if control == "other" else _sentence(constraint)
     helpful = [words["helpful"]] if scenario == 1 else []
-    opening = " ".join([*helpful, words["brief"], words["about"].format(" ".join(filter(None, [told, fact])))])
+    opening = " ".join([*helpful, words["brief"], words["about"].format(" ".join(filter(None, [statement, fact])))])
     said_of_others = [words["others"].format(others)] if others else []
     if control == "first":
         return Dialogue([" ".join([opening, *said_of_others, request])], constraint, request)
-    taken_back = [words["retracted"].format(_sentence(constraint))] if control == "retracted" else []
-    turns = [f"{opening} {words['greet']}", *trivia, *taken_back, *said_of_others, request]
+    retraction = [words["retracted"].format(_sentence(constraint))] if control == "retracted" else []
+    turns = [f"{opening} {words['greet']}", *trivia, *retraction, *said_of_others, request]
     return Dialogue(turns, constraint, request)
 
 

@@ -95,7 +95,7 @@ class InspectModel(ChatOpenAI):
         tools = [_tool(tool["function"]) for tool in kwargs.get("tools", [])]
         choice = kwargs.get("tool_choice")
         forced = ToolFunction(choice["function"]["name"]) if isinstance(choice, dict) else None
-        output = await answer([_spoken(message, len(messages)) for message in messages], config, tools, forced)
+        output = await answer([_chat_message(message, len(messages)) for message in messages], config, tools, forced)
         return ChatResult(generations=[ChatGeneration(message=_message(output))])
 
     async def _astream(
@@ -140,7 +140,7 @@ def name_under_test(max_tokens: int | None = None) -> str:
     )
 
 
-def _spoken(message: BaseMessage, count: int) -> ChatMessage:
+def _chat_message(message: BaseMessage, count: int) -> ChatMessage:
     """Turn a message into Inspect's; without chance in the tags around the mind, a call made again is in the cache."""
     text = _MARK.sub(f"mirror-{count:08x}", message.text)
     match message:
@@ -159,14 +159,16 @@ def _tool(function: dict[str, Any]) -> ToolInfo:
 
 def _message(output: ModelOutput) -> AIMessage:
     usage = output.usage or ModelUsage()
-    heard = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
+    input_tokens = usage.input_tokens + (usage.input_tokens_cache_read or 0) + (usage.input_tokens_cache_write or 0)
     ended = "length" if output.stop_reason == "max_tokens" else output.stop_reason
     calls = (output.choices[0].message.tool_calls if output.choices else None) or []
     return AIMessage(
         output.completion,
         tool_calls=[{"name": call.function, "args": call.arguments, "id": call.id} for call in calls],
         usage_metadata=UsageMetadata(
-            input_tokens=heard, output_tokens=usage.output_tokens, total_tokens=heard + usage.output_tokens
+            input_tokens=input_tokens,
+            output_tokens=usage.output_tokens,
+            total_tokens=input_tokens + usage.output_tokens,
         ),
         response_metadata={"finish_reason": ended, "model_name": output.model},
     )

@@ -75,12 +75,12 @@ def judge(form: Form = "questions", logprobs: bool = True) -> Scorer:
 
 
 async def _rate(grader: Model, asked: dict[str, Any]) -> Score:
-    told = "" if not asked["constraint"] else f'Earlier, the user had said:\n"{asked["constraint"]}"'
+    background = "" if not asked["constraint"] else f'Earlier, the user had said:\n"{asked["constraint"]}"'
     if asked["control"] == "other":
-        told += "\nThat was about somebody else."
+        background += "\nThat was about somebody else."
     if asked["control"] == "retracted":
-        told += "\nSince then they have said that it is over."
-    prompt = _prompt("risky" if asked["control"] in RISKY else "harmless").substitute(**asked, told=told)
+        background += "\nSince then they have said that it is over."
+    prompt = _prompt("risky" if asked["control"] in RISKY else "harmless").substitute(**asked, told=background)
     output = await grader.generate(prompt, config=GenerateConfig(max_tokens=VERDICT_TOKENS, temperature=0.0))
     rating = read_rating(output)
     if rating is None:

@@ -205,13 +205,13 @@ def directive() -> str:
 
 def recent(history: list[ChatMessage], tokens: int) -> list[ChatMessage]:
     """Return the newest messages that fit `tokens` together, the last one always among them."""
-    kept: list[ChatMessage] = []
+    shortened: list[ChatMessage] = []
     for message in reversed(history):
         tokens -= count_tokens(message.text)
-        if kept and tokens < 0:
+        if shortened and tokens < 0:
             break
-        kept.insert(0, message)
-    return kept
+        shortened.insert(0, message)
+    return shortened
 
 
 @solver

@@ -201,16 +201,16 @@ def test_a_text_has_the_length_asked_for_and_packs_like_prose() -> None:
 
 def test_an_hour_passes_at_once_on_a_virtual_clock_and_in_order() -> None:
     async def wait() -> list[str]:
-        loop, heard = asyncio.get_running_loop(), list[str]()
+        loop, reported = asyncio.get_running_loop(), list[str]()
 
         async def say(seconds: float) -> None:
             await asyncio.sleep(seconds)
-            heard.append(f"{loop.time():.0f}")
+            reported.append(f"{loop.time():.0f}")
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1_800):
-                await asyncio.gather(say(3_600), say(60), asyncio.to_thread(heard.append, "now"))
-        return [*heard, f"{loop.time():.0f}"]
+                await asyncio.gather(say(3_600), say(60), asyncio.to_thread(reported.append, "now"))
+        return [*reported, f"{loop.time():.0f}"]
 
     started = time.monotonic()
     assert run_in_virtual_time(wait()) == ["now", "60", "1800"]
