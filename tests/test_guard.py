@@ -825,3 +825,10 @@ def test_a_paragraph_of_an_earlier_reply_is_not_said_again_after_an_opening(plac
     reply = opened(model).invoke([*earlier, HumanMessage(SKYDIVING)])
 
     assert reply.text.endswith("It could end badly.\n\nI see a gentler way: walk up the hill.")
+
+
+def test_a_note_quotes_no_article_that_a_relation_ends_with() -> None:
+    note = reply_to("I must not lift anything after my back surgery.", "Shall I carry the piano?", "Yes, do it!").text
+
+    assert "“carry”" in note
+    assert "“carry the”" not in note

@@ -78,7 +78,7 @@ def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:
         if phrases:
             # A longer phrase says more: "pad thai" rather than "thai".
             longest = [phrase for phrase in phrases if not any(phrase in other for other in phrases if other != phrase)]
-            words = dict.fromkeys(verbatim(phrase, touch.text) for phrase in longest)
+            words = dict.fromkeys(verbatim(_without_common_end(phrase), touch.text) for phrase in longest)
             is_eaten = all(phrases[phrase] for phrase in longest)
             return Explanation(tuple(words), is_eaten, is_own=phrases is found.own)
     named = _own_words(triggers, touch.text)
@@ -101,6 +101,14 @@ def _phrases(triggers: Triggers, text: str, wanted: frozenset[str]) -> _Phrases:
         else:
             found.possible[phrase] = is_eaten
     return found
+
+
+def _without_common_end(phrase: str) -> str:
+    """Return a phrase without words at its end that say nothing on their own: "carry" for "carry the"."""
+    words = phrase.split()
+    while len(words) > 1 and words[-1] in relations().common:
+        words.pop()
+    return " ".join(words)
 
 
 def verbatim(phrase: str, text: str) -> str:
