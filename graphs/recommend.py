@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import RetryPolicy
 
 from mirror_graph.graphs.node import GraphNode
 from mirror_graph.graphs.retry import default_retry
-from mirror_graph.graphs.talker import default_scheduler
-from mirror_graph.nodes import Propose, Recall, Schedule, count_failure, offer, screen_proposed
+from mirror_graph.graphs.talker import add_recall_and_schedule, default_scheduler
+from mirror_graph.nodes import Propose, offer, screen_proposed
 from mirror_graph.nodes.screen import choose_next
 from mirror_graph.scheduling import Scheduler
 from mirror_graph.scheduling.server import ServerScheduler
@@ -55,25 +55,12 @@ def build_recommend(
     builder = RecommendBuilder(
         RecommendState, MirrorContext, input_schema=RecommendInput, output_schema=RecommendOutput
     )
-    builder.add_node(
-        "recall",
-        GraphNode(Recall(scheduler), context),
-        error_handler=count_failure(then="propose"),
-        metadata={"component": "recall"},
-    )
+    add_recall_and_schedule(builder, scheduler, context, then="propose")
     builder.add_node(
         "propose", GraphNode(Propose(source), context), retry_policy=retry, metadata={"component": "propose"}
     )
     builder.add_node("screen", GraphNode(screen_proposed, context), metadata={"component": "screen"})
     builder.add_node("offer", GraphNode(offer, context), metadata={"component": "offer"})
-    builder.add_node(
-        "schedule",
-        GraphNode(Schedule(scheduler), context),
-        error_handler=count_failure(then=END),
-        metadata={"component": "schedule"},
-    )
-    builder.add_edge(START, "recall")
-    builder.add_edge("recall", "propose")
     builder.add_edge("propose", "screen")
     builder.add_conditional_edges("screen", choose_next)
     builder.add_edge("offer", "schedule")

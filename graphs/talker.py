@@ -1,6 +1,7 @@
 """`talker`: a turn whose run ends with the reply. Recall, talk, schedule."""
 
 from functools import partial
+from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
@@ -42,17 +43,29 @@ def build_talker(
     if isinstance(scheduler, ServerScheduler) and context is not None:
         context_as_json(context)  # a pass is a run of its own there
     builder = StateGraph(MirrorState, MirrorContext, input_schema=MirrorInput, output_schema=MirrorState)
-    builder.add_node(
-        "recall",
-        GraphNode(Recall(scheduler), context),
-        error_handler=count_failure(then="talker"),
-        metadata={"component": "recall"},
-    )
+    add_recall_and_schedule(builder, scheduler, context, then="talker")
     builder.add_node(
         "talker",
         GraphNode(partial(talk, guard=guard), context),
         retry_policy=retry,
         metadata={"component": "talker"},
+    )
+    builder.add_edge("talker", "schedule")
+    return builder
+
+
+def add_recall_and_schedule(
+    builder: StateGraph[Any, MirrorContext, Any, Any], scheduler: Scheduler, context: MirrorContext | None, *, then: str
+) -> None:
+    """Add what stands around every turn of live chat: the mind is read, and afterwards thinking is handed over.
+
+    `then` is the node behind `recall`. A failure of either is counted, and costs no reply.
+    """
+    builder.add_node(
+        "recall",
+        GraphNode(Recall(scheduler), context),
+        error_handler=count_failure(then=then),
+        metadata={"component": "recall"},
     )
     builder.add_node(
         "schedule",
@@ -61,9 +74,7 @@ def build_talker(
         metadata={"component": "schedule"},
     )
     builder.add_edge(START, "recall")
-    builder.add_edge("recall", "talker")
-    builder.add_edge("talker", "schedule")
-    return builder
+    builder.add_edge("recall", then)
 
 
 def default_scheduler() -> Scheduler:

@@ -27,6 +27,7 @@ from mirror_graph import (
     open_mirror,
     open_mirror_sync,
 )
+from mirror_graph.calls.proposing import Proposal, ProposedItem
 from mirror_graph.models.scripted import register_script
 from mirror_graph.nodes.offer import guard_offer, make_offer
 from mirror_graph.relevance.screen_items import screen_with_reason
@@ -34,6 +35,8 @@ from mirror_graph.relevance.screening import screen
 from mirror_graph.state.offers import Verdict, check_item
 from mirror_graph.state.titles import key
 from mirror_graph.state.values import SafetyConstraint
+from mirror_graph.testing.endpoint import Answer, Endpoint
+from mirror_graph.testing.environment import environment
 from tests.builders import constraint, heavy_law
 
 MENU = {
@@ -377,6 +380,23 @@ async def test_of_a_proposal_that_is_partly_wrong_the_rest_counts() -> None:
     made = await offer(source=None, k=2, said=(), talker_model=model)
 
     assert titles(made.items) == ["Risotto", "Ramen"]
+
+
+async def test_of_a_proposal_that_was_cut_the_whole_items_count() -> None:
+    text = json.dumps({"items": [dish("Dal"), dish("Risotto"), dish("Ribollita")]})
+    answer = Answer(text[: text.index("Ribollita") + 12], finish_reason="length", plain=True)
+    with Endpoint(lambda call: answer) as endpoint, environment(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="none"):
+        async with open_mirror(context=MirrorContext(talker_model="openai:small", thinking="off")) as mirror:
+            made = await mirror.conversation("dinner").recommend("Dinner?", k=2)
+
+    assert titles(made.items) == ["Dal", "Risotto"]
+
+
+def test_a_proposal_is_asked_for_with_a_description_of_every_item() -> None:
+    schema = Proposal.model_json_schema()["$defs"]["ProposedItem"]
+
+    assert {"title", "about", "met", "why"} <= set(schema["required"])
+    assert ProposedItem.model_validate({"title": "Dal", "met": "eaten"}).about == ""
 
 
 async def test_a_failure_to_fill_the_places_left_is_counted_and_the_others_are_offered() -> None:

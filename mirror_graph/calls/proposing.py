@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 from langchain_core.messages import AnyMessage
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from mirror_graph.calls.json_in_text import last_object
 from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.calls.structured import ask_structured
 from mirror_graph.errors import CallError, ReplyError
@@ -23,7 +24,13 @@ TOKENS_AROUND = 200
 
 
 class ProposedItem(BaseModel):
-    """An item as a model proposes it. Only the title is needed to read the others."""
+    """An item as a model proposes it. Only the title is needed to read the others.
+
+    The schema asks for the description all the same: a small model leaves out whatever it may, and an item of which
+    nothing is said cannot be screened.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"required": ["title", "about", "met", "why"]})
 
     title: str
     year: int | None = None
@@ -80,7 +87,7 @@ async def ask_model(
     asking = replace(context, thinker_model=context.talker_model, thinker_timeout=context.talker_timeout)
     most = TOKENS_AROUND + TOKENS_PER_ITEM * count
     try:
-        answer = await ask_structured(PROPOSE, prompt, Proposal, asking, turn, most)
+        answer = await ask_structured(PROPOSE, prompt, Proposal, asking, turn, most, salvage=_whole_items)
     except CallError as error:
         raise ReplyError(f"no proposal: {error.problem}", transient=error.transient, cause=error.cause) from error
     items = _readable(answer.value)
@@ -136,6 +143,21 @@ def proposal_request(
         dangers="\n".join(["The dangers:", *dangers]) if dangers else "",
         without=f"Leave out: {', '.join(map(quoted, without))}." if without else "",
     )
+
+
+def _whole_items(text: str) -> Proposal | None:
+    """Return the items that are whole in a proposal that was cut, or None if none is."""
+    whole: list[ProposedItem] = []
+
+    def collect(found: dict[str, Any]) -> ProposedItem | None:
+        try:
+            whole.append(ProposedItem.model_validate(found))
+        except ValidationError:
+            return None
+        return whole[-1]
+
+    last_object(text, collect)
+    return Proposal(items=whole) if whole else None
 
 
 def _readable(proposal: Proposal) -> list[Item]:

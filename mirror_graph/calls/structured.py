@@ -49,10 +49,12 @@ async def ask_structured(
     turn: int,
     max_tokens: int,
     plain: Callable[[str], _Schema] | None = None,
+    salvage: Callable[[str], _Schema | None] | None = None,
 ) -> Typed[_Schema]:
     """Ask the model of `component` for a `schema`, with the next of `METHODS` if one is refused or unreadable.
 
-    `plain` makes a value of an answer that is no JSON at all, if one can be made.
+    `plain` makes a value of an answer that is no JSON at all, if one can be made. `salvage` makes one of what is whole
+    in an answer that was cut at `max_tokens`.
 
     Raises `CallError` where no method gives a readable answer, and at once for what another method would not
     change: an answer cut at `max_tokens`, a refused key, a lost connection, a time-out; `RefusalError` for a refusal.
@@ -78,12 +80,15 @@ async def ask_structured(
         tokens = add_tokens(tokens, usage_of(message))
         check_refusal(component, message)
         if needs_room(component, context, max_tokens, model, message):
-            answer = await ask_structured(component, prompt, schema, context, turn, max_tokens, plain)
+            answer = await ask_structured(component, prompt, schema, context, turn, max_tokens, plain, salvage)
             return Typed(answer.value, add_tokens(tokens, answer.tokens))
         value = read(message, schema) or _plainly(message, plain)
         if value is not None:
             return Typed(value, tokens)
         if ending(message) == "length":
+            rest = salvage(without_reasoning(message.text)) if salvage else None
+            if rest is not None:
+                return Typed(rest, tokens)
             raise CallError(component, "the answer was cut at its token limit")
     raise problem
 
