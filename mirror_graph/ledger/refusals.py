@@ -23,6 +23,7 @@ _MARKS = (
     "reported",
     "request",
     "wanted",
+    "calm",
     "screen",
     "scene",
     "medium",
@@ -66,6 +67,7 @@ class _Grammar(NamedTuple):
     reported: Pattern
     request: Pattern
     wanted: Pattern
+    calm: Pattern
     screen: Pattern
     scene: Pattern
     medium: Pattern
@@ -82,7 +84,7 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
     Only what `depictions.toml` names as a sensitivity is found. What `known` names already is left out.
     """
     grammar = _grammar()
-    if not grammar.hint.search(sentence):
+    if not grammar.hint.search(sentence) or grammar.calm.search(sentence):
         return
     # "Is there no blood in it?" refuses nothing. "Can we skip anything with blood?" does.
     if "?" in sentence and not grammar.request.search(sentence):
