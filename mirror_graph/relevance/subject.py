@@ -14,7 +14,7 @@ def concern_of_person(person: str, text: str) -> Concern:
     """Say whether a request concerns a person who is not the user, such as "my husband"."""
     if _names_for(person).search(text):
         return "yes"
-    # "I'm having lunch alone": whatever else is spoken of, nobody but the user is concerned.
+    # "I'm having lunch alone": whatever else the text names, only the user is concerned.
     if pattern("alone").search(text):
         return "no"
     # "We", the family, or guests: the person is taken to be one of them.
@@ -22,7 +22,7 @@ def concern_of_person(person: str, text: str) -> Concern:
         return "yes"
     if pattern("i_act").search(text):
         return "no"
-    # "Does he like it?" A pronoun can only mean somebody who was spoken of.
+    # "Does he like it?" A pronoun can only mean a person who was named before.
     return "yes" if pattern("pronoun").search(text) else "open"
 
 

@@ -126,7 +126,7 @@ async def complete(body: ChatRequest, request: Request, mirror: HostMirror, user
 async def take_turn(threads: Threads, turn: Turn, thread_id: ThreadId | None) -> AsyncGenerator[str | Reply]:
     """Take one turn: yield the thread's name, then the pieces of the reply, then the reply.
 
-    Without a reply the transcript that found the thread finds it again, and a thread that nobody could find goes.
+    Without a reply the transcript that found the thread finds it again, and a thread that no one could find goes.
     """
     async with threads.place(turn, thread_id) as place:
         yield place.thread
