@@ -319,7 +319,7 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
                 if found is None:
                     break
                 subject = _subject(language, sentence, opening)
-                # Without a subject, it is not known whose danger it is: "she is allergic to nuts", with no one named before.
+                # "She is allergic to nuts", with no one named before: it is not known whose danger it is.
                 if subject and _is_meant(language, sentence.words, opening.start(), found.end):
                     yield _Claim(language, found.rule, subject, found.things, (start, found.end))
                 joined = language.joins.match(sentence.words, found.end)
