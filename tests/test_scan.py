@@ -937,3 +937,20 @@ def test_what_a_person_does_after_a_list_of_dangers_is_no_danger(text: str) -> N
 def test_an_order_to_forget_an_allergy_that_it_does_not_name_states_none(text: str) -> None:
     assert scan(text) == []
     assert scan("I have allergies.") != []
+
+
+@pytest.mark.parametrize(
+    ("text", "abouts"),
+    [
+        ("I am allergic to wasps and carry two adrenaline pens.", ["wasps"]),
+        ("I'm allergic to bees and hornets. I always carry an EpiPen.", ["bees", "hornets"]),
+        ("I use my auto-injector and am allergic to latex.", ["latex"]),
+        ("I carry an EpiPen.", ["EpiPen"]),
+    ],
+)
+def test_what_is_carried_against_an_allergy_is_no_allergen_and_says_that_it_may_kill(
+    text: str, abouts: list[str]
+) -> None:
+    found = scan(text)
+    assert [constraint["about"] for constraint in found] == abouts
+    assert {constraint["severity"] for constraint in found} == {"life-threatening"}

@@ -159,6 +159,7 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
         own = step(own)
         yield
     found: dict[str, SafetyConstraint] = {}
+    signs: set[str] = set()
     for start, end in _cut(own, BLOCK):
         folded = corrected(fold(own[start:end], text, start))
         yield
@@ -173,11 +174,30 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
                     constraint = _constraint(sentence, claim, thing)
                     if constraint["about"]:
                         found.setdefault(constraint["id"], constraint)
+                        if claim.rule.is_sign:
+                            signs.add(constraint["id"])
                 yield
             if len(found) >= LIMIT:
-                return list(found.values())[:LIMIT]
+                return _without_signs(found, signs)[:LIMIT]
             yield
-    return list(found.values())
+    return _without_signs(found, signs)
+
+
+def _without_signs(found: dict[str, SafetyConstraint], signs: set[str]) -> list[SafetyConstraint]:
+    """Return what was found, without what a person only carries against a danger that the text names.
+
+    An adrenaline pen says that an allergy of its owner's may kill. Which one is not said, so all that are named may.
+    """
+    marked = {(found[key]["kind"], found[key]["subject"]): found[key]["severity"] for key in signs}
+    named = {(constraint["kind"], constraint["subject"]) for key, constraint in found.items() if key not in signs}
+    staying: list[SafetyConstraint] = []
+    for key, constraint in found.items():
+        owner = constraint["kind"], constraint["subject"]
+        if key not in signs:
+            staying.append({**constraint, "severity": marked.get(owner, constraint["severity"])})
+        elif owner not in named:
+            staying.append(constraint)
+    return staying
 
 
 def _sentences(folded: Folded) -> Iterator[_Sentence]:

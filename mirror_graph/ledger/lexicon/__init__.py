@@ -56,7 +56,8 @@ class Rule(NamedTuple):
     """What a claim looks like and what it says; `intense` is its severity next to a word like "severe".
 
     The danger is `danger`, matched where the pattern ends, or a group of the pattern. `things` and a
-    `danger` may be several.
+    `danger` may be several. What a rule with `is_sign` finds is carried or used against a danger, and stands for it
+    if the message names none.
     """
 
     kind: Kind
@@ -64,6 +65,7 @@ class Rule(NamedTuple):
     intense: Severity
     pattern: Pattern
     danger: Pattern | None
+    is_sign: bool = False
 
 
 class Frame(NamedTuple):
@@ -258,10 +260,8 @@ def _rules(entry: dict[str, Any], sources: list[str], words: dict[str, str], dan
     """Return a rule for each of these ways of saying what an entry means."""
     severity = entry["severity"]
     danger = dangers[entry["danger"]] if "danger" in entry else None
-    rules: list[Rule] = []
-    for source in sources:
-        rules.append(Rule(entry["kind"], severity, entry.get("intense", severity), Pattern(source, words), danger))
-    return rules
+    intense, is_sign = entry.get("intense", severity), entry.get("sign", False)
+    return [Rule(entry["kind"], severity, intense, Pattern(source, words), danger, is_sign) for source in sources]
 
 
 def _folded(pattern: str) -> str:
