@@ -12,6 +12,7 @@ from mirror_graph.scheduling import Scheduler
 from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.branch import current_branch, is_on_branch, last_turn, rewind
 from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.references import named_messages, with_references
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class Recall:
             "turn": mind["turn"],
             "read": mind["read"],
         }
-        counted = {"failures": mind["failures"], "usage": mind["usage"], "schema_version": mind["schema_version"]}
+        nameable = named_messages(with_references(mind["monologue"], state["messages"]))
+        counted = {
+            "failures": mind["failures"],
+            "usage": mind["usage"],
+            "schema_version": mind["schema_version"],
+            "departed": [message for message in state.get("departed", []) if message.id in nameable],
+            "nameable": sorted(nameable),
+        }
         overwrites = {channel: Overwrite(value) for channel, value in replaced.items()}
         return cast(MirrorUpdate, {**overwrites, **counted, "turns": turns})

@@ -41,7 +41,10 @@ class Schedule:
         behind = lag_of(state, branch)
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
-        work = ThinkingPass(thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch)
+        said = [*state.get("departed", []), *state["messages"]]
+        work = ThinkingPass(
+            thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch, said
+        )
         try:
             # Before the pass, which takes back what it rejects: it may never be made, or not for a long time.
             await publish_found(stated, runtime)

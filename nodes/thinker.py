@@ -11,8 +11,9 @@ from mirror_graph.calls.model_call import ask, context_of
 from mirror_graph.prompts import quoted, render
 from mirror_graph.state import Exchange, MindState, MirrorContext, MirrorUpdate, Thought
 from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, last_turn, on_branch, read_turn
+from mirror_graph.state.references import is_named
 from mirror_graph.state.schema import PassState
-from mirror_graph.state.tokens import truncate_at_sentence
+from mirror_graph.state.tokens import CUT, truncate_at_sentence
 from mirror_graph.state.usage import add_usage
 from mirror_graph.state.window import exchanges_of, new_exchanges, pending_exchanges, truncate_exchanges
 
@@ -90,8 +91,10 @@ def thinker_prompt(state: MindState, exchanges: list[Exchange], ending: str) -> 
     """
     prompt: list[BaseMessage] = [SystemMessage(render("thinker"))]
     for passage in state["monologue"]:
+        # What the user has removed from the conversation since is no longer there to be read.
+        exchanges_left = [exchange for exchange in passage["exchanges"] if not is_named(exchange)]
         thoughts = [earlier["text"] for earlier in passage["thoughts"]]
-        prompt.append(HumanMessage(render_exchanges(passage["exchanges"])))
+        prompt.append(HumanMessage(render_exchanges(exchanges_left) or CUT.strip()))
         prompt.append(AIMessage("\n".join(thoughts)))
     return [*prompt, HumanMessage(f"{render_exchanges(exchanges)}\n\n{ending}")]
 

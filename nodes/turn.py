@@ -84,6 +84,8 @@ def end_turn(
         "constraints": _constraints_of_departed(turn, gone, runtime),
         "failures": with_failures(state, number, failed),
     }
+    if "nameable" in state:
+        update["departed"] = [*state.get("departed", []), *_departed(turn, gone, state["nameable"])]
     # The mind in the thread's state is of an abandoned branch. It is replaced, or the next reply would start from it.
     return update if thread["read"] == read_turn(state) else {**update, **_taken_back(thread, update)}
 
@@ -133,6 +135,17 @@ def _constraints_of_departed(
     after = messages_after(turn.messages, read_turn(thread), branch)
     unread = user_messages(after, branch, turn.number, user_of(runtime))
     return scan_messages([message for message in unread if message.message in departed], time.time())
+
+
+def _departed(turn: Turn, gone: Sequence[RemoveMessage], nameable: Sequence[str]) -> list[AnyMessage]:
+    """Return what leaves the window and stays on the thread: the stored monologue names it, or soon may.
+
+    A pass that commits meanwhile names what stands in the window and is in the monologue, or has not been read yet.
+    """
+    unread = messages_after(turn.messages, read_turn(turn.thread), turn.branch)
+    needed = {message.id for message in unread} | set(nameable)
+    left = {message.id for message in gone}
+    return [message for message in turn.messages if message.id in left & needed]
 
 
 def _taken_back(thread: MirrorState, update: MirrorUpdate) -> MirrorUpdate:

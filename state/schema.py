@@ -1,8 +1,9 @@
 """The state of a thread: `MirrorState` is the window of messages plus the mind."""
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from langchain_core.messages import AnyMessage, RemoveMessage
+from langgraph.channels import UntrackedValue
 from typing_extensions import TypedDict
 
 from mirror_graph.state.constraints import merge_constraints
@@ -50,7 +51,7 @@ __all__ = [
     "empty_mind",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class MindState(TypedDict):
@@ -73,11 +74,15 @@ class MindState(TypedDict):
 class MirrorState(MindState):
     """A thread: the mind, and the conversation it is about.
 
-    `messages` is the window, oldest first. `branch` holds the last answered turns of the conversation as it stands,
-    the last 32 of them. `turns` counts every turn that was ever answered on the thread, and only grows.
+    `messages` is the window, oldest first. `departed` are messages that have left it and that the stored monologue
+    names or may still name. `nameable` are the ids of what it names or quotes; it is in no checkpoint. `branch` holds
+    the last answered turns of the conversation as it stands, the last 32 of them. `turns` counts every turn that was
+    ever answered on the thread, and only grows.
     """
 
     messages: Annotated[list[AnyMessage], merge_messages]
+    departed: NotRequired[list[AnyMessage]]
+    nameable: NotRequired[Annotated[list[str], UntrackedValue]]
     branch: Annotated[list[AnsweredTurn], replace_branch]
     turns: Annotated[int, merge_turn]
 
@@ -113,6 +118,8 @@ class MirrorUpdate(TypedDict, total=False):
     usage: dict[str, ComponentUsage]
     schema_version: int
     messages: list[AnyMessage | RemoveMessage]
+    departed: list[AnyMessage]
+    nameable: list[str]
     branch: list[AnsweredTurn]
     turns: int
     drafts: list[Thought]

@@ -42,11 +42,16 @@ class AnsweredTurn(TypedDict):
 
 
 class Exchange(TypedDict):
-    """What both sides wrote in a turn, or in a part of one if others answered too."""
+    """What both sides wrote in a turn, or in a part of one if others answered too.
+
+    As a host stores it, an exchange that the window holds too has no words but the ids of its `messages`, the answer's
+    last (`state/references.py`).
+    """
 
     turn: int
     user: str
     reply: str
+    messages: NotRequired[list[str]]
 
 
 class Thought(TypedDict):

@@ -500,7 +500,10 @@ class Conversation:
             return None
         behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
         turn = last_turn(branch)
-        return ThinkingPass(self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch)
+        said = [*values.get("departed", []), *values["messages"]]
+        return ThinkingPass(
+            self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch, said=said
+        )
 
     async def _load_mind(self, values: dict[str, Any]) -> MindState:
         """Load the newest mind, taken back to the conversation as it stands."""

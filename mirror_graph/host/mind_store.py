@@ -16,6 +16,7 @@ from mirror_graph.scheduling.labels import Labels
 from mirror_graph.scheduling.thinking_pass import Meter, think
 from mirror_graph.state import MindState, Narrative
 from mirror_graph.state.branch import current_branch
+from mirror_graph.state.references import with_references
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.storage import Storage
 
@@ -57,14 +58,13 @@ class CheckpointMindStore:
         thread_id = mind_thread(work.thread_id)
         async with self._storage.lock(thread_id):
             conversation = await self._storage.values(work.thread_id)
-            values = cast("dict[str, Any]", mind)
+            window = conversation.get("messages", [])
+            values = cast("dict[str, Any]", {**mind, "monologue": with_references(mind["monologue"], window)})
             if _is_current(work, conversation):
                 await self._stored.aupdate_state(_config(thread_id), values, as_node="commit")
                 await self._storage.save_version(thread_id, mind["narrative"])
                 await self._storage.prune(thread_id)
-            elif {message.id for message in work.messages} & {
-                message.id for message in conversation.get("messages", [])
-            }:
+            elif {message.id for message in work.messages} & {message.id for message in window}:
                 await self._stored.aupdate_state(_config(thread_id), {"usage": mind["usage"]}, as_node="commit")
                 await self._storage.prune(thread_id)
         self._watchers.note_change(work.thread_id, work.context.user_id)

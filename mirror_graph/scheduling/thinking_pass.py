@@ -19,6 +19,7 @@ from mirror_graph.state import ComponentUsage, MindState, MirrorContext, MirrorS
 from mirror_graph.state.branch import after_other_branch, current_branch, is_on_branch, rewind
 from mirror_graph.state.constraints import merge_constraints
 from mirror_graph.state.reducers import merge_usage
+from mirror_graph.state.references import with_words
 from mirror_graph.state.schema import PassState
 from mirror_graph.state.usage import add_usage, usage_of
 from mirror_graph.state.values import AnsweredTurn
@@ -44,7 +45,8 @@ async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int]
 
 async def _load_for(work: ThinkingPass, minds: "MindStore") -> tuple[ThinkingPass, MindState]:
     """Load the mind that a pass continues: the newest, taken back to the branch that the pass is about."""
-    mind = await minds.load(work.thread_id, work.owner, work.branch)
+    stored = await minds.load(work.thread_id, work.owner, work.branch)
+    mind: MindState = {**stored, "monologue": with_words(stored["monologue"], work.said)}
     branch = current_branch(work.messages, work.branch)
     if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
         return work, mind  # a mind that is ahead of a late pass stays as it is
@@ -137,13 +139,8 @@ async def think(
     }
     with tracing_context(parent=work.trace or None):
         ledger = merge_constraints(mind["constraints"], work.unread)
-        given: MirrorState = {
-            **mind,
-            "constraints": ledger,
-            "messages": work.messages,
-            "branch": work.branch,
-            "turns": work.turn,
-        }
+        conversation = {"messages": work.messages, "branch": work.branch, "turns": work.turn}
+        given = cast(MirrorState, {**mind, "constraints": ledger, **conversation})
         values: dict[str, Any] = {}
         events = thinker.astream(given, config, context=work.context, stream_mode=["updates", "values"])
         async for mode, event in cast("AsyncIterator[tuple[str, Any]]", events):

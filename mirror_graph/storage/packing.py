@@ -1,13 +1,17 @@
 """How the messages of a window are written: their words in one column, their ids and notes in two others.
 
-So they take a seventh less than message by message, and half the time to write and read.
+So they take a seventh less than message by message, and half the time to write and read. The answered turns of a branch
+are written as one column of ids, in the order of the window's, which a compressor then finds there.
 """
 
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 
+from mirror_graph.state.values import AnsweredTurn
+
 COLUMNS = "messages in columns"
+TURNS = "answered turns in columns"
 RUN = "lc_run--"
 """What the id of a reply begins with: LangChain makes it of the run's."""
 
@@ -16,7 +20,11 @@ def pack(value: Any) -> Any:
     """Return a channel's value or a whole checkpoint with its messages in columns."""
     if isinstance(value, dict) and "channel_values" in value:
         return {**value, "channel_values": {name: pack(channel) for name, channel in value["channel_values"].items()}}
-    if not isinstance(value, list) or not value or not all(isinstance(item, BaseMessage) for item in value):
+    if not isinstance(value, list) or not value:
+        return value
+    if all(map(_is_answered_turn, value)):
+        return {TURNS: _turn_columns(value)}
+    if not all(isinstance(item, BaseMessage) for item in value):
         return value
     words, ids, notes = zip(*map(_row, value), strict=True)
     return {COLUMNS: [words, ids, notes]}
@@ -28,7 +36,28 @@ def unpack(value: Any) -> Any:
         return value
     if "channel_values" in value:
         return {**value, "channel_values": {name: unpack(channel) for name, channel in value["channel_values"].items()}}
+    if TURNS in value:
+        return _answered_turns(*value[TURNS])
     return [_message(*row) for row in zip(*value[COLUMNS], strict=True)] if COLUMNS in value else value
+
+
+def _is_answered_turn(item: Any) -> bool:
+    return isinstance(item, dict) and item.keys() == {"turn", "reply", "asked"}
+
+
+def _turn_columns(branch: list[AnsweredTurn]) -> tuple[list[int], list[int], list[bytes | str | None]]:
+    """Return the turns' numbers, how many messages each one answers, and the ids: of these, and then of the reply."""
+    ids = [_packed_id(each) for answered in branch for each in (*answered["asked"], answered["reply"])]
+    return [answered["turn"] for answered in branch], [len(answered["asked"]) for answered in branch], ids
+
+
+def _answered_turns(turns: list[int], counts: list[int], ids: list[bytes | str]) -> list[AnsweredTurn]:
+    names = iter([_unpacked_id(identity) or "" for identity in ids])
+    branch: list[AnsweredTurn] = []
+    for turn, count in zip(turns, counts, strict=True):
+        asked = [next(names) for _ in range(count)]
+        branch.append({"turn": turn, "reply": next(names), "asked": asked})
+    return branch
 
 
 def _row(message: AnyMessage) -> tuple[Any, Any, Any]:
