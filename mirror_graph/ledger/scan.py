@@ -170,12 +170,10 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
                     found.setdefault(constraint["id"], constraint)
             previous = sentence
             for claim in _claims(sentence):
-                for thing in claim.things:
-                    constraint = _constraint(sentence, claim, thing)
-                    if constraint["about"]:
-                        found.setdefault(constraint["id"], constraint)
-                        if claim.rule.is_sign:
-                            signs.add(constraint["id"])
+                for constraint in _constraints(sentence, claim):
+                    found.setdefault(constraint["id"], constraint)
+                    if claim.rule.is_sign:
+                        signs.add(constraint["id"])
                 yield
             if len(found) >= LIMIT:
                 return _without_signs(found, signs)[:LIMIT]
@@ -231,6 +229,12 @@ def _cut(text: str, longest: int) -> Iterator[Span]:
         yield start, end
         start = end
     yield start, len(text)
+
+
+def _constraints(sentence: _Sentence, claim: _Claim) -> list[SafetyConstraint]:
+    """Return a constraint for each thing of a claim that has a name."""
+    constraints = [_constraint(sentence, claim, thing) for thing in claim.things]
+    return [constraint for constraint in constraints if constraint["about"]]
 
 
 def _constraint(sentence: _Sentence, claim: _Claim, thing: Span) -> SafetyConstraint:
