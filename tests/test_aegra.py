@@ -249,12 +249,14 @@ async def _kill_one(servers: list[Deployed], victim: AegraProcess) -> None:
     endpoint.answer = Replies()
     await asyncio.gather(*(_idle(living, thread) for thread in threads))
 
-    for number, thread in enumerate(threads):
-        values = await living.say(thread, f"What shall we cook, {number}?")
+    questions = [f"What shall we cook, number{number}?" for number in range(20)]
+    states = await asyncio.gather(*map(living.say, threads, questions))
+    for number, (values, question) in enumerate(zip(states, questions, strict=True)):
         said = [message["content"] for message in values["messages"] if message["type"] == "human"]
-        assert said == [dangers[number], f"Hello {number}.", f"What shall we cook, {number}?"]
+        assert said == [dangers[number], f"Hello {number}.", question]
         assert [message["type"] for message in values["messages"]] == ["human", "ai"] * 3
-        prompt = json.dumps(_talkers(endpoint)[-1].messages).replace(dangers[number], "")
+        asked_now = [call for call in _talkers(endpoint) if question in json.dumps(call.messages)]
+        prompt = json.dumps(asked_now[-1].messages).replace(dangers[number], "")
         assert ALLERGIES[number % 10] in prompt  # the ledger names it, besides the message itself
 
 

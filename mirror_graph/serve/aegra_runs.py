@@ -32,7 +32,7 @@ def one_run_per_thread(graph: Graph) -> GraphFactory:
             yield graph
             return
         locks = await _locks_of(runtime.store)
-        async with locks.hold(config["configurable"]["thread_id"]):
+        async with locks.hold(config.get("configurable", {})["thread_id"]):
             yield graph
 
     return serialized

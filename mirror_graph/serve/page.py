@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -151,7 +151,7 @@ def _start(shown: LiveConversation, written: Written, stream: Callable[[], Reply
         raise ApiError(409, str(error), code="busy") from error
 
 
-async def _news(shown: LiveConversation, stopping: asyncio.Event, expires: float) -> AsyncIterator[tuple[str, Any]]:
+async def _news(shown: LiveConversation, stopping: asyncio.Event, expires: float) -> AsyncGenerator[tuple[str, Any]]:
     """Yield a snapshot and then what changes, until the server stops or the time `expires` has come."""
     reader = Reader(shown)
     look = True
