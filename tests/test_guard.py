@@ -242,6 +242,19 @@ def test_the_guard_is_no_nag(stated: str, request_: str, reply: str) -> None:
     assert reply_to(stated, request_, reply).text == reply
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "I have an EpiPen for my peanut allergy.",
+        "I carry an EpiPen because peanuts send me to hospital.",
+        "I know about my peanut allergy, it nearly killed me.",
+    ],
+)
+def test_the_sentence_that_introduces_a_danger_asks_for_no_silence(stated: str) -> None:
+    assert is_noted(stated, f"{stated} Shall we order the pad thai?", "Try the pad thai with crushed peanuts!")
+    assert is_noted(stated, "Shall we order the pad thai?", "Try the pad thai with crushed peanuts!")
+
+
 def test_to_know_of_one_danger_is_not_to_know_of_another() -> None:
     stated = f"{HEIGHTS} {PEANUTS}"
     known = reply_to(stated, "I know about my fear of heights. Shall we go skydiving and have satay?", "Yes, both!")

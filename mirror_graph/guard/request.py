@@ -84,7 +84,8 @@ def without_known(text: str, constraints: list[SafetyConstraint]) -> list[Safety
     left = constraints
     for sentence in _SENTENCE.findall(text):
         spoken = split(sentence)
-        if not words().knows.is_in(spoken):
+        # "I carry an EpiPen because of my peanut allergy" is how a user introduces an allergy. It asks for no silence.
+        if not words().knows.is_in(spoken) or _introduces(sentence, constraints):
             continue
         reading = read(sentence)
         known = [
@@ -94,6 +95,12 @@ def without_known(text: str, constraints: list[SafetyConstraint]) -> list[Safety
         ]
         left = [entry for entry in left if known and entry not in known]
     return left
+
+
+def _introduces(sentence: str, constraints: list[SafetyConstraint]) -> bool:
+    """Say whether a sentence is the one that a constraint was taken from."""
+    quotes = [constraint["source"]["quote"].strip(" .!?") for constraint in constraints]
+    return any(quote and quote in sentence for quote in quotes)
 
 
 def _concerned(text: str, constraints: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
