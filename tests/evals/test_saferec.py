@@ -1,8 +1,10 @@
 """Our own set, sets of others, and the report on how the arms without a model do on them."""
 
+import gc
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,13 @@ def test_the_command_writes_the_report(write: Callable[..., Path]) -> None:
 def test_the_command_says_what_is_wrong_with_a_set(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"films\.jsonl is missing"):
         CliRunner().invoke(app, ["saferec", "--inputs", str(tmp_path)], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache() -> Iterator[None]:
+    before = os.environ.pop("INSPECT_CACHE_DIR", None)
+    yield
+    gc.collect()  # here, where the filters above hold, and not in somebody else's test
+    os.environ.pop("INSPECT_CACHE_DIR", None)
+    if before is not None:
+        os.environ["INSPECT_CACHE_DIR"] = before

@@ -1,7 +1,10 @@
 """The arms of SafeRec that ask a model: what each is given, what each shows, and what is counted."""
 
+import gc
 import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -166,3 +169,13 @@ def test_a_folder_that_holds_no_model_is_refused(
 
 def test_the_own_set_has_enough_candidates_for_every_arm() -> None:
     assert min(len(case["candidates"]) for case in load_dataset(OWN).cases) >= 6
+
+
+@pytest.fixture(autouse=True)
+def _own_cache() -> Iterator[None]:
+    before = os.environ.pop("INSPECT_CACHE_DIR", None)
+    yield
+    gc.collect()  # here, where the filters above hold, and not in somebody else's test
+    os.environ.pop("INSPECT_CACHE_DIR", None)
+    if before is not None:
+        os.environ["INSPECT_CACHE_DIR"] = before
