@@ -837,7 +837,7 @@ def test_a_talker_whose_replies_are_opened_sees_the_bounds_that_a_request_can_me
 def test_a_paragraph_of_an_earlier_reply_is_not_said_again_after_an_opening(places: list[int]) -> None:
     earlier = [HumanMessage("I'm off."), AIMessage("Have fun.\n\nI see. Thank you for telling me.")]
     continuation = " end badly.\n\nI see. Thank you for telling me.\n\nI see a gentler way: walk up the hill.\n\nHave"
-    model = ContinuingPieces(pieces=[AIMessageChunk(piece) for piece in split_at(continuation, places)])
+    model = ContinuingPieces(pieces=[AIMessageChunk(content=piece) for piece in split_at(continuation, places)])
     reply = opened(model).invoke([*earlier, HumanMessage(SKYDIVING)])
 
     assert reply.text.endswith("It could end badly.\n\nI see a gentler way: walk up the hill.")

@@ -485,7 +485,7 @@ class Conversation:
         return {
             "run_name": "turn",
             **callers,
-            "callbacks": merged["callbacks"],
+            "callbacks": merged.get("callbacks"),
             "configurable": {"thread_id": self.thread_id},
             "tags": [*labels.tags, *(callers.get("tags") or [])],
             "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},

@@ -78,8 +78,16 @@ class PieceHandler(BaseCallbackHandler):
     """
 
     run_inline = True
-    ignore_chat_model = True
-    ignore_chain = True
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Say that the prompts of chat models are of no interest."""
+        return True
+
+    @property
+    def ignore_chain(self) -> bool:
+        """Say that the steps of graphs are of no interest."""
+        return True
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send

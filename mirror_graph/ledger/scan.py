@@ -186,7 +186,9 @@ def _without_signs(found: dict[str, SafetyConstraint], signs: set[str]) -> list[
 
     An adrenaline pen says that an allergy of its owner's may kill. Which one is not said, so all that are named may.
     """
-    marked = {(found[key]["kind"], found[key]["subject"]): found[key]["severity"] for key in signs}
+    marked: dict[tuple[str, str], Severity] = {
+        (found[key]["kind"], found[key]["subject"]): found[key]["severity"] for key in signs
+    }
     named = {(constraint["kind"], constraint["subject"]) for key, constraint in found.items() if key not in signs}
     staying: list[SafetyConstraint] = []
     for key, constraint in found.items():

@@ -47,8 +47,8 @@ def _is_answered_turn(item: Any) -> bool:
 
 def _turn_columns(branch: list[AnsweredTurn]) -> tuple[list[int], list[int], list[bytes | str | None]]:
     """Return the turns' numbers, how many messages each one answers, and the ids: of these, and then of the reply."""
-    ids = [_packed_id(each) for answered in branch for each in (*answered["asked"], answered["reply"])]
-    return [answered["turn"] for answered in branch], [len(answered["asked"]) for answered in branch], ids
+    ids = [_packed_id(each) for answered in branch for each in (*answered.get("asked", []), answered["reply"])]
+    return [answered["turn"] for answered in branch], [len(answered.get("asked", [])) for answered in branch], ids
 
 
 def _answered_turns(turns: list[int], counts: list[int], ids: list[bytes | str]) -> list[AnsweredTurn]:
