@@ -78,7 +78,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 def run(*arguments: str, typed: str = "") -> Finished:
     """Run a command in a process of its own, between pipes."""
-    ended = subprocess.run([*COMMAND, *arguments], input=typed, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([*COMMAND, *arguments], input=typed, capture_output=True, text=True, timeout=200)
     return Finished(ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -147,7 +147,7 @@ def test_help_lists_the_commands_without_importing_langgraph() -> None:
     heavy = "{'langgraph', 'langchain_core'} & {*sys.modules}"
     tell = f"import atexit, sys; atexit.register(lambda: print('imported:', {heavy}))"
     command = [sys.executable, "-c", f"{tell}; {COMMAND[-1]}", "--help"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert ended.returncode == 0
     assert re.findall(r"^│ (\w+) ", ended.stdout, re.MULTILINE) == [
         *("chat", "serve", "mcp", "demo", "mind", "forget", "prune", "key", "encrypt", "user", "model", "eval", "train")

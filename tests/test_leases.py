@@ -64,8 +64,9 @@ async def storage(shared: str) -> AsyncIterator[Storage]:
 async def without_renewal(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Leases]:
     """Leases of a host that was stopped (a suspended machine): its thread that renews does not run."""
     monkeypatch.setattr(RenewalThread, "start", lambda thread: None)
-    assert storage._leases is not None
-    yield storage._leases
+    held = storage._locks._leases
+    assert held is not None
+    yield held
 
 
 async def test_a_thread_that_another_host_has_taken_stops_its_holder(shared: str, storage: Storage) -> None:

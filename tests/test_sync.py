@@ -111,7 +111,7 @@ def test_a_host_that_nothing_closed_lets_its_program_end_and_does_not_survive_a_
     endpoint: Endpoint, replies: Replies, tmp_path: Path
 ) -> None:
     program = [sys.executable, "-W", "error", "-W", "ignore:.*multi-threaded.*fork", str(FORGETFUL)]
-    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=200)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [

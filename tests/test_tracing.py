@@ -31,10 +31,10 @@ async def converse():
     async with open_mirror(context=context) as mirror:
         conversation = mirror.conversation("dinner", user_id="ana")
         await conversation.say("I am allergic to {SECRET}.")
-        assert await conversation.settle(20)
+        assert await conversation.settle(100)
         await conversation.say("No {SECRET}, please.")
         await conversation.say("Is there {SECRET} in pesto?")
-        assert await conversation.settle(20)
+        assert await conversation.settle(100)
 
 
 asyncio.run(converse())
@@ -49,7 +49,7 @@ def trace(program: str = PROGRAM, **env: str) -> list[TracedRun]:
     with langsmith_endpoint() as langsmith:
         traced = {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": langsmith.url, "LANGSMITH_API_KEY": "none"}
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", program], env={**clean, **traced, **env}, check=True, timeout=60
+            [sys.executable, "-W", "error", "-c", program], env={**clean, **traced, **env}, check=True, timeout=200
         )
         return langsmith.runs
 
@@ -137,7 +137,7 @@ async def converse():
     async with open_mirror(context=MirrorContext(talker_model="openai:test", think_after=60)) as mirror:
         conversation = mirror.conversation("dinner", user_id="ana")
         await conversation.say("I am allergic to quandongs.")
-        assert await conversation.settle(20)
+        assert await conversation.settle(100)
 
 
 asyncio.run(converse())
@@ -304,7 +304,7 @@ from mirror_graph.serve.settings import ServeSettings
 def say(url):
     body = {{"model": "mirror", "messages": [{{"role": "user", "content": "I am allergic to {SECRET}."}}]}}
     try:
-        httpx.post(url + "/v1/chat/completions", json=body, timeout=40).raise_for_status()
+        httpx.post(url + "/v1/chat/completions", json=body, timeout=100).raise_for_status()
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
 
