@@ -41,9 +41,9 @@ class Schedule:
         behind = lag_of(state, branch)
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
-        said = [*state.get("departed", []), *state["messages"]]
+        named_messages = [*state.get("departed", []), *state["messages"]]
         work = ThinkingPass(
-            thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch, said
+            thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch, named_messages
         )
         try:
             # Before the pass, which takes back what it rejects: it may never be made, or not for a long time.

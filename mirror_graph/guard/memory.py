@@ -15,16 +15,16 @@ SHORT = 8
 
 def request_in(messages: Sequence[BaseMessage]) -> str:
     """Return the user's words that wait for a reply, with those before them if they are few."""
-    spoken = [message.text for message in messages if isinstance(message, HumanMessage)]
+    user_texts = [message.text for message in messages if isinstance(message, HumanMessage)]
     waiting = 0
     for message in reversed(messages):
         if isinstance(message, HumanMessage):
             waiting += 1
         elif waiting:
             break
-    latest = spoken[len(spoken) - waiting :]
+    latest = user_texts[len(user_texts) - waiting :]
     if count_words(" ".join(latest)) < SHORT:
-        latest = spoken[-waiting - 1 :]
+        latest = user_texts[-waiting - 1 :]
     return "\n".join(latest)
 
 

@@ -83,15 +83,15 @@ def without_known(text: str, constraints: list[SafetyConstraint]) -> list[Safety
     """Leave out what the user has just said that they know: what that sentence is about, or all if it does not say."""
     left = constraints
     for sentence in _SENTENCE.findall(text):
-        spoken = split(sentence)
+        text_words = split(sentence)
         # "I carry an EpiPen because of my peanut allergy" is how a user introduces an allergy. It asks for no silence.
-        if not words().knows.is_in(spoken) or _introduces(sentence, constraints):
+        if not words().knows.is_in(text_words) or _introduces(sentence, constraints):
             continue
         reading = read(sentence)
         known = [
             entry
             for entry in left
-            if words().conditions[entry["kind"]].is_in(spoken) or weigh(entry, reading) >= THRESHOLD
+            if words().conditions[entry["kind"]].is_in(text_words) or weigh(entry, reading) >= THRESHOLD
         ]
         left = [entry for entry in left if known and entry not in known]
     return left

@@ -90,10 +90,10 @@ def language_of(text: str) -> str:
         return "ja"
     if _HAN.search(text):
         return "zh"
-    spoken = split(text)
-    counts = {code: sum(word in wording.marks for word in spoken) for code, wording in wordings().items()}
+    text_words = split(text)
+    counts = {code: sum(word in wording.marks for word in text_words) for code, wording in wordings().items()}
     code = max(counts, key=lambda name: counts[name])
-    return code if counts[code] > _KNOWN_SHARE * len(spoken) else ""
+    return code if counts[code] > _KNOWN_SHARE * len(text_words) else ""
 
 
 @cache

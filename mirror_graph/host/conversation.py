@@ -500,9 +500,16 @@ class Conversation:
             return None
         behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
         turn = last_turn(branch)
-        said = [*values.get("departed", []), *values["messages"]]
+        named_messages = [*values.get("departed", []), *values["messages"]]
         return ThinkingPass(
-            self.thread_id, turn, waiting, self._context, behind, unread=caught, branch=branch, said=said
+            self.thread_id,
+            turn,
+            waiting,
+            self._context,
+            behind,
+            unread=caught,
+            branch=branch,
+            named_messages=named_messages,
         )
 
     async def _load_mind(self, values: dict[str, Any]) -> MindState:

@@ -26,7 +26,7 @@ class ThinkingPass:
     `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
     `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
     words that left the window before anybody thought about them. `branch` is the conversation's, up to this turn.
-    `said` are the messages of the thread that the stored monologue may name.
+    `named_messages` are the messages of the thread that the stored monologue may name.
     """
 
     thread_id: str
@@ -37,7 +37,7 @@ class ThinkingPass:
     trace: dict[str, str] = field(default_factory=dict)
     unread: list[SafetyConstraint] = field(default_factory=list)
     branch: list[AnsweredTurn] = field(default_factory=list)
-    said: list[AnyMessage] = field(default_factory=list)
+    named_messages: list[AnyMessage] = field(default_factory=list)
     scheduled_at: float = field(default_factory=time.time, compare=False)
 
     @property

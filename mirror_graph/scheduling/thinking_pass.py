@@ -46,7 +46,7 @@ async def run_pass(work: ThinkingPass, minds: "MindStore", spend: Callable[[int]
 async def _load_for(work: ThinkingPass, minds: "MindStore") -> tuple[ThinkingPass, MindState]:
     """Load the mind that a pass continues: the newest, taken back to the branch that the pass is about."""
     stored = await minds.load(work.thread_id, work.owner, work.branch)
-    mind: MindState = {**stored, "monologue": with_words(stored["monologue"], work.said)}
+    mind: MindState = {**stored, "monologue": with_words(stored["monologue"], work.named_messages)}
     branch = current_branch(work.messages, work.branch)
     if not branch or is_on_branch(mind, branch) or mind["turn"] > work.turn:
         return work, mind  # a mind that is ahead of a late pass stays as it is
