@@ -36,7 +36,7 @@ test-browser: setup  ## the page in Chromium (apt-get install chromium)
 	$(PYTHON) -m pytest -m browser tests/browser
 
 test-slow: setup  ## the tests that take minutes
-	$(PYTHON) -m pytest -m "slow and not local_model" --ignore tests/docs
+	$(PYTHON) -m pytest -n 2 --dist loadscope -m "slow and not local_model" --ignore tests/docs
 
 test-local: setup  ## the tests on the real local model
 	$(PYTHON) -m pytest -m local_model
