@@ -1,5 +1,6 @@
 """What is stored: every message as it was, in few bytes and few steps; of a call, what is read again."""
 
+import asyncio
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from mirror_graph import MirrorContext, open_mirror
 from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.storage import open_storage
 from mirror_graph.storage.packing import pack
 from mirror_graph.storage.serde import CompressedSerializer, DamagedValueError
 from mirror_graph.testing.endpoint import Endpoint
@@ -120,3 +122,19 @@ async def test_a_window_is_stored_once(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "mirror.db")) as database:
         assert database.execute("SELECT count(*) FROM checkpoints").fetchone() == (2,)
         assert database.execute("SELECT count(*) FROM writes").fetchone() == (0,)
+
+
+async def test_what_a_cancelled_task_was_writing_is_stored_although_the_host_closes(database: str | None) -> None:
+    async with open_storage(database) as storage:
+        writing = [asyncio.create_task(storage.store.aput(("facts",), f"item {n}", {"n": n})) for n in range(20)]
+        # The operations begin; then their tasks are cancelled and the database is closed.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in writing:
+            task.cancel()
+        await asyncio.wait(writing)
+
+    if database is None:
+        return
+    async with open_storage(database) as storage:
+        assert len(await storage.store.asearch(("facts",), limit=100)) == 20

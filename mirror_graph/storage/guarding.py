@@ -100,6 +100,7 @@ class GuardedStore(BaseStore):
     def __init__(self, store: BaseStore, guard: Guard) -> None:
         self._store = store
         self._guard = guard
+        self._running: set[asyncio.Future[list[Result]]] = set()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Refuse: a host is asynchronous."""
@@ -108,7 +109,14 @@ class GuardedStore(BaseStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Do what is asked in one step."""
         with self._guard("the users' constraints cannot be read or written"):
-            return await asyncio.shield(asyncio.ensure_future(self._store.abatch(list(ops))))
+            running = asyncio.ensure_future(self._store.abatch(list(ops)))
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
+            return await asyncio.shield(running)
+
+    async def finish(self) -> None:
+        """Wait for the operations that are under way. Await this before the connection is closed."""
+        await asyncio.gather(*self._running, return_exceptions=True)
 
 
 async def end_background_task(store: AsyncBatchedBaseStore) -> None:

@@ -119,10 +119,12 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
             await connection.execute("SELECT pg_advisory_unlock(%s)", [SETUP_LOCK])
         tables = PostgresTables(pool, saver, url)
         leases = Leases(tables)
+        signals = PostgresSignals(pool, url)
+        storage = Storage(saver, store, tables, leases, errors=(PostgresError,), keyring=keyring, signals=signals)
         try:
-            signals = PostgresSignals(pool, url)
-            yield Storage(saver, store, tables, leases, errors=(PostgresError,), keyring=keyring, signals=signals)
+            yield storage
         finally:
+            await storage.items.finish()
             await leases.close()
             await end_background_task(store)
 

@@ -136,7 +136,9 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
         signals = PollingSignals(tables.version, tables.stamps)
         leases = Leases(tables)
         stack.push_async_callback(leases.close)
-        yield Storage(saver, store, tables, leases, errors=(sqlite3.Error,), keyring=keyring, signals=signals)
+        storage = Storage(saver, store, tables, leases, errors=(sqlite3.Error,), keyring=keyring, signals=signals)
+        stack.push_async_callback(storage.items.finish)
+        yield storage
 
 
 def _placed(path: str) -> Path:
