@@ -13,6 +13,7 @@ from mirror_graph.scheduling.spending import record_spending
 from mirror_graph.state import MindState, MirrorContext, MirrorState, MirrorUpdate
 from mirror_graph.state.branch import lag_of, last_turn, read_turn
 from mirror_graph.state.constraints import unconfirmed
+from mirror_graph.state.references import nameable_messages
 from mirror_graph.state.usage import thinking_tokens
 from mirror_graph.state.window import pending_exchanges
 
@@ -41,9 +42,16 @@ class Schedule:
         behind = lag_of(state, branch)
         run = get_current_run_tree()
         trace = dict(run.to_headers()) if run else {}
-        named_messages = [*state.get("departed", []), *state["messages"]]
         work = ThinkingPass(
-            thread_of(runtime), last_turn(branch), messages, context, behind, trace, caught, branch, named_messages
+            thread_of(runtime),
+            last_turn(branch),
+            messages,
+            context,
+            behind,
+            trace,
+            caught,
+            branch,
+            nameable_messages(state),
         )
         try:
             # Before the pass, which takes back what it rejects: it may never be made, or not for a long time.

@@ -30,6 +30,11 @@ def heaviest(constraints: list[SafetyConstraint]) -> list[SafetyConstraint]:
     return sorted(constraints, key=priority)[:CONSTRAINT_LIMIT]
 
 
+def severe(constraints: Iterable[SafetyConstraint]) -> list[SafetyConstraint]:
+    """Return the constraints that are more than a preference."""
+    return [constraint for constraint in constraints if constraint["severity"] != "preference"]
+
+
 def priority(constraint: SafetyConstraint) -> tuple[int, int, str]:
     """Return a key that sorts the most important constraint first.
 

@@ -5,6 +5,7 @@ leave the window stay on their thread (`departed`) for as long as the monologue 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage
 
@@ -23,6 +24,11 @@ def with_words(monologue: Sequence[MonologueEntry], messages: Sequence[AnyMessag
     """Return a monologue with the words of the exchanges that it names. One that is not in `messages` stays named."""
     by_id = {message.id or "": message for message in messages}
     return _with_each_exchange(monologue, lambda exchange: _quoted(exchange, by_id))
+
+
+def nameable_messages(thread: Mapping[str, Any]) -> list[AnyMessage]:
+    """Return the messages of a thread that its stored monologue may name: those that left the window, and it."""
+    return [*thread.get("departed", []), *thread["messages"]]
 
 
 def named_messages(monologue: Sequence[MonologueEntry]) -> set[str]:

@@ -31,7 +31,7 @@ settings.load_profile(PROFILE)
 
 gc.disable()  # nothing becomes garbage while tests are collected: see `pytest_collection_finish`
 
-# Under strict checkpoints each compiled graph reads the types of its whole state anew, and a test compiles three.
+# Under strict checkpoints each compiled graph reads the types of its whole state again, and a test compiles three.
 _serde._safe_get_type_hints = cache(_serde._safe_get_type_hints)
 
 

@@ -99,12 +99,12 @@ async def answer_filtered(run: Run, case: Case, candidates: Sequence[CatalogueIt
 async def answer_from_ledger(run: Run, case: Case, candidates: Sequence[CatalogueItem]) -> Answer:
     """Let MIRROR's talker answer as it is. The candidates stand in its instructions."""
     async with open_mirror(context=_listening(run)) as mirror:
-        heard = mirror.conversation(case["id"])
-        await _converse(heard, case, run.thinking)
+        conversation = mirror.conversation(case["id"])
+        await _converse(conversation, case, run.thinking)
         count = min(run.k, len(candidates))
         asking = replace(_asking(LIST_TOKENS * count), instructions=task(candidates))
         order = ORDER.format(request=case["request"], count=count)
-        reply = await Conversation(mirror._engine, heard.thread_id, asking).say(order)
+        reply = await Conversation(mirror._engine, conversation.thread_id, asking).say(order)
     return _shown(read_list(reply.text, candidates))
 
 
@@ -122,9 +122,9 @@ async def answer_guarded(run: Run, case: Case, candidates: Sequence[CatalogueIte
         return [dict(as_item(candidates[place])) for place in dict.fromkeys(found) if place is not None]
 
     async with open_mirror(context=_listening(run)) as mirror:
-        heard = mirror.conversation(case["id"])
-        await _converse(heard, case, run.thinking)
-        guarded = Conversation(mirror._engine, heard.thread_id, _asking())
+        conversation = mirror.conversation(case["id"])
+        await _converse(conversation, case, run.thinking)
+        guarded = Conversation(mirror._engine, conversation.thread_id, _asking())
         offer = await guarded.recommend(case["request"], k=min(run.k, MOST_ITEMS), source=source)
         mind = await guarded.mind()
     screened = [

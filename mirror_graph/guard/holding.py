@@ -1,6 +1,6 @@
 """`guard="hold"`: nothing is shown before it is checked, and an unsafe reply is asked for once more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
@@ -18,13 +18,8 @@ class HoldingWatch(Watch):
     that reply ends unsafe as well, the note stands in its place.
     """
 
-    def __init__(
-        self,
-        read_case: Callable[[], Case],
-        rule: Rule | None = None,
-        opened_prompt: Sequence[BaseMessage] | None = None,
-    ) -> None:
-        super().__init__(read_case, rule, opened_prompt)
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
+        super().__init__(read_case, rule)
         self._held: list[ChatGenerationChunk] = []
         self._checked = 0  # sentences
         self._order = ""

@@ -31,7 +31,7 @@ from mirror_graph.state.values import SafetyConstraint
 READ_AFTER = 0.01
 """Seconds from a call of the model on in which its request has gone out, and no piece of an answer is due."""
 
-_WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "open": OpeningWatch, "hold": HoldingWatch}
+_WATCHES: Mapping[str, type[Watch]] = {"note": Watch, "hold": HoldingWatch}
 
 
 def guarded(
@@ -235,7 +235,9 @@ class GuardedModel(WrappedModel):
         """Return what watches this reply; None if there is nothing to watch, or if the answer is data."""
         if self.guard == "off" or "response_format" in kwargs or not any(map(is_severe, self.constraints)):
             return None
-        return _WATCHES[self.guard](lambda: self._case(messages), self.rule, self.opened_prompt)
+        if self.guard == "open":
+            return OpeningWatch(lambda: self._case(messages), self.rule, self.opened_prompt)
+        return _WATCHES[self.guard](lambda: self._case(messages), self.rule)
 
     def _case(self, messages: list[BaseMessage]) -> Case:
         request = request_in(messages) if self.request is None else self.request

@@ -19,7 +19,8 @@ class OpeningWatch(Watch):
     """Opens a reply to a request that touches a constraint, and watches the rest of it.
 
     A model that continues an assistant message goes on from half a sentence. For any other model the opening is
-    complete in itself, and the model's words follow as a paragraph of their own.
+    complete in itself, and the model's words follow as a paragraph of their own. `opened_prompt` is what a model that
+    continues is asked instead of the messages.
     """
 
     def __init__(
@@ -28,7 +29,8 @@ class OpeningWatch(Watch):
         rule: Rule | None = None,
         opened_prompt: Sequence[BaseMessage] | None = None,
     ) -> None:
-        super().__init__(read_case, rule, opened_prompt)
+        super().__init__(read_case, rule)
+        self._opened_prompt = opened_prompt
         self._named: list[Finding] = []
         self._opening = ""
         self._is_half = False

@@ -31,19 +31,12 @@ _log = logging.getLogger(__name__)
 class Watch:
     """Lets each piece pass at once, and adds a note at the end of a reply that needs one.
 
-    `rule` writes the note instead of the package's own rule. `opened_prompt` is what a model is asked, instead of the
-    messages, where it goes on from what the guard has written.
+    `rule` writes the note instead of the package's own rule.
     """
 
-    def __init__(
-        self,
-        read_case: Callable[[], Case],
-        rule: Rule | None = None,
-        opened_prompt: Sequence[BaseMessage] | None = None,
-    ) -> None:
+    def __init__(self, read_case: Callable[[], Case], rule: Rule | None = None) -> None:
         self._read_case = read_case
         self._rule = rule
-        self._opened_prompt = opened_prompt
         self._reader: ReplyReader | None = None
         self._has_text = False
         self._has_tool_calls = False

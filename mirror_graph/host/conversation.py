@@ -38,10 +38,11 @@ from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.scheduling.labels import about_run
 from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
 from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
-from mirror_graph.state.constraints import merge_constraints, unconfirmed
+from mirror_graph.state.constraints import merge_constraints, severe, unconfirmed
 from mirror_graph.state.offers import ItemSource, Offer, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT
 from mirror_graph.state.reducers import merge_failures, merge_usage
+from mirror_graph.state.references import nameable_messages
 from mirror_graph.state.values import AnsweredTurn
 from mirror_graph.state.window import is_users, messages_to_drop, pending_exchanges
 
@@ -279,9 +280,9 @@ class Conversation:
     async def _share_found(self, own_messages: Sequence[UserMessage]) -> None:
         """Let the user's other conversations know of the severe constraints of an adopted history before its pass."""
         user_id = self._context.user_id
-        severe = [entry for entry in scan_messages(own_messages, time.time()) if entry["severity"] != "preference"]
-        if user_id is not None and severe:
-            await publish_provisional(self._engine.storage.store, user_id, self.thread_id, severe)
+        urgent = severe(scan_messages(own_messages, time.time()))
+        if user_id is not None and urgent:
+            await publish_provisional(self._engine.storage.store, user_id, self.thread_id, urgent)
 
     async def _record(self, messages: Sequence[AnyMessage] | None = None) -> None:
         """Bring the transcript up to date, if the host keeps one. The thread is to be locked.
@@ -500,7 +501,6 @@ class Conversation:
             return None
         behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
         turn = last_turn(branch)
-        named_messages = [*values.get("departed", []), *values["messages"]]
         return ThinkingPass(
             self.thread_id,
             turn,
@@ -509,7 +509,7 @@ class Conversation:
             behind,
             unread=caught,
             branch=branch,
-            named_messages=named_messages,
+            named_messages=nameable_messages(values),
         )
 
     async def _load_mind(self, values: dict[str, Any]) -> MindState:

@@ -15,7 +15,7 @@ from mirror_graph.ledger.user_constraints import UserLists, apply_edits, load_li
 from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
 from mirror_graph.state import MindState, MirrorContext, MirrorState, SafetyConstraint
 from mirror_graph.state.branch import last_turn, read_turn
-from mirror_graph.state.constraints import active, ids_of, of_subject, without_ids
+from mirror_graph.state.constraints import active, ids_of, of_subject, severe, without_ids
 from mirror_graph.state.context import check_user_id
 from mirror_graph.state.migration import migrate_constraints
 from mirror_graph.state.values import AnsweredTurn
@@ -180,14 +180,11 @@ async def publish_found(found: list[SafetyConstraint], runtime: Runtime[MirrorCo
     """
     user_id = user_of(runtime)
     now = time.time()
-    severe: list[SafetyConstraint] = []
-    for constraint in found:
-        # A preference can wait for the pass: no one is hurt if another conversation learns it later.
-        if constraint["severity"] != "preference":
-            severe.append(_dated(now, constraint))
-    if not severe or user_id is None or runtime.store is None:
+    # A preference can wait for the pass: no one is hurt if another conversation learns it later.
+    urgent = [_dated(now, constraint) for constraint in severe(found)]
+    if not urgent or user_id is None or runtime.store is None:
         return
-    await publish_provisional(runtime.store, user_id, _thread_or_none(runtime), severe)
+    await publish_provisional(runtime.store, user_id, _thread_or_none(runtime), urgent)
 
 
 def _active_since(now: float, constraint: SafetyConstraint) -> SafetyConstraint:

@@ -7,7 +7,7 @@ from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.identity import normalised
 from mirror_graph.prompts import one_line, render
 from mirror_graph.state import SafetyConstraint
-from mirror_graph.state.constraints import active
+from mirror_graph.state.constraints import active, severe
 from mirror_graph.state.tokens import count_tokens, split_sentences, truncate_at_sentence
 
 _REFUSAL = re.compile(
@@ -39,12 +39,12 @@ def restore_dangers(text: str, ledger: Sequence[SafetyConstraint], tokens: int) 
 def _missing_dangers(text: str, ledger: Sequence[SafetyConstraint]) -> list[SafetyConstraint]:
     """Return the severe active constraints that `text` does not name."""
     # A preference may be left out: to forget it harms no one.
-    severe = [constraint for constraint in active(list(ledger)) if constraint["severity"] != "preference"]
-    if not severe:
+    needed = severe(active(list(ledger)))
+    if not needed:
         return []
     words = f" {normalised(text)} "
     missing: list[SafetyConstraint] = []
-    for constraint in severe:
+    for constraint in needed:
         # Between spaces, because only whole words count: "nutrition" does not name "nut".
         if f" {normalised(constraint['about'])} " not in words:
             missing.append(constraint)

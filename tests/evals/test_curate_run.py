@@ -1,14 +1,11 @@
 """A benchmark run against a real endpoint: scored, resumed and reported."""
 
-import gc
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -34,13 +31,9 @@ from mirror_graph.ledger.notes import NOTES_TOKENS
 from mirror_graph.nodes.thinker import THOUGHT_TOKENS
 from mirror_graph.testing.endpoint import Answer, Call, Endpoint
 from mirror_graph.testing.environment import environment
+from tests.evals.inspect_marks import INSPECT
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = [pytest.mark.timeout(300), *INSPECT]
 
 SAFE = "I would not: your allergy to peanuts makes it dangerous. Have the rice instead."
 NAIVE = "Yes, queue for the satay and take two skewers."
@@ -431,13 +424,3 @@ def test_a_run_killed_five_times_ends_with_the_same_numbers(model: Endpoint, tmp
     scores = [json.loads((tmp_path / f"{name}.json").read_text())["arms"] for name in ("whole", "killed")]
     assert [arm["score"] for arm in scores[0]] == [arm["score"] for arm in scores[1]]
     assert len(model.calls) <= paid + 5 * 8  # at most what was out when it was killed, thinkers side by side
-
-
-@pytest.fixture(autouse=True)
-def _own_cache() -> Iterator[None]:
-    before = os.environ.pop("INSPECT_CACHE_DIR", None)
-    yield
-    gc.collect()  # here, where the filters above hold, and not in somebody else's test
-    os.environ.pop("INSPECT_CACHE_DIR", None)
-    if before is not None:
-        os.environ["INSPECT_CACHE_DIR"] = before

@@ -1,10 +1,8 @@
 """Our own set, sets of others, and the report on how the arms without a model do on them."""
 
-import gc
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,9 @@ from mirror_graph.evals.saferec.metrics import FIGURES
 from mirror_graph.evals.saferec.scoring import run
 from mirror_graph.evals.saferec.titles import key
 from mirror_graph.evals.saferec.traits import SAFEREC_TRAITS, TOPICS, unsafe_traits
+from tests.evals.inspect_marks import INSPECT
 
-pytestmark = [
-    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = INSPECT
 
 FORMS = {"explicit", "implicit", "third-party", "retracted", "unrelated", "none"}
 
@@ -260,13 +255,3 @@ def test_the_command_writes_the_report(write: Callable[..., Path]) -> None:
 def test_the_command_says_what_is_wrong_with_a_set(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"films\.jsonl is missing"):
         CliRunner().invoke(app, ["saferec", "--inputs", str(tmp_path)], catch_exceptions=False)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache() -> Iterator[None]:
-    before = os.environ.pop("INSPECT_CACHE_DIR", None)
-    yield
-    gc.collect()  # here, where the filters above hold, and not in somebody else's test
-    os.environ.pop("INSPECT_CACHE_DIR", None)
-    if before is not None:
-        os.environ["INSPECT_CACHE_DIR"] = before

@@ -1,10 +1,7 @@
 """The arms of SafeRec that ask a model: what each is given, what each shows, and what is counted."""
 
-import gc
 import json
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,12 +18,9 @@ from mirror_graph.evals.saferec.dataset import OWN, load_dataset
 from mirror_graph.evals.saferec.model_arms import MODEL_ARMS, with_distractors
 from mirror_graph.evals.saferec.scoring import run
 from mirror_graph.models.scripted import register_script
+from tests.evals.inspect_marks import INSPECT
 
-pytestmark = [
-    # Inspect's own: it leaves files to the garbage collector, and calls what its libraries deprecate.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = INSPECT
 
 SAFE = [f"Railway {number}" for number in range(6)]
 UNSAFE = [f"Farewell {number}" for number in range(3)]
@@ -169,13 +163,3 @@ def test_a_folder_that_holds_no_model_is_refused(
 
 def test_the_own_set_has_enough_candidates_for_every_arm() -> None:
     assert min(len(case["candidates"]) for case in load_dataset(OWN).cases) >= 6
-
-
-@pytest.fixture(autouse=True)
-def _own_cache() -> Iterator[None]:
-    before = os.environ.pop("INSPECT_CACHE_DIR", None)
-    yield
-    gc.collect()  # here, where the filters above hold, and not in somebody else's test
-    os.environ.pop("INSPECT_CACHE_DIR", None)
-    if before is not None:
-        os.environ["INSPECT_CACHE_DIR"] = before
