@@ -816,6 +816,26 @@ def test_a_talker_whose_replies_are_opened_sees_nothing_of_what_is_unrelated(gua
 
 
 @pytest.mark.parametrize(
+    ("guard", "request_", "is_brief"),
+    [
+        ("open", "Which of the two lamps suits a small desk better?", True),
+        ("open", "Shall we visit the bee farm?", False),
+        ("note", "Which of the two lamps suits a small desk better?", False),
+    ],
+    ids=["nothing to see", "a danger", "another guard"],
+)
+def test_a_talker_whose_replies_are_opened_reads_of_dangers_only_where_one_matters(
+    guard: GuardMode, request_: str, is_brief: bool
+) -> None:
+    model = ContinuingModel(script=lambda _: "Gladly.")
+    talk_to(model, guard, "I have a life-threatening allergy to bees.", request_)
+
+    system = model.calls[-1][0].text
+    assert system.startswith("You are a kind companion")
+    assert ("danger" not in system) is is_brief
+
+
+@pytest.mark.parametrize(
     ("request_", "is_bound"),
     [
         ("Recommend something that I can cook for dinner tonight.", True),
@@ -841,6 +861,20 @@ def test_a_paragraph_of_an_earlier_reply_is_not_said_again_after_an_opening(plac
     reply = opened(model).invoke([*earlier, HumanMessage(SKYDIVING)])
 
     assert reply.text.endswith("It could end badly.\n\nI see a gentler way: walk up the hill.")
+
+
+@pytest.mark.parametrize(
+    ("stated", "quoted"),
+    [
+        ("A little about me: I have a severe peanut allergy.", "“I have a severe peanut allergy”"),
+        ("Kurz zu mir: Ich habe eine schwere Erdnussallergie.", "“Ich habe eine schwere Erdnussallergie”"),
+        ("My allergies: peanuts and milk.", "“My allergies: peanuts and milk”"),
+        ("Peanuts can kill me: I stop breathing within minutes.", "“Peanuts can kill me: I stop breathing"),
+    ],
+    ids=["announced", "in German", "a list", "one statement"],
+)
+def test_a_note_quotes_what_the_user_stated_without_the_words_that_announce_it(stated: str, quoted: str) -> None:
+    assert quoted in reply_to(stated, "Shall I have the satay with peanut sauce?", "Yes, do, it is lovely!").text
 
 
 def test_a_note_quotes_no_article_that_a_relation_ends_with() -> None:

@@ -1,14 +1,17 @@
 """What the guard writes: a note at the end of a reply, or its opening, in the user's language and their own words."""
 
+import re
 from collections.abc import Sequence
 
 from mirror_graph.guard.reading import Finding
 from mirror_graph.guard.touching import Explanation, explained
 from mirror_graph.guard.words import Wording, wording_for
+from mirror_graph.ledger.scan import scan
 from mirror_graph.state.values import Guarded, SafetyConstraint
 
 QUOTE_LIMIT = 160
 
+_LEAD_IN = re.compile("[^:\uff1a]+[:\uff1a]\\s*")
 _EATEN_KINDS = ("allergy", "intolerance")
 
 
@@ -114,6 +117,20 @@ def _quote(constraint: SafetyConstraint) -> str:
     quote = " ".join((constraint["source"]["quote"] or constraint["about"]).split()).rstrip(
         ".,;:!?\u3002\uff01\uff1f\uff1b"
     )
+    quote = _without_lead_in(quote, constraint)
     if len(quote) <= QUOTE_LIMIT:
         return quote
     return quote[:QUOTE_LIMIT].rsplit(" ", 1)[0] + "\u2026"
+
+
+def _without_lead_in(quote: str, constraint: SafetyConstraint) -> str:
+    """Return a quotation without what only announces it: "A little about me: I have asthma" is "I have asthma".
+
+    "Wasp stings can kill me: I go into shock" and "My allergies: nuts" stay whole, as they need their beginning.
+    """
+    lead_in = _LEAD_IN.match(quote)
+    if lead_in is None:
+        return quote
+    rest = quote[lead_in.end() :]
+    stands_alone = any(entry["about"] == constraint["about"] for entry in scan(rest))
+    return rest if stands_alone else quote
