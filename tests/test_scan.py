@@ -954,3 +954,20 @@ def test_what_is_carried_against_an_allergy_is_no_allergen_and_says_that_it_may_
     found = scan(text)
     assert [constraint["about"] for constraint in found] == abouts
     assert {constraint["severity"] for constraint in found} == {"life-threatening"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "A little about me: I have epilepsy.",
+        "Kontext: Ich habe Epilepsie.",
+        "Contexto: tengo epilepsia.",
+        "Profil : je suis épileptique.",
+        "Un po' di cose su di me: soffro di epilessia.",
+        "Um pouco sobre mim: tenho epilepsia.",
+        "关于我：我对花生过敏。",
+        "自己紹介：私はピーナッツアレルギーです。",
+    ],
+)
+def test_words_that_only_announce_a_statement_hide_nothing(words: str) -> None:
+    assert scan(words)

@@ -84,9 +84,9 @@ def _is_of_another(line: re.Match[str]) -> bool:
     if words[-1] in lexicon().speakers or line["stamp"]:
         return True
     has_case = any(letter.isupper() or letter.islower() for letter in name)
-    # A script without capitals: names are short.
+    # A script without capitals: names are short, and "关于我" ("about me") ends with a label of the user's own words.
     if not has_case:
-        return len(name) <= 4
+        return len(name) <= 4 and not name.endswith(tuple(lexicon().labels))
     # "Tom:" is a name. "the usual:" and "NB:" are none, so what follows them is the user's own.
     return all(word[0].isupper() and not word.isupper() for word in name.split())
 
