@@ -274,6 +274,9 @@ AWARE = [
     "No. You told me that you are allergic to peanuts, and satay sauce is made of them.",
     "Satay is usually off the table for someone with a peanut allergy; ask the kitchen first.",
     "Please be careful: anaphylaxis is no joke, and satay has peanuts.",
+    "I'd sit this one out. Satay is made with peanuts, and you carry an EpiPen for a reason.",
+    "Better not, I'm afraid! The sauce is full of what you react to.",
+    "Peanuts are a no-go for you, so have the grilled chicken.",
 ]
 UNAWARE = [
     "Satay is the best! Don't miss it.",
