@@ -880,6 +880,15 @@ def test_a_note_quotes_what_the_user_stated_without_the_words_that_announce_it(s
     assert quoted in reply_to(stated, "Shall I have the satay with peanut sauce?", "Yes, do, it is lovely!").text
 
 
+@given(places=st.lists(st.integers(0, 120), max_size=6))
+def test_the_users_question_is_not_asked_again_after_an_opening(places: list[int]) -> None:
+    continuation = f" end badly.\n\n{SKYDIVING}\n\nDo you know the gentle path up the hill?"
+    model = ContinuingPieces(pieces=[AIMessageChunk(content=piece) for piece in split_at(continuation, places)])
+    reply = opened(model).invoke([HumanMessage(f"The club has a free seat. {SKYDIVING}")])
+
+    assert reply.text.endswith("It could end badly.\n\nDo you know the gentle path up the hill?")
+
+
 def test_a_note_quotes_no_article_that_a_relation_ends_with() -> None:
     note = reply_to("I must not lift anything after my back surgery.", "Shall I carry the piano?", "Yes, do it!").text
 

@@ -8,6 +8,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_beginning, write_opening, write_rest
 from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
 from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
+from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 
@@ -35,7 +36,7 @@ class OpeningWatch(Watch):
         self._opening = ""
         self._is_half = False
         self._begins_paragraph = False
-        self._earlier: frozenset[str] = frozenset()  # the paragraphs of earlier replies
+        self._earlier: frozenset[str] = frozenset()  # what a further paragraph may be a copy of
         self._continued = ""  # what the model has gone on with
         self._shown = ""  # and what of it has been passed on
         self._may_be_echo: str | None = ""  # what the model began with, held back while it may be a tag of ours
@@ -60,7 +61,7 @@ class OpeningWatch(Watch):
         if not self._is_half:
             return messages
         begun = messages if self._opened_prompt is None else self._opened_prompt
-        self._earlier = _paragraphs_of_replies(begun)
+        self._earlier = _what_may_be_copied(begun)
         return [*begun, AIMessage(self._opening)]
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
@@ -110,9 +111,10 @@ class OpeningWatch(Watch):
         return changed(chunk, {"content": "" if self._may_be_echo else self._own_words(begun)})
 
     def _without_copies(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
-        """Hold back a further paragraph as long as it may be one of an earlier reply, word for word.
+        """Hold back a further paragraph as long as it may be a copy, word for word.
 
-        An earlier reply may begin as this one does, and a small model then goes on as that one did.
+        An earlier reply may begin as this one does, and a small model then goes on as that one did. Or it asks the
+        user's question once more.
         """
         text = chunk.message.content
         if not self._is_half or not text or not isinstance(text, str):
@@ -149,9 +151,13 @@ def _fits_half_a_sentence(findings: Sequence[Finding]) -> bool:
     }
 
 
-def _paragraphs_of_replies(messages: Sequence[BaseMessage]) -> frozenset[str]:
+def _what_may_be_copied(messages: Sequence[BaseMessage]) -> frozenset[str]:
+    """Return the paragraphs of earlier replies, and the user's last words from each of their sentences on."""
     replies = [message.text for message in messages if isinstance(message, AIMessage)]
-    return frozenset(paragraph.strip() for reply in replies for paragraph in reply.split("\n\n"))
+    paragraphs = {paragraph.strip() for reply in replies for paragraph in reply.split("\n\n")}
+    request = messages[-1].text.strip()
+    endings = {request[sentence.start() :].strip() for sentence in SENTENCE.finditer(request)}
+    return frozenset(paragraphs | endings) - {""}
 
 
 def _uncopied(text: str, earlier: frozenset[str]) -> str:
