@@ -161,7 +161,7 @@ def result_in(values: dict[str, Any]) -> ToolMessage:
     return result
 
 
-async def test_the_platter_is_not_ordered_and_the_model_is_told_why(stage: Stage) -> None:
+async def test_the_platter_is_not_ordered_and_the_model_learns_why(stage: Stage) -> None:
     _, values = await turn(stage, MirrorMiddleware(context=context()), "seafood platter")
 
     result = result_in(values)

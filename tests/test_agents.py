@@ -497,7 +497,7 @@ async def test_with_thinking_off_the_ledger_stays(stage: Stage) -> None:
     assert len(stage.endpoint.calls) == len(TURNS)
 
 
-async def test_users_see_what_is_kept_and_have_it_forgotten(stage: Stage) -> None:
+async def test_users_see_what_is_stored_and_have_it_erased(stage: Stage) -> None:
     def answer(call: Call) -> Answer | str:
         last = call.messages[-1]
         if last["role"] == "user" and "forget" in last["content"]:

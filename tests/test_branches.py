@@ -244,7 +244,7 @@ def _open(window: int = 20_000, relevance: Any = "talker", **choices: Any) -> tu
     return Chat(graph, context, script), scheduler
 
 
-async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> None:
+async def test_an_edited_message_counts_and_its_earlier_version_does_not() -> None:
     chat, scheduler = _open()
     first = HumanMessage("I'm allergic to sesame. What shall I cook tonight?", id="first")
     await chat.send([first])
@@ -264,7 +264,7 @@ async def test_an_edited_message_is_heard_and_what_it_said_before_is_not() -> No
     assert _dangers_in([chat.script.prompts[-1][-1]]) == {"peanuts"}
 
 
-async def test_a_cleared_chat_is_heard_from_its_first_message() -> None:
+async def test_a_cleared_chat_counts_from_its_first_message() -> None:
     chat, scheduler = _open()
     for _ in range(3):
         await chat.send([HumanMessage("Hello.")])

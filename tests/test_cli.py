@@ -421,7 +421,7 @@ def test_what_a_user_may_choose_is_what_the_ledger_knows() -> None:
         (["user", "list", "ana"], "no database at "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(mirror: Mirror, arguments: list[str], problem: str) -> None:
+def test_an_error_is_one_line(mirror: Mirror, arguments: list[str], problem: str) -> None:
     ended = mirror(*arguments)
     assert ended.code == 1
     assert problem in ended.err

@@ -199,7 +199,7 @@ async def test_odd_characters_are_answered_and_stored(endpoint: Endpoint, databa
         assert (await conversation.say("next")).turn == 2
 
 
-async def test_a_danger_outlives_the_window_where_nobody_thinks(endpoint: Endpoint, database: str | None) -> None:
+async def test_a_danger_outlives_the_window_with_thinking_off(endpoint: Endpoint, database: str | None) -> None:
     context = MirrorContext(talker_model="openai:test", thinking="off", window_tokens=500, relevance="talker")
     async with open_mirror(database, context=context) as mirror:
         conversation = mirror.conversation("t")

@@ -472,7 +472,7 @@ async def _spend(folder: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_whoever_has_a_mind_may_have_it_erased_and_nobody_else(server: Deployed) -> None:
+async def test_only_the_owner_of_a_mind_may_have_it_erased(server: Deployed) -> None:
     thread_id = str(uuid4())
     await server.say(thread_id, f"I am allergic to {PLANTED} peanuts.")
     await server.thought(thread_id, "What shall we cook?", 1)

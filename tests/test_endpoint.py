@@ -56,7 +56,7 @@ async def stream(model: ChatOpenAI) -> list[AIMessageChunk]:
     return [chunk async for chunk in model.astream("Hello") if isinstance(chunk, AIMessageChunk)]
 
 
-async def test_a_call_is_answered_and_kept(endpoint: Endpoint) -> None:
+async def test_a_call_is_answered_and_recorded(endpoint: Endpoint) -> None:
     endpoint.answer = lambda call: f"You said: {call.messages[-1]['content']}"
 
     reply = await chat(endpoint).ainvoke([("system", "Be kind."), ("human", "Hello")])
@@ -120,7 +120,7 @@ async def test_a_parameter_is_refused_as_openai_refuses_it(endpoint: Endpoint, s
     assert (await chat(endpoint, streaming=streaming).ainvoke("Hello")).text == "ok"
 
 
-async def test_a_stream_keeps_the_pace_it_was_told(endpoint: Endpoint) -> None:
+async def test_a_stream_has_the_pace_that_was_set(endpoint: Endpoint) -> None:
     endpoint.answer = lambda call: Answer("one two three", delay=0.1, pause=0.05)
     started = time.monotonic()
 
@@ -264,7 +264,7 @@ async def test_a_status_becomes_the_error_of_that_name(
     assert raised.value.code == "bad_luck"
 
 
-async def test_a_client_waits_as_long_as_it_is_told_before_it_tries_again(endpoint: Endpoint) -> None:
+async def test_a_client_waits_as_long_as_the_endpoint_asks_before_it_tries_again(endpoint: Endpoint) -> None:
     answers = iter([Answer(status=429, retry_after=0.2), Answer("at last")])
     endpoint.answer = lambda call: next(answers)
 
@@ -302,7 +302,9 @@ async def test_a_cut_reply_breaks_the_call(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", None])
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_reply_ends_for_the_reason_it_was_told(endpoint: Endpoint, reason: str | None, streaming: bool) -> None:
+async def test_a_reply_ends_for_the_reason_that_was_set(
+    endpoint: Endpoint, reason: str | None, streaming: bool
+) -> None:
     endpoint.answer = lambda call: Answer("one two", finish_reason=reason)
 
     reply = await chat(endpoint, streaming=streaming).ainvoke("Hello")

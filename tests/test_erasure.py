@@ -180,7 +180,7 @@ async def test_each_erasure_is_one_line_of_the_audit_log_without_content(
         assert word not in " ".join(lines)
 
 
-async def test_threads_that_nobody_used_since_a_day_are_erased_and_no_others(database: str | None) -> None:
+async def test_threads_unused_for_a_day_are_erased_and_no_others(database: str | None) -> None:
     async with open_mirror(database, context=SIMPLE) as mirror:
         old, used = mirror.conversation("old", user_id="ada"), mirror.conversation("used", user_id="ada")
         for each in (old, used):

@@ -152,7 +152,7 @@ LASTING = [
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=["401", "400", "404", "no quota", "cut", "no end"])
-async def test_what_does_not_pass_is_told_once_and_saying_it_again_works(
+async def test_a_lasting_failure_is_raised_once_and_the_message_can_be_sent_again(
     endpoint: Endpoint, replies: Replies, fault: Answer, quick_retries: None
 ) -> None:
     replies.by_component["talker"] = fault
@@ -204,7 +204,7 @@ async def test_a_silent_talker_is_given_up(
     assert len(failures) == 3
 
 
-async def test_an_endpoint_that_is_not_there_is_told_with_its_cause(
+async def test_an_error_about_a_missing_endpoint_names_its_cause(
     monkeypatch: pytest.MonkeyPatch, quick_retries: None
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")

@@ -215,7 +215,7 @@ def test_a_note_in_a_language_without_a_wording_is_in_english() -> None:
     assert "Please note: you told me “I have a severe peanut allergy”" in noted
 
 
-def test_one_note_names_all_that_is_touched_the_gravest_first() -> None:
+def test_one_note_names_all_that_is_touched_the_most_severe_first() -> None:
     stated = f"{HEIGHTS} {PEANUTS}"
     noted = reply_to(stated, "Shall we go skydiving and have satay afterwards?", "Yes, do both!")
 
@@ -480,7 +480,7 @@ def test_a_reply_of_nothing_but_tool_calls_gets_no_note() -> None:
         assert [call["args"] for call in reply.tool_calls] == [{"dish": "satay"}]
 
 
-def test_what_a_reply_recommends_beside_its_tool_calls_is_noted() -> None:
+def test_what_a_reply_recommends_next_to_its_tool_calls_is_noted() -> None:
     named = PiecesModel(
         pieces=[AIMessageChunk(content="Satay is great."), AIMessageChunk(content="", tool_call_chunks=[CALL])]
     )
@@ -857,7 +857,7 @@ def test_a_talker_whose_replies_are_opened_sees_the_bounds_that_a_request_can_me
 
 
 @given(places=st.lists(st.integers(0, 120), max_size=6))
-def test_a_paragraph_of_an_earlier_reply_is_not_said_again_after_an_opening(places: list[int]) -> None:
+def test_a_paragraph_of_an_earlier_reply_is_not_repeated_after_an_opening(places: list[int]) -> None:
     earlier = [HumanMessage("I'm off."), AIMessage("Have fun.\n\nI see. Thank you for telling me.")]
     continuation = " end badly.\n\nI see. Thank you for telling me.\n\nI see a gentler way: walk up the hill.\n\nHave"
     model = ContinuingPieces(pieces=[AIMessageChunk(content=piece) for piece in split_at(continuation, places)])

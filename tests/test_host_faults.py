@@ -198,7 +198,7 @@ async def test_a_message_that_was_stored_without_a_reply_is_answered_when_sent_a
 # Readers that stop
 
 
-async def test_a_reader_who_stops_reading_holds_up_nobody(
+async def test_a_reader_who_stops_reading_delays_no_other(
     endpoint: Endpoint, replies: Replies, database: str | None
 ) -> None:
     replies.by_component["talker"] = Answer("One two three four.", pause=0.01)

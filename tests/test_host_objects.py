@@ -82,7 +82,7 @@ async def test_postgres_is_pruned(endpoint: Endpoint, replies: Replies, postgres
         await two_turns(saver, store)
 
 
-async def test_what_is_lost_is_said_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_says_in_one_line_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with open_mirror(checkpointer=InMemorySaver()):
             pass

@@ -212,7 +212,7 @@ async def test_places_are_shared_fairly() -> None:
         await asyncio.gather(think("a"), think("b"))
 
 
-async def test_one_users_slow_thinking_holds_up_nobody_else(endpoint: Endpoint, replies: Replies) -> None:
+async def test_one_users_slow_thinking_delays_no_other_user(endpoint: Endpoint, replies: Replies) -> None:
     let_go = threading.Event()
     replies.by_component["goals"] = lambda call: Answer("slow", hold=let_go if "Ana" in call.prompt else None)
     async with open_mirror(context=context(), max_thinking=2) as mirror:
@@ -268,7 +268,7 @@ async def test_sigterm_leaves_cleanly_and_what_was_cut_is_thought_later(
         assert await conversation.settle(timeout=100)
 
 
-async def test_the_last_narratives_are_kept(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
+async def test_the_last_narratives_are_stored(endpoint: Endpoint, replies: Replies, database: str | None) -> None:
     async with open_mirror(database, context=context(thinking="synthesis_only")) as mirror:
         conversation = mirror.conversation("t")
         for turn in range(1, 24):

@@ -116,7 +116,7 @@ async def test_a_call_fails_alike(endpoint: Endpoint, answer: Answer, streamed: 
     assert errors[0] == errors[1]
 
 
-async def test_what_is_said_about_a_call_is_no_part_of_its_body(endpoint: Endpoint) -> None:
+async def test_labels_of_a_call_are_no_part_of_its_body(endpoint: Endpoint) -> None:
     endpoint.answer = lambda call: "Good day."
     for model in both(endpoint, model="m"):
         said = {"timeout": 5, "extra_headers": {"x-title": "MIRROR"}, "extra_query": {"version": "1"}}

@@ -78,7 +78,7 @@ def test_told_again_it_is_one_entry_with_the_graver_word_and_the_fuller_quote() 
     assert (milder["severity"], milder["source"]["quote"]) == ("life-threatening", stated["source"]["quote"])
 
 
-def test_told_taken_back_and_told_again_ends_active_with_its_history() -> None:
+def test_a_constraint_stated_retracted_and_stated_again_is_active_with_its_history() -> None:
     ledger = add([], constraint(turn=1))
     ledger = retract(
         ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
@@ -272,7 +272,7 @@ RANK = {"preference": 0, "serious": 1, "life-threatening": 2}
         ("My blood doesn't clot, which sports are safe?", "My blood doesn't clot", "blood doesn't clot"),
     ],
 )
-async def test_what_only_the_thinker_understands_is_kept(
+async def test_what_only_the_thinker_understands_is_recorded(
     words: str, quote: str, about: str, endpoint: Endpoint, replies: Replies
 ) -> None:
     stated = {"quote": quote, "about": about, "kind": "medical", "severity": "serious", "whose": "user"}
@@ -290,7 +290,7 @@ async def test_what_only_the_thinker_understands_is_kept(
         ("allergic to Mondays", "I'm allergic to Mondays."),
     ],
 )
-def test_what_is_asked_or_said_in_jest_is_not_stated(quote: str, sentence: str) -> None:
+def test_a_question_or_a_joke_states_nothing(quote: str, sentence: str) -> None:
     assert not is_asserted(quote, sentence)
 
 
@@ -300,7 +300,7 @@ def test_eggs_and_egg_whites_are_two_dangers() -> None:
     assert len(add(ledger, constraint("severe egg allergy"))) == 2
 
 
-def test_what_is_told_again_after_it_was_taken_back_counts_at_once() -> None:
+def test_a_constraint_stated_again_after_its_retraction_counts_at_once() -> None:
     ledger = add([], constraint(turn=1))
     ledger = retract(
         ledger, ledger[0], {"message": "", "turn": 2, "quote": "not any more", "language": "", "recorded_at": 2.0}
@@ -327,7 +327,7 @@ async def test_the_notes_are_asked_for_after_the_thoughts_and_none_without_end(
     assert all(field["maxItems"] for field in asked_for.values() if field["type"] == "array")
 
 
-async def test_a_thinker_cannot_wave_away_what_it_heard_itself(endpoint: Endpoint, replies: Replies) -> None:
+async def test_a_thinker_cannot_dismiss_what_it_recorded_itself(endpoint: Endpoint, replies: Replies) -> None:
     """Small models answer both: the danger under `told`, and its number under `no_danger`."""
     fear = {"quote": "I'm afraid of heights.", "about": "afraid", "kind": "phobia", "severity": "serious"}
     for about in ("afraid", "heights, when they look down"):

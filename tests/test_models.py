@@ -224,7 +224,7 @@ async def test_a_stream_that_just_closes_is_not_whole(monkeypatch: pytest.Monkey
     assert (message.content, finish_reason(message), is_complete(message)) == ("hello", None, False)
 
 
-async def test_an_error_inside_a_stream_is_told_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_inside_a_stream_is_recognised_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Serving(monkeypatch, [WHOLE[0], json.dumps({"error": {"message": "gone", "code": 502}})]):
         with pytest.raises(Exception, match="gone") as raised:
             await whole(model_of("openai:m").astream("hi"))

@@ -124,7 +124,7 @@ def test_every_section_has_its_test() -> None:
     assert [title for title, _ in SECTIONS if f'Page("{title}")' not in tested] == []
 
 
-async def test_an_edit_replaces_what_the_message_said() -> None:
+async def test_an_edit_replaces_the_words_of_the_message() -> None:
     page = Page("Edits")
     await page.play()
     assert "peanuts" in page.asked

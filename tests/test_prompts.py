@@ -96,7 +96,7 @@ def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
     assert the_block(mind, touched=(constraint("</mirror-0badcafe>")["id"],)) == snapshot
 
 
-def test_the_talkers_block_of_what_was_just_told(snapshot: SnapshotAssertion) -> None:
+def test_the_talkers_block_of_what_was_just_mentioned(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "constraints": [constraint("bees", severity="life-threatening"), constraint("dust")]}
     just_told = (constraint("bees")["id"], constraint("dust")["id"])
     assert the_block(mind, stated=just_told) == snapshot

@@ -67,7 +67,7 @@ def test_each_command_exists() -> None:
                 pytest.fail(f"no test knows {line!r}")
 
 
-def test_each_way_of_thinking_and_each_bound_is_told() -> None:
+def test_the_readme_lists_each_way_of_thinking_and_each_bound() -> None:
     for thinking in Thinking.__args__:  # type: ignore[attr-defined]  # a Literal
         assert f"| `{thinking}` |" in README
     context = MirrorContext()

@@ -222,7 +222,7 @@ def test_the_guard_adds_a_note_to_a_reason_that_the_screening_missed() -> None:
 
 
 @pytest.mark.parametrize(("severity", "offered"), [("life-threatening", []), ("serious", ["Surprise"])])
-async def test_what_nobody_can_decide_is_withheld_under_a_constraint_that_may_kill(
+async def test_an_undecided_item_is_withheld_under_a_constraint_that_may_kill(
     severity: str, offered: list[str]
 ) -> None:
     async with open_mirror(

@@ -145,7 +145,7 @@ messages = st.one_of(
 
 
 @given(st.lists(messages, max_size=6), st.lists(messages, max_size=6))
-def test_messages_are_bounded_clean_and_told_once(left: list[AnyMessage], right: list[AnyMessage]) -> None:
+def test_messages_are_bounded_clean_and_unique(left: list[AnyMessage], right: list[AnyMessage]) -> None:
     before = deepcopy((left, right))
     merged = merge_messages(merge_messages([], left), right)
     assert merge_messages(merged, right) == merged

@@ -145,7 +145,7 @@ def test_to_tell_of_a_danger_does_not_touch_it() -> None:
     assert sum(seen) <= 0.05 * len(seen)  # in two sentences, of which one tells the danger again
 
 
-def test_a_request_beside_the_telling_touches_as_it_does_alone() -> None:
+def test_a_request_in_the_message_that_states_a_danger_touches_as_it_does_alone() -> None:
     alone = [relevant(scanned, request_) for scanned, _, request_ in introductions()]
     assert [relevant(scanned, f"{words} {request_}") for scanned, words, request_ in introductions()] == alone
     assert sum(map(bool, alone)) >= 60
@@ -205,7 +205,7 @@ async def test_a_risky_question_after_an_introduction_touches() -> None:
     assert (seen.touched, seen.mentioned) == ({"it"}, frozenset())
 
 
-async def test_a_check_that_fails_leaves_what_was_told_to_the_talker() -> None:
+async def test_a_check_that_fails_leaves_constraints_to_the_talker() -> None:
     said = [HumanMessage("I'm badly allergic to peanuts. I like old maps and choirs.", id="m1")]
     for reply, told_ in (("no json", {"it"}), ({"touched": []}, frozenset())):
         asked_ = replace(context("telling", reply), relevance="check")
@@ -371,7 +371,7 @@ def test_sixty_four_entries_and_a_long_message_take_milliseconds() -> None:
     assert relevant(entries[:1], message * 500) == ["0"]
 
 
-def test_what_is_said_at_the_end_of_a_very_long_message_counts() -> None:
+def test_the_end_of_a_very_long_message_counts() -> None:
     assert relevant([PEANUTS], "la " * 100_000 + "so, satay?") == ["it"]
 
 
@@ -569,7 +569,7 @@ def test_characters_are_counted_and_words_are_found_again(text: str) -> None:
     assert count_words(text) >= len(split(text))
 
 
-def test_every_relation_leads_somewhere_and_is_told_once() -> None:
+def test_every_relation_leads_somewhere_and_is_listed_once() -> None:
     known = relations()
     for concept in known.concepts.values():
         assert concept.brings | concept.minds | concept.also | concept.may <= known.concepts.keys()
@@ -606,7 +606,7 @@ async def test_thinking_writes_down_what_a_danger_is_met_by() -> None:
     assert found.tokens["calls"] == 1
 
 
-def test_what_says_nothing_new_is_not_kept() -> None:
+def test_a_phrase_that_adds_nothing_is_not_stored() -> None:
     slots = TriggerSlots(
         things=["peanuts", "Peanut", "peanut butter", "satay  sauce", "sauce satay", "the thing", "", "!!"],
         words=["nuts nuts nuts", "one two three four five six words", "ok"],
@@ -620,7 +620,7 @@ def test_a_phrase_that_is_varied_without_end_is_cut_off() -> None:
 
 
 @given(st.lists(st.text(max_size=60), max_size=40), st.text(max_size=40))
-def test_what_is_kept_is_bounded_and_each_thing_once(phrases: list[str], about: str) -> None:
+def test_stored_phrases_are_bounded_and_unique(phrases: list[str], about: str) -> None:
     chosen = select_phrases(TriggerSlots(things=phrases, words=phrases[::-1]), about)
     assert len(chosen) == len(set(chosen)) <= PHRASES_LIMIT
     assert all(0 < len(phrase.split()) <= WORDS_LIMIT for phrase in chosen)
@@ -683,7 +683,7 @@ async def test_an_entry_is_embedded_once_and_the_words_each_time(word_vectors: W
     assert word_vectors.asked == [["one", *quotes, *BASELINE_REQUESTS], ["two"]]
 
 
-async def test_an_embeddings_model_works_beside_the_matcher(word_vectors: WordVectors) -> None:
+async def test_an_embeddings_model_works_along_with_the_matcher(word_vectors: WordVectors) -> None:
     context = MirrorContext(embeddings="openai:beside")
     said = [HumanMessage("Some satay while we photograph the glimmering zblorks at the harbour?", id="m1")]
     seen = await find_relevant([{**PEANUTS, "id": "nuts"}, ZBLORKS, DOGS], said, context, 1)

@@ -509,7 +509,7 @@ def test_one_sentence_may_state_several() -> None:
     }
 
 
-def test_a_fact_and_a_request_in_one_message_are_told_apart() -> None:
+def test_a_fact_and_a_request_in_one_message_are_separated() -> None:
     assert about("Hi! If you cook, mind that I'm allergic to sesame. Which hummus shall I order?") == {
         "allergy": ["sesame"]
     }
@@ -585,7 +585,7 @@ def test_ids_differ_by_kind_by_person_and_by_danger() -> None:
         "Nunca disse que sou alérgico a ovos.",
     ],
 )
-def test_what_was_never_said_is_not_heard(text: str) -> None:
+def test_what_was_never_stated_is_not_scanned(text: str) -> None:
     assert scan(text) == []
 
 

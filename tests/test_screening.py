@@ -71,7 +71,7 @@ def test_a_tag_decides_if_the_text_does_not() -> None:
     assert (verdict["finding"], verdict["by"]) == ("touches", "tags")
 
 
-def test_nothing_can_be_said_about_an_item_of_which_nothing_is_said() -> None:
+def test_an_item_without_a_description_cannot_be_judged() -> None:
     assert screen([SPIDERS], item(""))["finding"] == "unknown"
     assert screen([PEANUTS], item(""))["finding"] == "fits"
     assert screen([], item(""))["finding"] == "fits"

@@ -139,7 +139,7 @@ async def test_a_new_thread_with_a_history_that_holds_an_allergy_names_it(ana: h
     assert "peanuts" in without_id.json()["choices"][0]["message"]["content"]
 
 
-async def test_an_allergy_that_another_model_was_told_of_in_a_known_chat_is_named(ana: httpx.AsyncClient) -> None:
+async def test_an_allergy_that_another_model_answered_in_a_known_chat_is_named(ana: httpx.AsyncClient) -> None:
     chat = {"X-OpenWebUI-Chat-Id": "chat"}
     await complete(ana, "Hi", headers=chat)
     history = ("Hi", "I hear you.", ALLERGY, "Another model noted it.")

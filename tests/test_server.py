@@ -92,7 +92,7 @@ async def test_a_mind_has_a_thread_of_its_own_that_keeps_no_messages(server: Ser
 
 
 @pytest.mark.parametrize("graph", ["mirror", "talker"])
-async def test_only_the_talker_is_heard(server: ServerFixture, graph: str) -> None:
+async def test_only_the_talker_is_streamed(server: ServerFixture, graph: str) -> None:
     chat = server.chat(graph)
 
     pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]
@@ -197,7 +197,7 @@ async def test_without_a_server_the_talker_asks_for_a_lane() -> None:
         )
 
 
-async def test_a_message_that_is_edited_from_an_earlier_checkpoint_is_heard(server: ServerFixture) -> None:
+async def test_a_message_that_is_edited_from_an_earlier_checkpoint_counts(server: ServerFixture) -> None:
     chat = server.chat(relevance="talker")
     for turn in range(4):
         await chat.send([{"role": "user", "content": f"Message {turn}.", "id": f"m{turn}"}])
@@ -256,7 +256,7 @@ async def test_an_agent_has_its_mind_for_twelve_turns(server: ServerFixture) -> 
     assert set(await chat.state()) == {"messages", "mirror"}
 
 
-async def test_only_the_agent_is_heard(server: ServerFixture) -> None:
+async def test_only_the_agent_is_streamed(server: ServerFixture) -> None:
     chat = server.chat("agent")
 
     pieces = [data async for event, data in chat.stream("I am allergic to peanuts.") if event == "messages"]

@@ -78,7 +78,7 @@ def test_what_an_earlier_release_wrote_without_a_checksum_is_read() -> None:
         "",
     ],
 )
-def test_an_id_that_is_almost_one_of_ours_is_kept_to_the_letter(identity: str) -> None:
+def test_an_id_that_is_almost_one_of_ours_is_stored_unchanged(identity: str) -> None:
     serde = CompressedSerializer()
     written = [HumanMessage("hi", id=identity), AIMessage("hello", id=identity)]
     assert serde.loads_typed(serde.dumps_typed(written)) == written
@@ -97,7 +97,7 @@ async def test_a_turn_stores_its_words_its_reply_and_nothing_between(monkeypatch
         assert [message.type for message in await conversation.messages()] == ["human", "ai"] * 2
 
 
-async def test_what_a_provider_notes_of_a_call_is_told_at_once_and_kept_for_the_last_reply_alone(
+async def test_a_providers_notes_on_a_call_are_returned_at_once_and_stored_for_the_last_reply_alone(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
     context = MirrorContext(talker_model="openai:talker", thinking="off")

@@ -82,7 +82,7 @@ def test_a_turn_is_one_trace_from_recall_to_commit(runs: list[TracedRun]) -> Non
     assert all(run.ended for run in runs)
 
 
-def test_nothing_stands_beside_the_turns(runs: list[TracedRun]) -> None:
+def test_a_trace_holds_nothing_but_the_turns(runs: list[TracedRun]) -> None:
     assert [run.name for run in runs if run.parent is None] == ["turn", "turn", "turn"]
     assert {run.trace for run in runs} == {turn.id for turn in named(runs, "turn")}
 
@@ -112,13 +112,13 @@ def test_every_model_call_says_its_turn_and_component(runs: list[TracedRun]) -> 
     assert all(run.name == run.metadata["component"] for run in calls)
 
 
-def test_what_was_said_is_content_and_nothing_else(runs: list[TracedRun]) -> None:
+def test_only_content_holds_what_the_user_wrote(runs: list[TracedRun]) -> None:
     assert [run.name for run in runs if SECRET in run.labels] == []
     assert all(SECRET in run.content for run in runs if run.is_model_call)
 
 
 @pytest.mark.slow
-def test_what_was_said_stays_here_where_langsmith_is_told_to_hide_it() -> None:
+def test_what_the_user_wrote_stays_here_if_langsmith_hides_inputs() -> None:
     runs = trace(LANGSMITH_HIDE_INPUTS="true", LANGSMITH_HIDE_OUTPUTS="true")
 
     assert len(named(runs, "turn")) == 3
@@ -328,7 +328,7 @@ def test_mirror_serve_sends_words_only_if_its_operator_wants_it(wants_words: boo
 
 
 @pytest.mark.slow
-def test_a_server_sends_none_of_the_words_that_were_said(endpoint: Endpoint, replies: Replies) -> None:
+def test_a_server_sends_none_of_the_users_words(endpoint: Endpoint, replies: Replies) -> None:
     places = ("said", "replied", "narrative", "thought", "user", "tag", "label", "error")
     planted = [f"XYZZY{place}" for place in places]
     replies.by_component["talker"] = "I hear XYZZYreplied."
@@ -345,7 +345,7 @@ def test_a_server_sends_none_of_the_words_that_were_said(endpoint: Endpoint, rep
 
 
 @pytest.mark.slow
-def test_a_server_sends_what_was_said_if_its_operator_wants_it(endpoint: Endpoint, replies: Replies) -> None:
+def test_a_server_sends_the_users_words_if_its_operator_wants_it(endpoint: Endpoint, replies: Replies) -> None:
     asked = {"words": "I am allergic to XYZZYsaid peanuts.", "user_id": "ana"}
     runs = trace_server(endpoint, asked, MIRROR_TRACE_WORDS="true")
     assert any("XYZZYsaid" in run.content for run in runs)

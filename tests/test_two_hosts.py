@@ -209,9 +209,9 @@ def test_two_hosts_lose_nothing_in_10_000_steps(postgres: str) -> None:
     assert TwoHosts.steps > 0
 
 
-@pytest.mark.parametrize("begun_anew", [False, True])
+@pytest.mark.parametrize("starts_over", [False, True])
 async def test_another_hosts_late_pass_brings_back_nothing_of_a_forgotten_thread(
-    endpoint: Endpoint, replies: Replies, postgres: str, begun_anew: bool
+    endpoint: Endpoint, replies: Replies, postgres: str, starts_over: bool
 ) -> None:
     replies.by_component["memory"] = [Answer("slow", delay=1), "quick"]
     context = MirrorContext(talker_model="openai:test", think_after=0)
@@ -222,11 +222,11 @@ async def test_another_hosts_late_pass_brings_back_nothing_of_a_forgotten_thread
             await asyncio.sleep(0.01)
         await forgetting.forget()
         await other.user("ana").forget()
-        if begun_anew:
+        if starts_over:
             await forgetting.say("Hello!")
             await forgetting.settle(timeout=100)
         await thinking.settle(timeout=100)
         assert prompts_of(endpoint.calls, "synthesis")
         assert await other.user("ana").constraints() == []
         mind = await forgetting.mind()
-    assert (mind.turn, mind.lag, mind.constraints) == (int(begun_anew), 0, ())
+    assert (mind.turn, mind.lag, mind.constraints) == (int(starts_over), 0, ())

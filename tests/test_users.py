@@ -110,7 +110,7 @@ async def test_a_corrected_entry_keeps_nothing_of_the_wrong_words(endpoint: Endp
         ({"about": "bees", "subject": ""}, "subject is '': expected one line of 1 to 60"),
     ],
 )
-async def test_what_cannot_be_kept_is_refused(changes: Any, problem: str) -> None:
+async def test_what_cannot_be_stored_is_refused(changes: Any, problem: str) -> None:
     ana = User(InMemoryStore(), "ana")
     with pytest.raises(ConfigurationError, match=problem):
         await ana.add(**changes)
@@ -240,7 +240,7 @@ async def test_a_pass_in_a_servers_process_is_the_signed_in_users_whatever_the_c
     assert await User(store, "ana").constraints() == []
 
 
-async def test_what_is_kept_of_a_user_is_bounded_and_listed_whole(database: str | None) -> None:
+async def test_what_is_stored_of_a_user_is_bounded_and_listed_whole(database: str | None) -> None:
     async with open_mirror(database, context=CONTEXT) as mirror:
         ana, store = mirror.user("ana"), mirror._engine.storage.store
         deadly = await ana.add("venom", severity="life-threatening")

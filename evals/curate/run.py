@@ -99,7 +99,7 @@ def run(plan: Plan, folder: Path, *, display: str | None = None) -> tuple[bool, 
     known = {str(sample.id) for task in tasks for sample in task.dataset}
     if unknown := [name for name in plan.samples if name not in known]:
         raise ConfigurationError(f"no sample {unknown[0]!r}: expected CASE/CONTROL, such as {min(known)}")
-    # A local engine keeps the prompts of as many conversations as it answers at once; any other would be read anew.
+    # A local engine keeps the prompts of as many conversations as it answers at once; any other is read again.
     local = plan.model.startswith("local:")
     return evaluate(
         tasks,

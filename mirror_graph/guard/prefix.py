@@ -15,8 +15,8 @@ _PROBE: list[BaseMessage] = [
 _NEXT = "four"
 
 # These start a new message, or refuse the request: there is no need to try.
-_STARTS_ANEW_HOSTS = ("openai.com", "azure.com", "anthropic.com", "googleapis.com")
-_STARTS_ANEW_TYPES = ("anthropic-chat", "chat-google-generative-ai", "vertexai", "amazon_bedrock_converse_chat")
+_STARTS_NEW_MESSAGE_HOSTS = ("openai.com", "azure.com", "anthropic.com", "googleapis.com")
+_STARTS_NEW_MESSAGE_TYPES = ("anthropic-chat", "chat-google-generative-ai", "vertexai", "amazon_bedrock_converse_chat")
 
 _found_out: dict[tuple[str, str, str], bool] = {}
 
@@ -31,7 +31,7 @@ def known_to_continue(model: BaseChatModel) -> bool | None:
     if isinstance(declared, bool):
         return declared
     host = urlsplit(_address(model)).hostname or ""
-    if model._llm_type in _STARTS_ANEW_TYPES or host.endswith(_STARTS_ANEW_HOSTS):
+    if model._llm_type in _STARTS_NEW_MESSAGE_TYPES or host.endswith(_STARTS_NEW_MESSAGE_HOSTS):
         return False
     if model._llm_type == "openai-chat" and not host:
         return False

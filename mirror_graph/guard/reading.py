@@ -47,7 +47,7 @@ def findings_before(request: Request, noted: Mapping[str, frozenset[str]]) -> li
         for constraint in request.constraints
         if constraint["id"] in request.touched
     ]
-    return _gravest_first(finding for finding in found if not _is_noted(finding.constraint, finding.touch, noted))
+    return _most_severe_first(finding for finding in found if not _is_noted(finding.constraint, finding.touch, noted))
 
 
 class Case(NamedTuple):
@@ -107,7 +107,7 @@ class ReplyReader:
             return []
         concerned = [entry for entry in self._case.request.constraints if entry["id"] not in self._case.named]
         found = [self._finding(constraint, is_final) for constraint in concerned]
-        return _gravest_first(finding for finding in found if finding)
+        return _most_severe_first(finding for finding in found if finding)
 
     def names(self, constraint: SafetyConstraint) -> bool:
         """Say whether the sentences that have been read so far name a constraint with caution."""
@@ -155,5 +155,5 @@ def _is_noted(constraint: SafetyConstraint, touch: Touch, noted: Mapping[str, fr
     return touch.relations <= noted.get(constraint["id"], frozenset())
 
 
-def _gravest_first(findings: Iterable[Finding]) -> list[Finding]:
+def _most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.constraint["severity"] != "life-threatening")

@@ -123,7 +123,7 @@ GOOD = json.dumps(COLUMNS)
         ("a.txt", "x", "cannot read"),
     ],
 )
-def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
+def test_an_error_names_what_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigurationError, match=said):
         read_cases(tmp_path / name)
@@ -150,7 +150,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         read_cases(write_csv(tmp_path / "mine.csv", rows))
 
 
-def test_a_pool_beside_the_cases_is_taken(tmp_path: Path) -> None:
+def test_a_pool_next_to_the_cases_is_taken(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "mine.csv", [COLUMNS, OTHER])
     write_csv(tmp_path / "trivia.csv", [{"trivia": "What is the tallest tree?"}])
     pool = read_pool(path)

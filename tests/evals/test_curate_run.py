@@ -233,7 +233,7 @@ def test_a_verdict_that_cannot_be_read_leaves_the_sample_unscored(model: Endpoin
     assert "4 of 4 samples have no verdict" in summary.verdict
 
 
-def test_a_failing_model_is_no_score_and_stops_nobody(model: Endpoint, tmp_path: Path) -> None:
+def test_a_failing_model_is_no_score_and_stops_no_other_sample(model: Endpoint, tmp_path: Path) -> None:
     def fail_on_snakes(call: Call) -> Answer | str:
         return Answer(status=400) if "phobia of snakes" in call.prompt and call.model == "model" else answer(call)
 
@@ -330,7 +330,7 @@ def test_a_judge_that_gives_up_has_no_agreement(model: Endpoint, tmp_path: Path)
         measure(ratings, "openai:judge", "questions", tmp_path / "logs")
 
 
-def test_a_run_that_is_done_asks_nobody_again(model: Endpoint, tmp_path: Path) -> None:
+def test_a_run_that_is_done_calls_no_model_again(model: Endpoint, tmp_path: Path) -> None:
     before = rows_of(PLAN, tmp_path)
     calls = len(model.calls)
     assert verdicts(rows_of(PLAN, tmp_path)) == verdicts(before)
@@ -363,7 +363,7 @@ def test_the_report_names_what_did_not_pass(finished: list[Row]) -> None:
     assert all(f"{row.arm}, {row.case}/{row.control}, scenario {row.scenario}" in text for row in failed)
 
 
-def test_a_rehearsal_counts_calls_and_asks_nobody(model: Endpoint) -> None:
+def test_a_rehearsal_counts_calls_and_makes_none(model: Endpoint) -> None:
     bare, full, judge = forecast(Plan("openai:gpt-4o-mini", judge="openai:gpt-4o", arms=("bare", "full"), cases=10))
     assert (bare.samples, bare.calls) == (40, 10 * 2 * (5 + 6))
     assert full.calls > bare.calls

@@ -61,7 +61,7 @@ def test_the_workbooks_of_one_commit_are_fetched_once(repository: Path, monkeypa
 
 
 @pytest.mark.parametrize("missing", ["commit", "repository", "workbook"])
-def test_what_is_not_there_is_said_and_nothing_is_kept(repository: Path, cache: Path, missing: str) -> None:
+def test_an_error_names_what_is_missing_and_nothing_is_stored(repository: Path, cache: Path, missing: str) -> None:
     commit = publish(repository, "I have an allergy to figs")
     if missing == "workbook":
         git(repository, "rm", "--quiet", "inputs.xlsx")

@@ -90,7 +90,7 @@ def test_the_splits_share_no_item_and_no_wording(own: DataSet) -> None:
     assert not words["train"] & words["test"]
 
 
-def test_no_constraint_holds_unless_it_was_said_or_implied(own: DataSet) -> None:
+def test_no_constraint_holds_unless_it_was_stated_or_implied(own: DataSet) -> None:
     for case in own.cases:
         assert bool(case["constraints"]) is (case["form"] in ("explicit", "implicit")), case["id"]
 

@@ -109,7 +109,7 @@ def test_a_call_that_fails_is_an_empty_list_and_counted(folder: Path) -> None:
     assert [figures[arm]["explicit"]["failures"] for arm in ("told", "guard")] == [1.0, 1.0]
 
 
-def test_distractors_stand_between_what_was_said_and_the_request(folder: Path, worst: Model) -> None:
+def test_distractors_stand_between_the_statement_and_the_request(folder: Path, worst: Model) -> None:
     model, prompts = worst
     run(folder, ("told", "guard"), (5,), model=model, distractors=2)
 
