@@ -71,7 +71,8 @@ def _breakdown(summary: Summary) -> Iterator[list[str]]:
     for field, by_arm in summary.by.items():
         columns = tuple(dict.fromkeys(value for rates in by_arm.values() for value in rates))
         lines = ((arm, [_rate(rates.get(value)) for value in columns]) for arm, rates in by_arm.items())
-        yield _table(f"by {field}", columns, lines)
+        if columns:  # there are none without a verdict, as with `--form none`
+            yield _table(f"by {field}", columns, lines)
 
 
 def _failures(rows: Sequence[Row]) -> list[str]:

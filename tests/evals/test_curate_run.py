@@ -198,6 +198,7 @@ def test_without_a_judge_the_report_has_what_code_can_tell(model: Endpoint, tmp_
     assert (bare.score, bare.unscored) == (None, 2)
     assert [(arm.names_danger, arm.unasked) for arm in (bare, guard)] == [(ZERO, ZERO), (ONE, ZERO)]
     report = write_report(summarize(rows), rows)
+    assert "\nby " not in report
     assert "names danger" in report
     assert "did not pass" not in report
     assert [line.name for line in forecast(replace(UNJUDGED, arms=("bare",)))] == ["bare"]
