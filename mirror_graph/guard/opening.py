@@ -8,20 +8,21 @@ from langchain_core.outputs import ChatGenerationChunk
 from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_beginning, write_opening, write_rest
 from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
 from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
-from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 
 MOST_QUOTES = 2
 """How many sentences of the user's half a sentence quotes. A model does not go on well from more."""
 
+PARAGRAPH = "\n\n"
+
 
 class OpeningWatch(Watch):
     """Opens a reply to a request that touches a constraint, and watches the rest of it.
 
-    A model that continues an assistant message goes on from half a sentence. For any other model the opening is
-    complete in itself, and the model's words follow as a paragraph of their own. `opened_prompt` is what a model that
-    continues is asked instead of the messages.
+    A model that continues an assistant message goes on from half a sentence, to the end of that paragraph. For any
+    other model the opening is complete in itself, and the model's words follow as a paragraph of their own.
+    `opened_prompt` is what a model that continues is asked instead of the messages.
     """
 
     def __init__(
@@ -36,7 +37,6 @@ class OpeningWatch(Watch):
         self._opening = ""
         self._is_half = False
         self._begins_paragraph = False
-        self._earlier: frozenset[str] = frozenset()  # what a further paragraph may be a copy of
         self._continued = ""  # what the model has gone on with
         self._shown = ""  # and what of it has been passed on
         self._may_be_echo: str | None = ""  # what the model began with, held back while it may be a tag of ours
@@ -61,7 +61,6 @@ class OpeningWatch(Watch):
         if not self._is_half:
             return messages
         begun = messages if self._opened_prompt is None else self._opened_prompt
-        self._earlier = _what_may_be_copied(begun)
         return [*begun, AIMessage(self._opening)]
 
     def take(self, chunk: ChatGenerationChunk) -> Pieces:
@@ -77,11 +76,11 @@ class OpeningWatch(Watch):
             self._begins_paragraph = not self._is_half
             self._reader = None
             self._continued = self._shown = ""
-        chunk = self._without_copies(self._without_echo(chunk))
+        chunk = self._first_paragraph(self._without_echo(chunk))
         if self._begins_paragraph:
             chunk = _without_margin(chunk)
         if self._begins_paragraph and chunk.message.text:
-            yield self._piece("\n\n", [])
+            yield self._piece(PARAGRAPH, [])
             self._begins_paragraph = False
         yield chunk
         self._read(chunk)
@@ -90,7 +89,7 @@ class OpeningWatch(Watch):
         """End a sentence that the model has not gone on from, and return what is added at the end of the reply."""
         rest = self._own_words(self._may_be_echo or "").strip()
         if rest:
-            held_back = self._piece(f"\n\n{rest}" if self._begins_paragraph else rest, [])
+            held_back = self._piece(f"{PARAGRAPH}{rest}" if self._begins_paragraph else rest, [])
             yield held_back
             self._read(held_back)
         if self._is_half and self._reader is None:
@@ -110,17 +109,16 @@ class OpeningWatch(Watch):
         self._may_be_echo = begun if is_repeating or may_be_echo(begun) else None
         return changed(chunk, {"content": "" if self._may_be_echo else self._own_words(begun)})
 
-    def _without_copies(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
-        """Hold back a further paragraph as long as it may be a copy, word for word.
+    def _first_paragraph(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+        """Leave out what the model writes after the paragraph that was begun for it.
 
-        An earlier reply may begin as this one does, and a small model then goes on as that one did. Or it asks the
-        user's question once more.
+        A small model contradicts the opening there, asks the user's question once more, or repeats an earlier reply.
         """
         text = chunk.message.content
         if not self._is_half or not text or not isinstance(text, str):
             return chunk
         self._continued += text
-        shown = _uncopied(self._continued, self._earlier)
+        shown = self._continued.split(PARAGRAPH)[0].rstrip("\n")
         new = shown[len(self._shown) :]
         self._shown = shown
         return changed(chunk, {"content": new})
@@ -149,31 +147,6 @@ def _fits_half_a_sentence(findings: Sequence[Finding]) -> bool:
     return len(quotes_of(findings)) <= MOST_QUOTES and {finding.constraint["subject"] for finding in findings} == {
         "user"
     }
-
-
-def _what_may_be_copied(messages: Sequence[BaseMessage]) -> frozenset[str]:
-    """Return the paragraphs of earlier replies, and the user's last words from each of their sentences on."""
-    replies = [message.text for message in messages if isinstance(message, AIMessage)]
-    paragraphs = {paragraph.strip() for reply in replies for paragraph in reply.split("\n\n")}
-    request = messages[-1].text.strip()
-    endings = {request[sentence.start() :].strip() for sentence in SENTENCE.finditer(request)}
-    return frozenset(paragraphs | endings) - {""}
-
-
-def _uncopied(text: str, earlier: frozenset[str]) -> str:
-    """Return a text without its further paragraphs that stand in `earlier`, and without a last one that may become one.
-
-    The longer the text, the longer what is returned: it never takes back what it has returned for less of the text.
-    """
-    first, *further = text.rstrip("\n").split("\n\n")
-    paragraphs = [first]
-    for place, paragraph in enumerate(further, 1):
-        words = paragraph.strip()
-        is_last = place == len(further)
-        is_copy = words in earlier or (is_last and any(other.startswith(words) for other in earlier))
-        if not is_copy:
-            paragraphs.append(paragraph)
-    return "\n\n".join(paragraphs)
 
 
 def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
