@@ -98,9 +98,9 @@ def test_the_talkers_block_of_dangers(snapshot: SnapshotAssertion) -> None:
 
 def test_the_talkers_block_of_what_was_just_mentioned(snapshot: SnapshotAssertion) -> None:
     mind: MindState = {**a_mind(), "constraints": [constraint("bees", severity="life-threatening"), constraint("dust")]}
-    just_told = (constraint("bees")["id"], constraint("dust")["id"])
-    assert the_block(mind, stated=just_told) == snapshot
-    assert the_block(mind, stated=just_told, touched=just_told) == the_block(mind, touched=just_told)
+    just_mentioned = (constraint("bees")["id"], constraint("dust")["id"])
+    assert the_block(mind, stated=just_mentioned) == snapshot
+    assert the_block(mind, stated=just_mentioned, touched=just_mentioned) == the_block(mind, touched=just_mentioned)
 
 
 def test_the_talkers_block_of_what_bounds_it_and_what_is_unknown(snapshot: SnapshotAssertion) -> None:
