@@ -540,6 +540,8 @@ PROBES = Path(__file__).parent / "probes" / "relevance"
         ("requests", "B", 0.95, 0.04),
         ("later", "A", 0.90, 0.06),
         ("later", "B", 0.90, 0.06),
+        ("kinds", "A", 0.90, 0.06),
+        ("kinds", "B", 0.90, 0.09),
     ],
 )
 def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
@@ -556,6 +558,58 @@ def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
     assert touched["dangerous"][1] >= 60
     assert touched["dangerous"][0] / touched["dangerous"][1] >= dangerous
     assert touched["harmless"][0] / touched["harmless"][1] <= harmless
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_a_word_of_danger_in_another_sense_touches_nothing(half: str) -> None:
+    requests = tomllib.loads((PROBES / "figurative.toml").read_text("utf-8"))["requests"]
+    conditions = tomllib.loads((PROBES / "kinds.toml").read_text("utf-8"))["condition"]
+    entries = [
+        stated(condition["kind"], condition["says"], about=condition["about"], name=condition["about"])
+        for condition in conditions
+    ]
+    asked = [request_ for request_ in requests if HALVES[_hash(request_) % 2] == half]
+    assert len(asked) >= 25
+    touched = sum(len(relevant(entries, request_)) for request_ in asked)
+    assert touched <= 0.01 * len(asked) * len(entries)
+
+
+@pytest.mark.parametrize(
+    ("statement", "request_"),
+    [
+        ("I have a slipped disc.", "Shall I lift the heavy sofa up the stairs?"),
+        ("I have a bad knee.", "Shall we go running up the hill?"),
+        ("I have a slipped disc.", "How do I start with a dead lift?"),
+        ("I take sertraline.", "Is going cold turkey okay?"),
+        ("I'm a recovering alcoholic.", "Shall I order a whisky on the rocks?"),
+        ("I'm a compulsive gambler.", "How do I hit the jackpot on the slots?"),
+        ("I have a grass pollen allergy.", "Shall we lie down in the rye-grass meadow?"),
+        ("I'm afraid of needles.", "Shall I try needle felting?"),
+        ("I'm afraid of deep water.", "Shall we swim in the river?"),
+        ("I quit smoking two months ago.", "May I have a smoke with my smoked salmon?"),
+    ],
+)
+def test_what_is_left_out_as_figurative_leaves_the_danger_in(statement: str, request_: str) -> None:
+    constraints = scan(statement)
+    assert constraints
+    assert relevant(constraints, request_)
+
+
+@pytest.mark.parametrize(
+    ("entry", "request_", "touches"),
+    [
+        (constraint("allergy", "sesame"), "Is it fine if I leave my EpiPen in the car?", True),
+        (constraint("allergy", "sesame"), "Can we travel without the auto-injector?", True),
+        (constraint("allergy", "sesame"), "Shall I leave my umbrella at home?", False),
+        (constraint("phobia", "spiders"), "Is it fine if I leave my EpiPen in the car?", False),
+        (constraint("medical", "asthma"), "May I leave the inhaler at home?", True),
+        (constraint("medical", "adrenal insufficiency"), "Can I leave my tablets at home for a weekend?", True),
+    ],
+)
+def test_leaving_the_remedy_behind_touches_what_it_is_for(
+    entry: SafetyConstraint, request_: str, touches: bool
+) -> None:
+    assert bool(relevant([entry], request_)) == touches
 
 
 @given(st.text(max_size=200))

@@ -1,7 +1,7 @@
 """What touches a constraint: the concepts it names, its own words, and generated phrases."""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import filterfalse
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ def triggers_of(constraint: SafetyConstraint) -> Triggers:
 @lru_cache(maxsize=4096)
 def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> Triggers:
     fitting = _concepts_named(kind, f"{about}\n{quote}")
-    minds = frozenset(fitting) | relations().gathered(fitting, lambda concept: concept.minds)
+    minds = frozenset(fitting) | relations().gathered(fitting, lambda concept: concept.minds) | _threats_of(kind)
     also = relations().gathered(fitting, lambda concept: concept.also) - minds
     words = content(about) or content(quote)
     spaced = frozenset(filterfalse(is_unspaced, words))
@@ -55,6 +55,13 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
         is_known=bool(fitting),
         by_sight=any(relations().concepts[name].sight for name in fitting),
     )
+
+
+@cache
+def _threats_of(kind: Kind) -> Names:
+    """Return what every constraint of a kind minds, such as leaving the remedy at home."""
+    concepts = relations().concepts
+    return frozenset(name for name, concept in concepts.items() if kind in concept.threatens)
 
 
 def _concepts_named(kind: Kind, text: str) -> list[str]:

@@ -7,10 +7,13 @@ A request that speaks of a concept also speaks of what it `brings`, and may spea
 may have nuts in it). A constraint that names a concept also `minds` others, each of them enough, and minds a little
 what stands under `also`, of which it takes two.
 
+A word may have alternatives, of which one may be empty: "leave|forget my| inhaler" is four phrases.
+
 A file says by which `kinds` of constraints its concepts can be named; with `met = false`, that no request speaks of
 them; with `shown = true`, that a request which speaks of them asks to watch or read; with `sight = true`, that seeing
-is enough to bring them on; with `field`, in which field a request that speaks of them asks for something; and with
-`own`, which fields are a constraint's own that names them. Each of these but `kinds` may stand in a concept instead.
+is enough to bring them on; with `field`, in which field a request that speaks of them asks for something; with
+`own`, which fields are a constraint's own that names them; and with `threatens`, constraints of which kinds mind it,
+whatever they name. Each of these but `kinds` may stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
 `common.toml` holds the words that say nothing about what is asked. `idioms.toml` holds the phrases that are not to be
@@ -22,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
 from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
@@ -62,6 +66,7 @@ class Concept(NamedTuple):
     kinds: Names
     fields: Names
     own: Names
+    threatens: Names
     met: bool
     shown: bool
     sight: bool
@@ -201,7 +206,7 @@ def relations() -> Relations:
             if name in defaults:
                 continue
             direct[name] = _concept(defaults | entry)
-            for spelling in entry["words"].split(","):
+            for spelling in _phrases(entry["words"]):
                 spelled.add(spelling, name)
     return Relations(
         concepts={name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
@@ -210,7 +215,7 @@ def relations() -> Relations:
         endings=_frozen(spelled.endings),
         characters={first: _frozen(begun) for first, begun in spelled.characters.items()},
         common=common,
-        vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings.values()),
+        vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings, *spelled.beginnings.values()),
         idioms=idioms,
         behind=_neighbours(substitutes, "of"),
         before=_neighbours(substitutes, "with"),
@@ -239,11 +244,21 @@ def _neighbours(substitutes: Iterable[Mapping[str, str]], side: str) -> dict[str
 def _idioms(phrases: str) -> dict[str, tuple[Phrase, ...]]:
     """Return the idioms by their first word, the longest first."""
     found: defaultdict[str, list[Phrase]] = defaultdict(list)
-    for phrase in phrases.split(","):
+    for phrase in _phrases(phrases):
         words = tuple(split(phrase))
         if words:
             found[words[0]].append(words)
     return {first: tuple(sorted(begun, key=len, reverse=True)) for first, begun in found.items()}
+
+
+def _phrases(text: str) -> Iterator[str]:
+    """Return the phrases between commas, those with alternatives in each of their forms."""
+    for phrase in text.split(","):
+        if "|" not in phrase:
+            yield phrase
+            continue
+        for words in product(*(alternatives.split("|") for alternatives in phrase.split())):
+            yield " ".join(words)
 
 
 class _Spelled:
@@ -296,6 +311,7 @@ def _concept(entry: Mapping[str, Any]) -> Concept:
         kinds=frozenset(entry.get("kinds", ())),
         fields=frozenset({entry["field"]} if "field" in entry else ()),
         own=frozenset(entry.get("own", ())),
+        threatens=frozenset(entry.get("threatens", ())),
         met=entry.get("met", True),
         shown=entry.get("shown", False),
         sight=entry.get("sight", False),
