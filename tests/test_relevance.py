@@ -542,6 +542,8 @@ PROBES = Path(__file__).parent / "probes" / "relevance"
         ("later", "B", 0.90, 0.06),
         ("kinds", "A", 0.90, 0.06),
         ("kinds", "B", 0.90, 0.09),
+        ("kinds_later", "A", 0.85, 0.06),
+        ("kinds_later", "B", 0.75, 0.06),
     ],
 )
 def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
@@ -555,7 +557,7 @@ def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
                 if HALVES[_hash(request_) % 2] == half:
                     counts[0] += bool(relevant([entry], request_))
                     counts[1] += 1
-    assert touched["dangerous"][1] >= 60
+    assert touched["dangerous"][1] >= 50
     assert touched["dangerous"][0] / touched["dangerous"][1] >= dangerous
     assert touched["harmless"][0] / touched["harmless"][1] <= harmless
 
@@ -610,6 +612,13 @@ def test_leaving_the_remedy_behind_touches_what_it_is_for(
     entry: SafetyConstraint, request_: str, touches: bool
 ) -> None:
     assert bool(relevant([entry], request_)) == touches
+
+
+def test_panic_attacks_are_also_a_fear_of_what_they_are_named_with() -> None:
+    at_heights = stated("medical", "I have panic attacks at any height.", about="panic attacks")
+    anywhere = stated("medical", "I have panic attacks.", about="panic attacks")
+    assert relevant([at_heights], "Shall we cross the glass skywalk?") == ["it"]
+    assert relevant([anywhere], "Shall we cross the glass skywalk?") == []
 
 
 @given(st.text(max_size=200))

@@ -70,7 +70,9 @@ def _concepts_named(kind: Kind, text: str) -> list[str]:
     named = relations().named(split(text))
     fitting = [name for name in named if kind in concepts[name].kinds]
     if fitting:
-        return fitting
+        # Panic attacks are an illness, and panic attacks at heights are a fear as well.
+        kinds = relations().gathered(fitting, lambda concept: concept.like) | {kind}
+        return [name for name in named if kinds & concepts[name].kinds]
     # They are known for another kind of constraint only, which is better than unknown.
     return [name for name in named if concepts[name].kinds]
 

@@ -11,9 +11,10 @@ A word may have alternatives, of which one may be empty: "leave|forget my| inhal
 
 A file says by which `kinds` of constraints its concepts can be named; with `met = false`, that no request speaks of
 them; with `shown = true`, that a request which speaks of them asks to watch or read; with `sight = true`, that seeing
-is enough to bring them on; with `field`, in which field a request that speaks of them asks for something; with
-`own`, which fields are a constraint's own that names them; and with `threatens`, constraints of which kinds mind it,
-whatever they name. Each of these but `kinds` may stand in a concept instead.
+is enough to bring them on; with `field`, in which field a request that speaks of them asks for something; with `own`,
+which fields are a constraint's own that names them; with `threatens`, constraints of which kinds mind it, whatever they
+name; and with `like`, of which other kinds a constraint that names it can be as well. Each of these but `kinds` may
+stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
 `common.toml` holds the words that say nothing about what is asked. `idioms.toml` holds the phrases that are not to be
@@ -67,6 +68,7 @@ class Concept(NamedTuple):
     fields: Names
     own: Names
     threatens: Names
+    like: Names
     met: bool
     shown: bool
     sight: bool
@@ -312,6 +314,7 @@ def _concept(entry: Mapping[str, Any]) -> Concept:
         fields=frozenset({entry["field"]} if "field" in entry else ()),
         own=frozenset(entry.get("own", ())),
         threatens=frozenset(entry.get("threatens", ())),
+        like=frozenset(entry.get("like", ())),
         met=entry.get("met", True),
         shown=entry.get("shown", False),
         sight=entry.get("sight", False),
