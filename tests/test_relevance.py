@@ -621,6 +621,22 @@ def test_panic_attacks_are_also_a_fear_of_what_they_are_named_with() -> None:
     assert relevant([anywhere], "Shall we cross the glass skywalk?") == []
 
 
+@pytest.mark.parametrize(
+    ("entry", "request_"),
+    [
+        (stated("physical", "I am blind."), "How do I learn to play the piano by ear?"),
+        (stated("physical", "I am blind."), "How do I format a hard drive?"),
+        (stated("trauma", "I was raped."), "Can I stay at a hotel near the station?"),
+        (stated("trauma", "I was raped."), "How do I draw the head of a man?"),
+        (stated("addiction", "I'm a recovering cocaine addict."), "How do I change just one line in Vim?"),
+        (stated("addiction", "I'm addicted to video games."), "What is the top level in a JSON file?"),
+        (stated("medical", "I have depression."), "How do I make a popup disappear from a page?"),
+    ],
+)
+def test_the_everyday_words_of_an_indirect_danger_touch_nothing(entry: SafetyConstraint, request_: str) -> None:
+    assert relevant([entry], request_) == []
+
+
 @given(st.text(max_size=200))
 def test_any_text_has_an_intent_and_a_level(text: str) -> None:
     assert levels([PEANUTS], text)["it"] in get_args(Level)
