@@ -52,7 +52,7 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         seen.unknown,
         lists_unrelated=not is_opening,
     )
-    # Told of its inner life and of dangers, a small model speaks of dangers where there are none.
+    # A small model whose prompt speaks of an inner life and of dangers finds dangers where there are none.
     template = "small_talker" if is_opening and not inner else "talker"
     prompt = reply_prompt(turn.window, turn.branch, inner, context, template)
     model = visible_model(context.talker_model, temperature=context.temperature, max_tokens=REPLY_TOKENS)

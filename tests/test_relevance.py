@@ -534,20 +534,20 @@ PROBES = Path(__file__).parent / "probes" / "relevance"
 
 
 @pytest.mark.parametrize(
-    ("file", "half", "dangerous", "harmless"),
+    ("file", "half", "requests", "dangerous", "harmless"),
     [
-        ("requests", "A", 0.95, 0.04),
-        ("requests", "B", 0.95, 0.04),
-        ("later", "A", 0.90, 0.06),
-        ("later", "B", 0.90, 0.06),
-        ("kinds", "A", 0.90, 0.06),
-        ("kinds", "B", 0.90, 0.09),
-        ("kinds_later", "A", 0.85, 0.06),
-        ("kinds_later", "B", 0.75, 0.06),
+        ("requests", "A", 60, 0.95, 0.04),
+        ("requests", "B", 60, 0.95, 0.04),
+        ("later", "A", 60, 0.90, 0.06),
+        ("later", "B", 60, 0.90, 0.06),
+        ("kinds", "A", 60, 0.90, 0.06),
+        ("kinds", "B", 60, 0.90, 0.09),
+        ("kinds_later", "A", 50, 0.85, 0.06),
+        ("kinds_later", "B", 50, 0.75, 0.06),
     ],
 )
 def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
-    file: str, half: str, dangerous: float, harmless: float
+    file: str, half: str, requests: int, dangerous: float, harmless: float
 ) -> None:
     touched = {"dangerous": [0, 0], "harmless": [0, 0]}
     for condition in tomllib.loads((PROBES / f"{file}.toml").read_text("utf-8"))["condition"]:
@@ -557,7 +557,7 @@ def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
                 if HALVES[_hash(request_) % 2] == half:
                     counts[0] += bool(relevant([entry], request_))
                     counts[1] += 1
-    assert touched["dangerous"][1] >= 50
+    assert touched["dangerous"][1] >= requests
     assert touched["dangerous"][0] / touched["dangerous"][1] >= dangerous
     assert touched["harmless"][0] / touched["harmless"][1] <= harmless
 

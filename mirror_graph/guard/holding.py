@@ -7,7 +7,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, wording_of, write_order
 from mirror_graph.guard.reading import Case, Finding
-from mirror_graph.guard.watch import NO_FINDINGS, Pieces, Rule, Watch, of_this_run
+from mirror_graph.guard.watch import NO_FINDINGS, PARAGRAPH, Pieces, Rule, Watch, of_this_run
 from mirror_graph.models import REASONED_ABOVE
 
 
@@ -93,7 +93,7 @@ class HoldingWatch(Watch):
             chunk = self._held.pop(0)
             if chunk.message.text:
                 if self._begins_paragraph:
-                    yield self._piece("\n\n", [])
+                    yield self._piece(PARAGRAPH, [])
                     self._begins_paragraph = False
                 self._has_shown = True
             yield chunk
@@ -102,7 +102,7 @@ class HoldingWatch(Watch):
         return write_order(findings, wording_of(self._case.request.text, findings))
 
     def _paragraph(self, text: str) -> str:
-        return f"\n\n{text}" if self._has_shown else text
+        return f"{PARAGRAPH}{text}" if self._has_shown else text
 
 
 def _with_order(message: BaseMessage, order: str) -> BaseMessage:

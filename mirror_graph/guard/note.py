@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 
 from mirror_graph.guard.reading import Finding
-from mirror_graph.guard.touching import Explanation, explained
+from mirror_graph.guard.touching import Explanation, explained, own_words
 from mirror_graph.guard.words import Wording, wording_for
 from mirror_graph.ledger.scan import scan
-from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state.values import Guarded, SafetyConstraint
 
@@ -131,7 +130,7 @@ def _without_lead_in(quote: str, constraint: SafetyConstraint) -> str:
     "Wasp stings can kill me: I go into shock" and "My allergies: nuts" stay whole, as they need their beginning.
     """
     lead_in = _LEAD_IN.match(quote)
-    if lead_in is None or triggers_of(constraint).words.intersection(map(stem, split(lead_in[0]))):
+    if lead_in is None or own_words(triggers_of(constraint), lead_in[0]):
         return quote
     rest = quote[lead_in.end() :]
     return rest if scan(rest) else quote

@@ -7,14 +7,12 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from mirror_graph.guard.note import marks_of, quotes_of, wording_of, write_beginning, write_opening, write_rest
 from mirror_graph.guard.reading import Case, Finding, ReplyReader, findings_before
-from mirror_graph.guard.watch import Pieces, Rule, Watch, changed, of_this_run
+from mirror_graph.guard.watch import PARAGRAPH, Pieces, Rule, Watch, changed, of_this_run
 from mirror_graph.models import REASONED_ABOVE
 from mirror_graph.prompts import may_be_echo, strip_leading_tags
 
 MOST_QUOTES = 2
 """How many sentences of the user's half a sentence quotes. A model does not go on well from more."""
-
-PARAGRAPH = "\n\n"
 
 
 class OpeningWatch(Watch):
@@ -38,7 +36,6 @@ class OpeningWatch(Watch):
         self._is_half = False
         self._begins_paragraph = False
         self._continued = ""  # what the model has gone on with
-        self._shown = ""  # and what of it has been passed on
         self._may_be_echo: str | None = ""  # what the model began with, held back while it may be a tag of ours
 
     def wants_opening(self) -> bool:
@@ -75,8 +72,8 @@ class OpeningWatch(Watch):
             chunk = changed(chunk, {"additional_kwargs": {}})
             self._begins_paragraph = not self._is_half
             self._reader = None
-            self._continued = self._shown = ""
-        chunk = self._first_paragraph(self._without_echo(chunk))
+            self._continued = ""
+        chunk = self._without_further_paragraphs(self._without_echo(chunk))
         if self._begins_paragraph:
             chunk = _without_margin(chunk)
         if self._begins_paragraph and chunk.message.text:
@@ -109,7 +106,7 @@ class OpeningWatch(Watch):
         self._may_be_echo = begun if is_repeating or may_be_echo(begun) else None
         return changed(chunk, {"content": "" if self._may_be_echo else self._own_words(begun)})
 
-    def _first_paragraph(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
+    def _without_further_paragraphs(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """Leave out what the model writes after the paragraph that was begun for it.
 
         A small model contradicts the opening there, asks the user's question once more, or repeats an earlier reply.
@@ -117,11 +114,9 @@ class OpeningWatch(Watch):
         text = chunk.message.content
         if not self._is_half or not text or not isinstance(text, str):
             return chunk
+        passed_on = len(_first_paragraph(self._continued))
         self._continued += text
-        shown = self._continued.split(PARAGRAPH)[0].rstrip("\n")
-        new = shown[len(self._shown) :]
-        self._shown = shown
-        return changed(chunk, {"content": new})
+        return changed(chunk, {"content": _first_paragraph(self._continued)[passed_on:]})
 
     def _own_words(self, begun: str) -> str:
         """Return what the model began with, without our tag and our opening."""
@@ -147,6 +142,11 @@ def _fits_half_a_sentence(findings: Sequence[Finding]) -> bool:
     return len(quotes_of(findings)) <= MOST_QUOTES and {finding.constraint["subject"] for finding in findings} == {
         "user"
     }
+
+
+def _first_paragraph(text: str) -> str:
+    """Return the first paragraph of a text, without a line break at its end that may begin the next one."""
+    return text.split(PARAGRAPH, 1)[0].rstrip("\n")
 
 
 def _without_margin(chunk: ChatGenerationChunk) -> ChatGenerationChunk:

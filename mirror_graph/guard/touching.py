@@ -81,7 +81,7 @@ def explained(constraint: SafetyConstraint, touch: Touch) -> Explanation:
             words = dict.fromkeys(verbatim(_without_common_end(phrase), touch.text) for phrase in longest)
             is_eaten = all(phrases[phrase] for phrase in longest)
             return Explanation(tuple(words), is_eaten, is_own=phrases is found.own)
-    named = _own_words(triggers, touch.text)
+    named = own_words(triggers, touch.text)
     return Explanation(named, is_own=bool(named))
 
 
@@ -135,7 +135,8 @@ def _is_own(phrase: str, triggers: Triggers) -> bool:
     return phrase in triggers.terms or all(stem(word) in triggers.words for word in split(phrase))
 
 
-def _own_words(triggers: Triggers, text: str) -> tuple[str, ...]:
+def own_words(triggers: Triggers, text: str) -> tuple[str, ...]:
+    """Return the first of a constraint's own words in a text, as it stands there; nothing if there is none."""
     named = [word for word in split(text) if stem(word) in triggers.words]
     named += [term for term in triggers.terms if term in text]
     return tuple(verbatim(word, text) for word in named[:1])

@@ -24,6 +24,9 @@ Pieces = Iterator[ChatGenerationChunk]
 
 NO_FINDINGS: list[Finding] = []
 
+PARAGRAPH = "\n\n"
+"""What stands between two paragraphs of a reply."""
+
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
@@ -120,7 +123,7 @@ class Watch:
             return otherwise
 
     def _paragraph(self, text: str) -> str:
-        return f"\n\n{text}" if self._has_text else text
+        return f"{PARAGRAPH}{text}" if self._has_text else text
 
     def _piece(self, text: str, marks: list[Guarded]) -> ChatGenerationChunk:
         """Return a piece of the guard's own, in the form of the reply's other pieces."""
