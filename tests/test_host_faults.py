@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
-from mirror_graph.host import conversation as conversation_module
+from mirror_graph.host import turn as turn_module
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies, prompts_of
@@ -161,7 +161,7 @@ async def test_a_reply_that_was_stored_is_returned_although_the_database_reporte
 async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation_module, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(turn_module, "LOOK_SECONDS", 0.2)
 
     async def away(*given: Any) -> None:
         raise sqlite3.OperationalError("disk I/O error")
@@ -414,7 +414,7 @@ async def test_no_database_is_made_for_a_configuration_error(tmp_path: Path) -> 
 def test_a_reply_belongs_to_the_message_it_stands_behind() -> None:
     first, second = HumanMessage("a", id="1"), HumanMessage("a", id="2")
     ours = AIMessage("x", id="3", response_metadata={"mirror": {"turn": 1}})
-    reply_to = conversation_module._reply_to
+    reply_to = turn_module._reply_to
     assert reply_to(first, [first, ours, second]) is ours
     assert reply_to(second, [first, ours, second]) is None
     assert reply_to(second, [first, ours]) is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mirror_graph import Conversation, MirrorContext, UnknownMessageError, open_mirror, open_mirror_sync
-from mirror_graph.host import conversation as conversation_module
+from mirror_graph.host import replacing
 from mirror_graph.scheduling import mind_thread
 from mirror_graph.testing.endpoint import Call, Endpoint
 from tests.replies import Replies, prompts_of
@@ -163,14 +163,14 @@ async def test_an_edit_waits_for_the_user_while_no_mind_is_locked(
         conversation = mirror.conversation("t", user_id="ana")
         storage = mirror._engine.storage
         is_free: list[bool] = []
-        withdraw = conversation_module.withdraw
+        withdraw = replacing.withdraw
 
         async def checked(*arguments: Any) -> None:
             async with asyncio.timeout(100), storage.lock(mind_thread(conversation.thread_id)):
                 is_free.append(True)
             await withdraw(*arguments)
 
-        monkeypatch.setattr(conversation_module, "withdraw", checked)
+        monkeypatch.setattr(replacing, "withdraw", checked)
         await conversation.say("I'm allergic to celery.")
         await conversation.edit("I'm allergic to kiwi.")
         assert is_free == [True]

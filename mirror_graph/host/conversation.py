@@ -1,65 +1,29 @@
 """A conversation: one thread and its mind."""
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Sequence
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
+from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
-from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from mirror_graph.errors import ConfigurationError, HostClosedError, StorageError, ThreadInUseError, UnknownMessageError
+from mirror_graph.errors import ConfigurationError
+from mirror_graph.host.adopting import adopt_history
+from mirror_graph.host.answering import OfferRun, TalkerRun
 from mirror_graph.host.heads import forget_heads
-from mirror_graph.host.history import History, HistoryMessage, adopted_history
-from mirror_graph.host.message import Message, accepted_message
-from mirror_graph.host.mind import Mind, Paused
-from mirror_graph.host.reply import LeadingTagFilter, PieceHandler, Reply, ReplyStream
+from mirror_graph.host.history import HistoryMessage, adopted_history
+from mirror_graph.host.message import Message
+from mirror_graph.host.mind import Mind
+from mirror_graph.host.replacing import LAST
+from mirror_graph.host.reply import Reply, ReplyStream
 from mirror_graph.host.runtime import HostRuntime
+from mirror_graph.host.thread import Thread
+from mirror_graph.host.thread_mind import find_left_over, load_mind, load_narratives
 from mirror_graph.host.transcripts import is_shown
+from mirror_graph.host.turn import Turn, Unchanged
 from mirror_graph.host.watching import MindEvent
-from mirror_graph.ledger.repeats import with_provisional
-from mirror_graph.ledger.user_constraints import (
-    apply_edits,
-    is_erased,
-    load_lists,
-    publish,
-    publish_provisional,
-    withdraw,
-)
-from mirror_graph.ledger.user_messages import UserMessage, scan_ahead, scan_messages, user_messages
-from mirror_graph.nodes.propose import recommended_in
-from mirror_graph.nodes.schedule import is_exhausted
-from mirror_graph.scheduling import ThinkingPass, mind_thread
-from mirror_graph.scheduling.labels import about_run
-from mirror_graph.state import MindState, MirrorContext, Narrative, SafetyConstraint
-from mirror_graph.state.branch import current_branch, is_on_branch, lag_of, last_turn, read_turn, rewind, turn_of
-from mirror_graph.state.constraints import merge_constraints, severe, unconfirmed
+from mirror_graph.state import MirrorContext, Narrative
 from mirror_graph.state.offers import ItemSource, Offer, check_count
 from mirror_graph.state.recommendation import DEFAULT_COUNT
-from mirror_graph.state.reducers import merge_failures, merge_usage
-from mirror_graph.state.references import nameable_messages
-from mirror_graph.state.values import AnsweredTurn
-from mirror_graph.state.window import is_users, messages_to_drop, pending_exchanges
-
-log = logging.getLogger(__name__)
-
-Send = Callable[[str | Reply], None]
-"""Passes on a piece of a reply, or the whole reply."""
-
-Answer = Callable[[HumanMessage, Send], Awaitable[None]]
-"""Answers a message, and sends what it answers."""
-
-LOOK_SECONDS = 5.0
-"""How long to look, after the database failed, whether a reply was stored."""
-
-
-class _Unchanged:
-    """In the place of a message: the one that stands there is answered again."""
 
 
 class Conversation:
@@ -67,8 +31,7 @@ class Conversation:
 
     def __init__(self, engine: HostRuntime, thread_id: str, context: MirrorContext, name: str = "") -> None:
         self._engine = engine
-        self._context = context
-        self._name = name
+        self._thread = Thread(engine, thread_id, context, name)
         self.thread_id = thread_id
         """The thread's id in the database and in traces."""
 
@@ -91,7 +54,7 @@ class Conversation:
         Raises the errors of `say`: before the first piece, or later if the reply breaks off. A reader that leaves the
         loop ends the turn. If a reader stops reading without leaving, the turn continues to its end.
         """
-        return ReplyStream(self._pieces(message, self._answering(config)))
+        return self._reply(message, config)
 
     async def recommend(
         self,
@@ -113,14 +76,9 @@ class Conversation:
         offer is returned, without what it withheld.
         """
         check_count(k)
-        made: list[Offer] = []
-
-        async def answer(sent: HumanMessage, send: Send) -> None:
-            made.append(await self._offer(sent, k, source, config or {}, send))
-
-        stream = ReplyStream(self._pieces(message, answer, is_offer=True))
-        await _whole(stream)
-        return made[-1] if made else await self._stored_offer(stream.reply)
+        run = OfferRun(self._thread, config or {}, k, source)
+        stream = ReplyStream(Turn(self._thread, message, run).pieces())
+        return await run.offer(await _whole(stream))
 
     async def retake(self, *, config: RunnableConfig | None = None) -> Reply:
         """Answer the user's last message again, and return the new reply.
@@ -134,7 +92,7 @@ class Conversation:
 
     def retake_stream(self, *, config: RunnableConfig | None = None) -> ReplyStream:
         """Answer the user's last message again, as `retake` does, and iterate over the pieces of the reply."""
-        return ReplyStream(self._pieces(_Unchanged(), self._answering(config), place=""))
+        return self._reply(Unchanged(), config, LAST)
 
     async def edit(
         self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
@@ -152,7 +110,7 @@ class Conversation:
         self, message: Message, *, message_id: str | None = None, config: RunnableConfig | None = None
     ) -> ReplyStream:
         """Replace a message, as `edit` does, and iterate over the pieces of the reply."""
-        return ReplyStream(self._pieces(message, self._answering(config), place=message_id or ""))
+        return self._reply(message, config, message_id or LAST)
 
     def watch(self) -> AsyncGenerator[MindEvent]:
         """Watch the mind: iterate over the present one, and then over what becomes of it, until the host closes.
@@ -164,7 +122,7 @@ class Conversation:
 
         Raises `StorageError` if the mind cannot be read.
         """
-        return self._engine.watchers.watch(self.thread_id, self._context.user_id, self.mind)
+        return self._engine.watchers.watch(self.thread_id, self._thread.user_id, self.mind)
 
     async def settle(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the contract's name
         """Wait at most `timeout` seconds until thinking has caught up with the conversation.
@@ -176,7 +134,7 @@ class Conversation:
         try:
             async with asyncio.timeout(timeout):
                 await scheduler.settle(self.thread_id)
-                if work := await self._left_over():
+                if work := await find_left_over(self._thread):
                     await scheduler.schedule(work)
                     if error := await scheduler.settle(self.thread_id):
                         raise error
@@ -186,30 +144,15 @@ class Conversation:
 
     async def mind(self) -> Mind:
         """Return what is thought about the conversation so far."""
-        values = await self._engine.values(self.thread_id)
-        branch = _branch_of(values)
-        mind = await self._load_mind(values)
-        usage = merge_usage(mind["usage"], values.get("usage", {}))
-        guarded = usage.pop("guard", None)
-        return Mind(
-            narrative=mind["narrative"]["text"],
-            thoughts={thought["thinker"]: thought["text"] for thought in mind["thoughts"]},
-            constraints=tuple(await self._ledger(mind, values)),
-            turn=mind["turn"],
-            lag=lag_of(mind, branch),
-            failures=merge_failures(mind["failures"], values.get("failures", {})),
-            usage=usage,
-            guarded=guarded["total"]["calls"] if guarded else 0,
-            paused=self._why_paused(mind),
-        )
+        return await load_mind(self._thread)
 
     async def history(self) -> list[Narrative]:
         """Return the last narratives of the conversation, oldest first, the newest 20 at most."""
-        return await self._engine.storage.history(mind_thread(self.thread_id))
+        return await load_narratives(self._thread)
 
     async def messages(self) -> list[AnyMessage]:
         """Return the window: the messages a reply starts from, oldest first."""
-        return list((await self._engine.values(self.thread_id)).get("messages", []))
+        return await self._thread.messages()
 
     async def transcript(self, limit: int = 1_000) -> list[AnyMessage]:
         """Return the last `limit` messages of the user's and replies, oldest first, also those that left the window.
@@ -238,320 +181,25 @@ class Conversation:
         """
         history = await asyncio.to_thread(adopted_history, messages)
         if history.messages:
-            await self._engine.run_turn(self._adopt(history))
+            await self._engine.run_turn(adopt_history(self._thread, history))
         return len(history.messages)
 
     async def forget(self) -> None:
         """Erase the thread and its mind from the database and, with SQLite, from its files."""
         await self._engine.forget(self.thread_id)
-        if self._context.user_id is not None:
-            await forget_heads(self._engine.storage.store, self._context.user_id, self._name)
+        if self._thread.user_id is not None:
+            await forget_heads(self._engine.storage.store, self._thread.user_id, self._thread.name)
         await self._engine.storage.scrub()
 
-    async def _adopt(self, history: History) -> None:
-        """Write a history to the thread, and hand it over to the thinkers."""
-        async with self._engine.storage.lock(self.thread_id):
-            values = await self._engine.values(self.thread_id)
-            if values.get("turns") or (await self._engine.minds.load(self.thread_id))["turn"]:
-                raise ThreadInUseError(values.get("turns", 0))
-            waiting = None if self._context.thinking == "off" else {message.id for message in history.messages}
-            gone = messages_to_drop(history.messages, budget=self._context.window_tokens, waiting=waiting)
-            departed = {message.id for message in gone}
-            own_messages = user_messages(history.messages, history.branch, history.turns + 1, self._context.user_id)
-            await scan_ahead(own_messages)
-            caught = scan_messages([message for message in own_messages if message.message in departed], time.time())
-            # A message whose turn failed stays behind the history, and is answered by the next turn.
-            window = [message for message in history.messages if message.id not in departed]
-            whole = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *window, *values.get("messages", [])]
-            await self._write(
-                {"messages": whole, "branch": history.branch, "turns": history.turns, "constraints": caught}
-            )
-            await self._record([*history.messages, *values.get("messages", [])])
-        self._engine.watchers.note_change(self.thread_id)
-        work = await self._left_over()
-        if work is not None:
-            await self._share_found(own_messages)
-            await self._engine.scheduler.schedule(work)
-        elif caught and self._context.user_id is not None:  # no pass will tell the user's other conversations
-            stated: list[SafetyConstraint] = [{**entry, "status": "active"} for entry in caught]
-            store = self._engine.storage.store
-            await publish(store, self._context.user_id, lambda lists: apply_edits(stated, lists.stated, lists.edited))
-
-    async def _share_found(self, own_messages: Sequence[UserMessage]) -> None:
-        """Let the user's other conversations know of the severe constraints of an adopted history before its pass."""
-        user_id = self._context.user_id
-        urgent = severe(scan_messages(own_messages, time.time()))
-        if user_id is not None and urgent:
-            await publish_provisional(self._engine.storage.store, user_id, self.thread_id, urgent)
-
-    async def _record(self, messages: Sequence[AnyMessage] | None = None) -> None:
-        """Bring the transcript up to date, if the host keeps one. The thread is to be locked.
-
-        What fails here is made good by the next turn, so it costs no reply.
-        """
-        if self._engine.transcripts is None:
-            return
-        try:
-            window = await self.messages() if messages is None else messages
-            user_id = self._context.user_id
-            await self._engine.transcripts.record(self.thread_id, user_id, self._name, window)
-        except StorageError:
-            log.exception("thread %s: the transcript could not be written; the next turn tries again", self.thread_id)
-
-    def _answering(self, config: RunnableConfig | None) -> Answer:
-        """Return what answers a message with a reply of the talker's."""
-
-        async def answer(sent: HumanMessage, send: Send) -> None:
-            await self._answer(sent, config or {}, send)
-
-        return answer
-
-    async def _pieces(
-        self, given: Message | _Unchanged, answer: Answer, *, is_offer: bool = False, place: str | None = None
-    ) -> AsyncGenerator[str | Reply]:
-        """Start a turn and pass on what it sends: the pieces of the reply, then the reply.
-
-        `given` comes after all other messages or, with a `place`, in the place of the user's message of that id. The
-        place `""` is that of the last one.
-        """
-        message = None if isinstance(given, _Unchanged) else accepted_message(given, self._context.window_tokens)
-        pieces: asyncio.Queue[str | Reply | None] = asyncio.Queue()
-        turn = self._engine.start_turn(self._turn(message, answer, pieces.put_nowait, is_offer, place))
-        turn.add_done_callback(lambda _: pieces.put_nowait(None))
-        try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            if turn.cancelled():
-                raise HostClosedError
-            turn.result()
-        finally:
-            turn.cancel()
-            await asyncio.wait({turn})
-
-    async def _turn(
-        self, given: HumanMessage | None, answer: Answer, send: Send, is_offer: bool, place: str | None
-    ) -> None:
-        """Make one turn. Once its reply is given, it fails only if the reply is not stored."""
-        is_given = False
-        message = given
-
-        def pass_on(piece: str | Reply) -> None:
-            nonlocal is_given
-            is_given = is_given or isinstance(piece, Reply)
-            send(piece)
-
-        try:
-            async with self._engine.storage.lock(self.thread_id), self._engine.turn_slots:
-                if place is not None:
-                    message = await self._replace(given, place)
-                    await answer(message, pass_on)
-                elif message is not None and not await self._was_answered(message, pass_on, is_offer):
-                    await answer(message, pass_on)
-                await self._record()
-        except (StorageError, asyncio.CancelledError) as error:
-            if not is_given or message is None:
-                raise
-            # The reply may be stored although the database reported an error, or although the turn was cut off.
-            if isinstance(error, StorageError):
-                self._engine.unconfirmed[self.thread_id] = message
-            if not await self._has_stored_reply(message):
-                raise
-            log.warning("thread %s: the turn ended with %r, but its reply is stored", self.thread_id, error)
-        finally:
-            self._engine.watchers.note_change(self.thread_id)
-        self._engine.unconfirmed.pop(self.thread_id, None)
-        self._engine.tidy(self.thread_id)
-
-    async def _replace(self, given: HumanMessage | None, place: str) -> HumanMessage:
-        """Put `given` in the place of a message that the window holds, under its id, and return what is to be answered.
-
-        All that followed the message goes, and so does what it alone has stated.
-        """
-        held = await self.messages()
-        for position in reversed(range(len(held))):
-            message = held[position]
-            if isinstance(message, HumanMessage) and is_users(message) and place in ("", message.id):
-                answered = message if given is None else given.model_copy(update={"id": message.id})
-                await self._write({"messages": [answered]})
-                await self._withdraw(held[position:], answered)
-                return answered
-        raise UnknownMessageError(place)
-
-    async def _write(self, values: dict[str, Any]) -> None:
-        """Write to the thread outside a turn. The thread is to be locked."""
-        config: RunnableConfig = {"configurable": {"thread_id": self.thread_id, "checkpoint_ns": ""}}
-        await self._engine.talker.aupdate_state(config, values, as_node="schedule")
-
-    async def _withdraw(self, given_up: Sequence[AnyMessage], answered: HumanMessage) -> None:
-        """Take what only these messages have stated off the list that the user's conversations share."""
-        user_id = self._context.user_id
-        if user_id is None:
-            return
-        ids = {message.id for message in given_up if isinstance(message, HumanMessage)}
-
-        def is_withdrawn(constraint: SafetyConstraint) -> bool:
-            source = constraint["source"]
-            is_in_answered = source["message"] == answered.id and source["quote"] in answered.text
-            # If the first turn is another one, the same was stated elsewhere too.
-            return source["message"] in ids and not is_in_answered and constraint["first_turn"] == source["turn"]
-
-        storage = self._engine.storage
-        async with storage.lock(mind_thread(self.thread_id)):
-            pass  # What a pass was sharing is written by now, and nothing more of what it has read will be.
-        # Not in the block: a pass that shares takes the user's lock first, and then this one.
-        await withdraw(storage.store, user_id, is_withdrawn)
-
-    async def _was_answered(self, message: HumanMessage, send: Send, is_offer: bool) -> bool:
-        """Send the reply that is stored if `message` repeats one whose turn failed after the reply was given."""
-        failed = self._engine.unconfirmed.get(self.thread_id)
-        if failed is None or failed.content != message.content:
-            return False
-        reply = _reply_to(failed, await self.messages())
-        if reply is None or is_offer != ("offer" in reply.response_metadata["mirror"]):
-            return False
-        send(reply.text)
-        send(Reply.of(reply))
-        return True
-
-    async def _has_stored_reply(self, message: HumanMessage) -> bool:
-        """Look whether a message has its reply; False too if the database stays away for `LOOK_SECONDS`."""
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                while True:
-                    try:
-                        return _reply_to(message, await self.messages()) is not None
-                    except StorageError:
-                        await asyncio.sleep(LOOK_SECONDS / 10)
-        except TimeoutError:
-            return False
-
-    async def _answer(self, message: HumanMessage, callers: RunnableConfig, send: Send) -> None:
-        """Run the talker over a message."""
-        opening = LeadingTagFilter()
-
-        def pass_on(piece: str) -> None:
-            if shown := opening.take(piece):
-                send(shown)
-
-        # Sync, so that the user's words are in the database before the first token of a reply to them.
-        updates = self._engine.talker.astream(
-            {"messages": [message]},
-            self._run_config(callers, PieceHandler(pass_on)),
-            context=self._context,
-            stream_mode="updates",
-            durability="sync",
-        )
-        async with aclosing(cast("AsyncGenerator[dict[str, Any]]", updates)) as updates:
-            async for update in updates:
-                if "talker" in update:
-                    if rest := opening.rest():
-                        send(rest)
-                    reply = next(message for message in update["talker"]["messages"] if isinstance(message, AIMessage))
-                    send(Reply.of(reply))
-
-    async def _offer(
-        self, message: HumanMessage, k: int, source: ItemSource | None, callers: RunnableConfig, send: Send
-    ) -> Offer:
-        """Run the graph `recommend` over a message."""
-        made: Offer | None = None
-        events = self._engine.recommender(source).astream(
-            {"messages": [message], "k": k},
-            self._run_config(callers),
-            context=self._context,
-            stream_mode=["custom", "updates"],
-            durability="sync",
-        )
-        async with aclosing(cast("AsyncGenerator[tuple[str, Any]]", events)) as events:
-            async for mode, event in events:
-                if mode == "custom" and "offer" in event:
-                    made = Offer(**event["offer"])
-                elif mode == "updates" and "offer" in event:
-                    messages = event["offer"]["messages"]
-                    send(Reply.of(next(message for message in messages if isinstance(message, AIMessage))))
-        assert made is not None  # the run would have raised
-        return made
-
-    async def _stored_offer(self, reply: Reply) -> Offer:
-        """Return the offer that a stored reply made. What it withheld is stored nowhere."""
-        for message in reversed(await self.messages()):
-            if isinstance(message, AIMessage) and turn_of(message) == reply.turn:
-                return Offer(**recommended_in(message), withheld=[], text=reply.text)
-        raise StorageError("the offer that was stored has left the window: send the message again")
-
-    def _run_config(self, callers: RunnableConfig, *handlers: BaseCallbackHandler) -> RunnableConfig:
-        """Return the config of a turn's run: the caller's callbacks, tags and metadata, and ours."""
-        labels = self._engine.labels
-        ours = {"thread_id": self.thread_id, "component": "turn", **about_run(self._context.user_id)}
-        merged = merge_configs({"callbacks": callers.get("callbacks")}, {"callbacks": list(handlers)})
-        return {
-            "run_name": "turn",
-            **callers,
-            "callbacks": merged.get("callbacks"),
-            "configurable": {"thread_id": self.thread_id},
-            "tags": [*labels.tags, *(callers.get("tags") or [])],
-            "metadata": {**labels.metadata, **(callers.get("metadata") or {}), **ours},
-        }
-
-    async def _left_over(self) -> ThinkingPass | None:
-        """Return the pass that is due and was not made: it failed, or its host was stopped."""
-        values = await self._engine.values(self.thread_id)
-        mind, branch = await self._load_mind(values), _branch_of(values)
-        waiting = pending_exchanges(values.get("messages", []), read_turn(mind), branch)
-        if not waiting or self._why_paused(mind):
-            return None
-        behind, caught = lag_of(mind, branch), unconfirmed(values.get("constraints", []))
-        turn = last_turn(branch)
-        return ThinkingPass(
-            self.thread_id,
-            turn,
-            waiting,
-            self._context,
-            behind,
-            unread=caught,
-            branch=branch,
-            named_messages=nameable_messages(values),
-        )
-
-    async def _load_mind(self, values: dict[str, Any]) -> MindState:
-        """Load the newest mind, taken back to the conversation as it stands."""
-        mind, branch = await self._engine.minds.load(self.thread_id), _branch_of(values)
-        if is_on_branch(mind, branch):
-            return mind
-        return rewind(mind, branch, values.get("messages", []), await self.history())
-
-    async def _ledger(self, mind: MindState, values: dict[str, Any]) -> list[SafetyConstraint]:
-        """Return the ledger as the user left it, with what was written down as words left the window unthought."""
-        ledger = merge_constraints(mind["constraints"], values.get("constraints", []))
-        if self._context.user_id is not None:
-            lists = await load_lists(self._engine.storage.store, self._context.user_id)
-            ledger = apply_edits(ledger, lists.stated, lists.edited)
-            ledger = with_provisional(ledger, lists.provisional_beyond(self.thread_id))
-        return [entry for entry in ledger if not is_erased(entry)]
-
-    def _why_paused(self, mind: MindState) -> Paused:
-        if self._context.thinking == "off":
-            return "off"
-        if is_exhausted(mind, self._context):
-            return "thread budget"
-        return "daily budget" if self._engine.scheduler.budget.is_spent else ""
+    def _reply(
+        self, given: Message | Unchanged, config: RunnableConfig | None, place: str | None = None
+    ) -> ReplyStream:
+        """Start a turn that the talker answers, once its first piece is asked for."""
+        run = TalkerRun(self._thread, config or {})
+        return ReplyStream(Turn(self._thread, given, run, place).pieces())
 
 
 async def _whole(stream: ReplyStream) -> Reply:
     async for _ in stream:
         pass
     return stream.reply
-
-
-def _branch_of(values: dict[str, Any]) -> list[AnsweredTurn]:
-    return current_branch(values.get("messages", []), values.get("branch", []))
-
-
-def _reply_to(message: HumanMessage, messages: Sequence[AnyMessage]) -> AIMessage | None:
-    """Return the stored reply of ours to a message, or None."""
-    is_after = False
-    for stored in messages:
-        if stored.id == message.id:
-            is_after = True
-        elif is_after and isinstance(stored, AIMessage) and turn_of(stored) is not None:
-            return stored
-    return None

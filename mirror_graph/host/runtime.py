@@ -73,10 +73,6 @@ class HostRuntime:
         self._chores: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
-    async def values(self, thread_id: str) -> dict[str, Any]:
-        """Return the stored state of a chat thread, empty before its first turn."""
-        return await self.storage.values(thread_id)
-
     def recommender(self, source: ItemSource | None) -> Recommender:
         """Return the graph `recommend` with a source of items. Without one it is compiled once."""
         if source is None and self._recommender is not None:
