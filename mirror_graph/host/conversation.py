@@ -19,7 +19,7 @@ from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.thread import Thread
 from mirror_graph.host.thread_mind import find_left_over, load_mind, load_narratives
 from mirror_graph.host.transcripts import is_shown
-from mirror_graph.host.turn import Turn, Unchanged
+from mirror_graph.host.turn import HostTurn, Unchanged
 from mirror_graph.host.watching import MindEvent
 from mirror_graph.state import MirrorContext, Narrative
 from mirror_graph.state.offers import ItemSource, Offer, check_count
@@ -77,7 +77,7 @@ class Conversation:
         """
         check_count(k)
         run = OfferRun(self._thread, config or {}, k, source)
-        stream = ReplyStream(Turn(self._thread, message, run).pieces())
+        stream = ReplyStream(HostTurn(self._thread, message, run).pieces())
         return await run.offer(await _whole(stream))
 
     async def retake(self, *, config: RunnableConfig | None = None) -> Reply:
@@ -196,7 +196,7 @@ class Conversation:
     ) -> ReplyStream:
         """Start a turn that the talker answers, once its first piece is asked for."""
         run = TalkerRun(self._thread, config or {})
-        return ReplyStream(Turn(self._thread, given, run, place).pieces())
+        return ReplyStream(HostTurn(self._thread, given, run, place).pieces())
 
 
 async def _whole(stream: ReplyStream) -> Reply:

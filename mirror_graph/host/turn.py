@@ -24,7 +24,7 @@ class Unchanged:
     """In the place of a message: the one that stands there is answered again."""
 
 
-class Turn:
+class HostTurn:
     """A turn of a thread, made by `run`.
 
     `given` comes after all other messages or, with a `place`, in the place of the user's message of that id.
