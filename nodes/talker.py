@@ -19,6 +19,7 @@ from mirror_graph.prompts import is_all_tags, render, strip_leading_tags
 from mirror_graph.relevance.choose import Relevant, find_relevant, near_bounds, request_text
 from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
 from mirror_graph.state.usage import add_usage, usage_of
+from mirror_graph.state.values import ComponentUsage
 
 
 async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule | None = None) -> MirrorUpdate:
@@ -78,13 +79,19 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         usage_metadata=whole.usage_metadata,
         response_metadata={**whole.response_metadata, "mirror": {**noted, "guarded": added} if added else noted},
     )
-    usage = add_usage(state, "talker", turn.number, usage_of(reply))
-    if seen.tokens:
-        usage |= add_usage(state, "check", turn.number, seen.tokens)
-    if added:
-        usage |= add_usage(state, "guard", turn.number, ONE_ADDITION)
+    usage = _usage_of_turn(state, turn.number, reply, seen)
     failed = {**seen.failures, "recall": away, "guard": failure_of_guard(whole)}
     return end_turn(state, turn, reply, usage, failed, runtime)
+
+
+def _usage_of_turn(state: MirrorState, turn: int, reply: AIMessage, seen: Relevant) -> dict[str, ComponentUsage]:
+    """Return what the calls of a turn took, by component."""
+    usage = add_usage(state, "talker", turn, usage_of(reply))
+    if seen.tokens:
+        usage |= add_usage(state, "check", turn, seen.tokens)
+    if reply.response_metadata["mirror"].get("guarded"):
+        usage |= add_usage(state, "guard", turn, ONE_ADDITION)
+    return usage
 
 
 def _opened_prompt(

@@ -61,10 +61,12 @@ def _apply_removals(held: Sequence[AnyMessage], written: Sequence[AnyMessage]) -
     script = [message for message in written if not _is_removal(message) or message.id in before]
     merged = cast("list[AnyMessage]", add_messages(list(held), script))  # type: ignore[arg-type]
     edited = _place_of_edit(before, merged)
-    if edited is None:
-        return merged
-    # What followed an edited message answered other words. Only what this write brings may follow it.
-    written_ids = {message.id for message in script}
+    return merged if edited is None else _cut_behind_edit(merged, edited, script)
+
+
+def _cut_behind_edit(merged: list[AnyMessage], edited: int, written: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Drop what followed an edited message: it answered other words. Only what this write brings may follow it."""
+    written_ids = {message.id for message in written}
     followers = [message for message in merged[edited + 1 :] if message.id in written_ids]
     return [*merged[: edited + 1], *map(_without_our_id, followers)]
 
@@ -135,13 +137,9 @@ def _follow_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage
     if shift is None:
         return [*held, *incoming]
     place, first = max(0, -shift), max(0, shift)
-    conversation = list(held[:place])
-    for one, other in zip(held[place:], incoming[first:], strict=False):
-        same = _in_place_of(one, other)
-        if same is None:
-            break
-        conversation.append(same)
-    count = len(conversation) - place
+    common = _common_part(held[place:], incoming[first:])
+    count = len(common)
+    conversation = [*held[:place], *common]
     rest = incoming[first + count :]
     is_at_end = place + count == len(held)
     # They differ from the start, so what the client shows is all there is.
@@ -155,6 +153,17 @@ def _follow_transcript(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage
         return [*conversation, *held[place + count :]]
     # The transcript goes on after what is held, or ends earlier: then the client went back to that place.
     return [*conversation, *rest]
+
+
+def _common_part(held: Sequence[AnyMessage], incoming: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the messages that are held once a client has shown `incoming`, up to where the two differ."""
+    common: list[AnyMessage] = []
+    for one, other in zip(held, incoming, strict=False):
+        same = _in_place_of(one, other)
+        if same is None:
+            break
+        common.append(same)
+    return common
 
 
 def _in_place_of(one: AnyMessage, other: AnyMessage) -> AnyMessage | None:

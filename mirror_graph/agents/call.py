@@ -113,12 +113,14 @@ def marked(response: ModelResponse[Any], call: Call, messages: Sequence[AnyMessa
         return response
     reply = mark_reply(replies[-1], call.record)
     result: list[BaseMessage] = [reply if message is replies[-1] else message for message in response.result]
-    if response.structured_response is not None:
-        answer = json.dumps([tool_call["args"] for tool_call in reply.tool_calls], ensure_ascii=False)
-        note = note_on(reply.text or answer, call.record, call.sight.words, messages, call.context)
-        if note is not None:
-            result.append(note)
-    return replace(response, result=result)
+    note = _note_on_answer(reply, call, messages) if response.structured_response is not None else None
+    return replace(response, result=result if note is None else [*result, note])
+
+
+def _note_on_answer(reply: AIMessage, call: Call, messages: Sequence[AnyMessage]) -> AIMessage | None:
+    """Return the note that a structured answer needs, or None: its words are those of the reply, or its calls."""
+    answer = json.dumps([tool_call["args"] for tool_call in reply.tool_calls], ensure_ascii=False)
+    return note_on(reply.text or answer, call.record, call.sight.words, messages, call.context)
 
 
 def mark_reply(message: AIMessage, record: AgentRecord) -> AIMessage:

@@ -44,6 +44,7 @@ from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_failures, merge_usage
 from mirror_graph.state.tokens import count_tokens, truncate_middle
 from mirror_graph.state.usage import NO_TOKENS, add_tokens, add_usage, usage_of
+from mirror_graph.state.values import ComponentUsage, Failure
 from mirror_graph.state.window import HARD_WINDOW, pending_messages
 
 
@@ -127,17 +128,6 @@ def end_turn(
     leaving = conversation_in(pending[: len(pending) - len(staying)])
     branch = extend_branch(record["branch"], turn, answered["reply"])
     caught = scan_messages(user_messages(leaving, branch, turn, user_id), time.time())
-    counted = _counted(record)
-    usage = add_usage(counted, "talker", turn, reply.tokens)
-    if reply.additions:
-        usage |= add_usage(counted, "guard", turn, {**NO_TOKENS, "calls": reply.additions})
-    if found and found.tokens:
-        usage |= add_usage(counted, "check", turn, found.tokens)
-    failed = {**(found.failures if found else {}), "guard": failure_of_guard(reply.message)}
-    failures = record["failures"]
-    for name, error in failed.items():
-        if error:
-            failures = merge_failures(failures, with_failure(counted, name, turn, error))
     return {
         **record,
         "turns": turn,
@@ -146,9 +136,30 @@ def end_turn(
         "mark": "",
         "pending": staying,
         "unread": merge_constraints(record["unread"], caught),
-        "failures": failures,
-        "usage": merge_usage(record["usage"], usage),
+        "failures": _failures_after(record, reply, found),
+        "usage": merge_usage(record["usage"], _usage_of_turn(record, reply, found)),
     }
+
+
+def _usage_of_turn(record: AgentRecord, reply: "AgentReply", found: Relevant | None) -> dict[str, ComponentUsage]:
+    """Return what the calls of a turn took, by component."""
+    counted, turn = _counted(record), record["turn"]
+    usage = add_usage(counted, "talker", turn, reply.tokens)
+    if reply.additions:
+        usage |= add_usage(counted, "guard", turn, {**NO_TOKENS, "calls": reply.additions})
+    if found and found.tokens:
+        usage |= add_usage(counted, "check", turn, found.tokens)
+    return usage
+
+
+def _failures_after(record: AgentRecord, reply: "AgentReply", found: Relevant | None) -> dict[str, Failure]:
+    """Return the record's failures with those of its turn."""
+    failed = {**(found.failures if found else {}), "guard": failure_of_guard(reply.message)}
+    failures = record["failures"]
+    for name, error in failed.items():
+        if error:
+            failures = merge_failures(failures, with_failure(_counted(record), name, record["turn"], error))
+    return failures
 
 
 class AgentReply(NamedTuple):
@@ -168,22 +179,35 @@ def reply_to(record: AgentRecord, messages: Sequence[AnyMessage]) -> AgentReply 
 
     An agent may end with a call: to the tool of a structured answer, or to one whose result is the answer.
     """
-    ours = reply_ids(record["branch"])
-    begun = ends_at(record["words"], messages)
-    answered = (place for place in reversed(range(len(messages))) if messages[place].id in ours)
-    run = messages[(next(answered, -1) if begun is None else begun) + 1 :]
+    run = messages[_start_of_run(record, messages) :]
     replies = [message for message in run if isinstance(message, AIMessage)]
     if not replies:
         return None
     tokens = NO_TOKENS
     for message in replies:
         tokens = add_tokens(tokens, usage_of(message))
-    last = replies[-1]
-    text = readable(last).strip()
-    if not text:
-        results = [message for message in run if isinstance(message, ToolMessage)]
-        text = readable(results[-1]).strip() if results else json.dumps([call["args"] for call in last.tool_calls])
-    return AgentReply(last, text, tokens, sum(map(_is_guarded, run)))
+    return AgentReply(replies[-1], _shown_text(replies[-1], run), tokens, sum(map(_is_guarded, run)))
+
+
+def _start_of_run(record: AgentRecord, messages: Sequence[AnyMessage]) -> int:
+    """Return where the run of the turn begins: behind the user's words or, if they are gone, the last reply."""
+    begun = ends_at(record["words"], messages)
+    if begun is not None:
+        return begun + 1
+    ours = reply_ids(record["branch"])
+    answered = [place for place, message in enumerate(messages) if message.id in ours]
+    return answered[-1] + 1 if answered else 0
+
+
+def _shown_text(reply: AIMessage, run: Sequence[AnyMessage]) -> str:
+    """Return what the user reads of a reply: its words or, without any, the last tool's result, or what it calls."""
+    text = readable(reply).strip()
+    if text:
+        return text
+    results = [message for message in run if isinstance(message, ToolMessage)]
+    if results:
+        return readable(results[-1]).strip()
+    return json.dumps([call["args"] for call in reply.tool_calls])
 
 
 def next_pass(

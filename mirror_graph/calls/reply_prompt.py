@@ -100,27 +100,32 @@ def _named(message: AnyMessage) -> Content:
 def _user_message(latest: Sequence[AnyMessage], inner: str, tokens: int) -> HumanMessage:
     """Put the mind in front of the users' last words, and say where those begin; then quote what others wrote since."""
     inner = inner and f"{inner}\n\n{render('latest_words')}\n"
-    words = [_named(message) for message in latest if is_users(message)]
-    others = [message.text for message in latest if isinstance(message, AIMessage) and message.text.strip()]
-    words += [render("other_agent", words=quoted(text)) for text in others]
-    if all(isinstance(content, str) for content in words):
-        text = escape_fence(truncate_middle("\n\n".join(map(str, words)), tokens))
+    words = _latest_words(latest)
+    texts = [content for content in words if isinstance(content, str)]
+    if len(texts) == len(words):
+        text = escape_fence(truncate_middle("\n\n".join(texts), tokens))
         return HumanMessage(f"{inner}{text}")
     blocks: list[str | dict[str, Any]] = [{"type": "text", "text": inner.rstrip()}] if inner else []
     for content in words:
-        blocks.extend(
-            [{"type": "text", "text": escape_fence(content)}] if isinstance(content, str) else _escape_content(content)
-        )
+        blocks += map(_escape_block, [content] if isinstance(content, str) else content)
     return HumanMessage(blocks)
 
 
+def _latest_words(latest: Sequence[AnyMessage]) -> list[Content]:
+    """Return the users' words, and then what other agents wrote since, quoted."""
+    words = [_named(message) for message in latest if is_users(message)]
+    others = [message.text for message in latest if isinstance(message, AIMessage) and message.text.strip()]
+    return [*words, *(render("other_agent", words=quoted(text)) for text in others)]
+
+
 def _escape_content(content: Content) -> Content:
-    if isinstance(content, str):
-        return escape_fence(content)
-    return [
-        {**block, "text": escape_fence(str(block["text"]))} if isinstance(block, dict) and "text" in block else block
-        for block in content
-    ]
+    return escape_fence(content) if isinstance(content, str) else list(map(_escape_block, content))
+
+
+def _escape_block(block: str | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(block, str):  # a bare string, which not every provider takes
+        return {"type": "text", "text": escape_fence(block)}
+    return {**block, "text": escape_fence(str(block["text"]))} if "text" in block else block
 
 
 def escape_fence(text: str) -> str:

@@ -63,8 +63,7 @@ async def ask_structured(
     config = private_config(component, turn)
     tokens = NO_TOKENS
     problem = CallError(component, "the answer could not be parsed")
-    first_method = METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
-    first_supported = first_method
+    first_method = first_supported = _first_method(model)
     for place, method in enumerate(METHODS[first_method:], first_method):
         try:
             message = await with_timeout(component, _call(model, prompt, schema, method, config), context)
@@ -82,15 +81,17 @@ async def ask_structured(
         if needs_room(component, context, max_tokens, model, message):
             answer = await ask_structured(component, prompt, schema, context, turn, max_tokens, plain, salvage)
             return Typed(answer.value, add_tokens(tokens, answer.tokens))
-        value = read(message, schema) or _plainly(message, plain)
+        value = read(message, schema) or _plainly(message, plain) or _salvaged(message, salvage)
         if value is not None:
             return Typed(value, tokens)
         if ending(message) == "length":
-            rest = salvage(without_reasoning(message.text)) if salvage else None
-            if rest is not None:
-                return Typed(rest, tokens)
             raise CallError(component, "the answer was cut at its token limit")
     raise problem
+
+
+def _first_method(model: BaseChatModel) -> int:
+    """Return the place of the method that the model's endpoint is known to take; the first one if none is known."""
+    return METHODS.index(_works[id(model)][1]) if id(model) in _works else 0
 
 
 def read(message: AIMessage, schema: type[_Schema]) -> _Schema | None:
@@ -119,6 +120,13 @@ def _plainly(message: AIMessage, plain: Callable[[str], _Schema] | None) -> _Sch
     if plain is None or not text or _BEGINS_JSON.search(text):
         return None
     return plain(whole_sentences(text) if ending(message) == "length" else text)
+
+
+def _salvaged(message: AIMessage, salvage: Callable[[str], _Schema | None] | None) -> _Schema | None:
+    """Make a value of what is whole in an answer that was cut."""
+    if salvage is None or ending(message) != "length":
+        return None
+    return salvage(without_reasoning(message.text))
 
 
 def _validated(given: dict[str, Any], schema: type[_Schema]) -> _Schema | None:

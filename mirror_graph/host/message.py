@@ -21,25 +21,11 @@ def accepted_message(given: object, window: int) -> HumanMessage:
     Raises `MessageRefusedError` for anything else.
     """
     message = _message_of(given)
-    texts = [block if isinstance(block, str) else block.get("text") for block in blocks_of(message)]
-    if not all(is_unicode(text) for text in texts if isinstance(text, str)):
-        raise MessageRefusedError(
-            "the message contains half a character (a lone surrogate): decode it again from its original bytes",
-            tokens=0,
-            limit=0,
-        )
-    limit = window // 2
+    _check_characters(message)
     bounded = bounded_message(message, MESSAGE_LIMIT)
     if not has_content(bounded):
-        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=limit)
-    tokens = message_tokens(message)
-    if tokens > limit:
-        raise MessageRefusedError(
-            f"the message has {tokens:,} tokens: expected at most {limit:,}, half of the window. "
-            "Shorten it or raise window_tokens",
-            tokens=tokens,
-            limit=limit,
-        )
+        raise MessageRefusedError("the message is empty: expected at least one word", tokens=0, limit=window // 2)
+    _check_size(message, window // 2)
     if problem := bounded.additional_kwargs.get(REFUSED):
         raise MessageRefusedError(**problem)
     return HumanMessage(
@@ -48,6 +34,28 @@ def accepted_message(given: object, window: int) -> HumanMessage:
         name=sanitize(message.name or "") or None,
         additional_kwargs=bounded.additional_kwargs,
     )
+
+
+def _check_characters(message: HumanMessage) -> None:
+    for block in blocks_of(message):
+        text = block if isinstance(block, str) else block.get("text")
+        if isinstance(text, str) and not is_unicode(text):
+            raise MessageRefusedError(
+                "the message contains half a character (a lone surrogate): decode it again from its original bytes",
+                tokens=0,
+                limit=0,
+            )
+
+
+def _check_size(message: HumanMessage, limit: int) -> None:
+    tokens = message_tokens(message)
+    if tokens > limit:
+        raise MessageRefusedError(
+            f"the message has {tokens:,} tokens: expected at most {limit:,}, half of the window. "
+            "Shorten it or raise window_tokens",
+            tokens=tokens,
+            limit=limit,
+        )
 
 
 def _message_of(given: object) -> HumanMessage:

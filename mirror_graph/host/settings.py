@@ -24,10 +24,14 @@ def check_settings(
             f"guard is {guard!r:.200}: expected a function of findings and a language; "
             "how replies are guarded is MirrorContext(guard=...)"
         )
-    # `not <=` is true for NaN, too.
-    if isinstance(drain, bool) or not isinstance(drain, int | float) or not 0 <= drain <= LONGEST_DRAIN:
+    if not _is_duration(drain, most=LONGEST_DRAIN):
         raise ConfigurationError(f"drain is {drain!r}: expected a number of seconds from 0 to {LONGEST_DRAIN:,.0f}")
 
 
 def _is_whole(value: object, *, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_duration(value: object, *, most: float) -> bool:
+    # A comparison with NaN is false, so NaN is none.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most

@@ -27,6 +27,9 @@ TITLE_LENGTH = 60
 
 HEAD = "head"
 
+_Chunk = tuple[int, list[dict[str, Any]]]
+"""The number of a chunk, and its messages as they are stored."""
+
 
 @dataclass(frozen=True)
 class ConversationInfo:
@@ -63,9 +66,7 @@ class Transcripts:
         shown = [message for message in window if is_shown(message)]
         chunks = await self._tail(thread_id, len(shown))
         start = chunks[0][0] if chunks else 0
-        before = [item for _, chunk in chunks for item in chunk]
-        earlier = before[: _overlap([_message_of(item) for item in before], shown)]
-        items = [*earlier, *map(_item_of, shown)]
+        items = _joined(chunks, shown)
         pieces = [items[place : place + CHUNK] for place in range(0, len(items), CHUNK)]
         for number, piece in enumerate(pieces, start):
             if (number, piece) not in chunks:
@@ -98,13 +99,13 @@ class Transcripts:
         item = await self._store.aget(_place(thread_id), HEAD)
         return item.value if item is not None else None
 
-    async def _tail(self, thread_id: str, length: int) -> list[tuple[int, list[dict[str, Any]]]]:
+    async def _tail(self, thread_id: str, length: int) -> list[_Chunk]:
         """Return the last chunks of a transcript with their numbers: `length` messages and some more."""
         head = await self._head(thread_id)
         if head is None:
             return []
         first = max(head["first"], head["last"] - length // CHUNK - 1)
-        chunks: list[tuple[int, list[dict[str, Any]]]] = []
+        chunks: list[_Chunk] = []
         for number in range(first, head["last"] + 1):
             item = await self._store.aget(_place(thread_id), _key(number))
             if item is not None:
@@ -142,6 +143,13 @@ class Transcripts:
 def is_shown(message: AnyMessage) -> bool:
     """Say whether a message is the user's, or a reply of ours."""
     return is_users(message) or (isinstance(message, AIMessage) and turn_of(message) is not None)
+
+
+def _joined(chunks: Sequence[_Chunk], window: Sequence[AnyMessage]) -> list[dict[str, Any]]:
+    """Return the items of stored chunks up to where the window begins, and then those of the window."""
+    stored = [item for _, chunk in chunks for item in chunk]
+    earlier = stored[: _overlap([_message_of(item) for item in stored], window)]
+    return [*earlier, *map(_item_of, window)]
 
 
 def _overlap(stored: Sequence[AnyMessage], window: Sequence[AnyMessage]) -> int:

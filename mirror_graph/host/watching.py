@@ -143,11 +143,15 @@ class Watchers:
                     raise watcher.error
         finally:
             watched.watchers.discard(watcher)
-            if not watched.watchers and self._watched.get(thread_id) is watched:
-                del self._watched[thread_id]
-            if not self._watched and self._receiving is not None:
-                self._receiving.cancel()
-                self._receiving = None
+            self._drop_unwatched(thread_id, watched)
+
+    def _drop_unwatched(self, thread_id: str, watched: _Watched) -> None:
+        """Drop a thread that no watcher is left for, and stop receiving with the last one."""
+        if not watched.watchers and self._watched.get(thread_id) is watched:
+            del self._watched[thread_id]
+        if not self._watched and self._receiving is not None:
+            self._receiving.cancel()
+            self._receiving = None
 
     def note_change(self, thread_id: str, user_id: str | None = None) -> None:
         """Note that the mind of a thread may have changed; with a `user_id`, that of the user's other threads too.

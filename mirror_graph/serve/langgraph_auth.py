@@ -5,7 +5,7 @@
 
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,25 @@ def _check_run(value: Value, policy: ClientPolicy) -> None:
     asked = value.get("kwargs", value)
     if asked.get("webhook"):
         raise Refused(403, "this server calls no webhooks: leave `webhook` out")
-    given = asked.get("input")
-    taken = FORGET_INPUT if _is_of(value, "forget") else INPUT
+    _check_input(asked.get("input"), FORGET_INPUT if _is_of(value, "forget") else INPUT)
+    _check_command(asked.get("command"))
+    _choose_context(asked, policy, is_aegras=asked is value)
+
+
+def _check_input(given: object, taken: Set[str]) -> None:
+    """Raise the answer 422 for an input that writes more of a thread's state than a run takes."""
     if given is not None and (not isinstance(given, dict) or given.keys() - taken):
         raise Refused(422, f"a run takes {' and '.join(sorted(taken))}, and nothing else of a thread's state")
-    command = asked.get("command")
+
+
+def _check_command(command: Mapping[str, Any] | None) -> None:
+    """Raise the answer 403 for a command that does more than resume a run."""
     if command and {name for name, part in command.items() if part} - COMMANDS:
         raise Refused(403, "a client may command `resume` only")
-    is_aegras = asked is value
+
+
+def _choose_context(asked: Value, policy: ClientPolicy, *, is_aegras: bool) -> None:
+    """Put the server's choices in the context of a run. Raise the answer 422 for a client's that is not valid."""
     wanted = asked.get("context") or (_configurable(asked) if is_aegras else {})
     try:
         context = policy.apply(wanted)

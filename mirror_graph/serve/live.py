@@ -223,26 +223,35 @@ class Reader:
         The first `state` is a snapshot of everything. `look` reads the database although nothing is known to have
         changed.
         """
-        live = self._live
-        values: dict[str, Any] = {}
-        if look or self._seen != live.stored:
-            self._seen = live.stored
-            values = await live.read()
-        # From here to the end of the state nothing awaits: the turn and its text belong together.
-        turn = live.turn
-        values["thoughts"] = dict(live.thoughts)
-        values["turn"] = None if turn is None else {**asdict(turn), "text": ""}
+        stored: dict[str, Any] = {}
+        if look or self._seen != self._live.stored:
+            self._seen = self._live.stored
+            stored = await self._live.read()
+        if changed := self._changed(stored):
+            yield "state", changed
+        if piece := self._next_words():
+            yield "piece", piece
+
+    def _changed(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return the values that are new. No await can part the turn from its text here: they belong together."""
+        turn = self._live.turn
+        shown = None if turn is None else {**asdict(turn), "text": ""}
+        values = {**stored, "thoughts": dict(self._live.thoughts), "turn": shown}
         changed = {name: value for name, value in values.items() if self._is_new(name, value)}
         if turn is not self._turn:
             self._turn, self._length = turn, 0
-        if changed:
-            # A state that carries the turn carries its words so far, so that a piece always follows on them.
-            if turn is not None and "turn" in changed:
-                changed["turn"]["text"], self._length = turn.text, len(turn.text)
-            yield "state", changed
-        if turn is not None and len(turn.text) > self._length:
-            piece, self._length = turn.text[self._length :], len(turn.text)
-            yield "piece", piece
+        # A state that carries the turn carries its words so far, so that a piece always follows on them.
+        if turn is not None and "turn" in changed:
+            changed["turn"] = {**changed["turn"], "text": turn.text}
+            self._length = len(turn.text)
+        return changed
+
+    def _next_words(self) -> str:
+        """Return the words of the reply that the page has not been sent."""
+        if self._turn is None:
+            return ""
+        piece, self._length = self._turn.text[self._length :], len(self._turn.text)
+        return piece
 
     def _is_new(self, name: str, value: Any) -> bool:
         written = json.dumps(value, ensure_ascii=False, sort_keys=True)

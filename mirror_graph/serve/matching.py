@@ -1,6 +1,6 @@
 """How a request's history relates to what a thread holds: does it go on, ask again, edit, or diverge?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -59,15 +59,32 @@ def next_step(
         return Step("say")
     # A whole match counts before a match of the ends: in "Hi", "Hello!", "Hi", "Hello!" they differ.
     for matches in (_are_alike, partial(_end_alike, lost=lost)):
-        if matches(window, history):
-            return Step("say")
-        for place in reversed([place for place, line in enumerate(window) if line.is_users]):
-            if matches(window[:place], history):
-                return _instead(window, place, last)
-    has_stopped_reply = bool(history) and window[-1].is_users and not history[-1].is_users
-    if has_stopped_reply and _end_alike(window, history[:-1], lost=lost):
-        return Step("say")  # the client stopped the reply and shows its beginning, which is not stored
+        step = _step_where(matches, window, history, last)
+        if step is not None:
+            return step
+    return Step("say") if _ends_in_stopped_reply(window, history, lost) else None
+
+
+def _step_where(
+    matches: Callable[[Sequence[Line], Sequence[Line]], bool],
+    window: Sequence[Line],
+    history: Sequence[Line],
+    last: Line,
+) -> Step | None:
+    """Return the step behind the part of the window that `history` matches, the longest one, or None."""
+    if matches(window, history):
+        return Step("say")
+    for place in reversed(range(len(window))):
+        if window[place].is_users and matches(window[:place], history):
+            return _instead(window, place, last)
     return None
+
+
+def _ends_in_stopped_reply(window: Sequence[Line], history: Sequence[Line], lost: int) -> bool:
+    """Say whether the client stopped the last reply and shows its beginning, which is not stored."""
+    if not history or history[-1].is_users or not window[-1].is_users:
+        return False
+    return _end_alike(window, history[:-1], lost=lost)
 
 
 def _instead(window: Sequence[Line], place: int, last: Line) -> Step:

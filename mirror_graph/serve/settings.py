@@ -43,13 +43,7 @@ class ServeSettings:
             raise ConfigurationError(
                 "half a trusted front end: expected its key and the header in which it names users"
             )
-        if self.trusted_key in self.keys:
-            raise ConfigurationError("the trusted front end's key is also a user's: expected a key of its own")
-        for key in (*self.keys, *([self.trusted_key] if self.trusted_key is not None else [])):
-            if len(key) < KEY_LENGTH:
-                raise ConfigurationError(f"an API key is too short: expected at least {KEY_LENGTH} characters")
-        for user in self.keys.values():
-            check_user_id(user)
+        self._check_keys()
         if self.local_user is not None:
             self._check_local_user(self.local_user)
         elif not (self.keys or self.tokens or self.trusted_key):
@@ -59,6 +53,15 @@ class ServeSettings:
     def has_sign_in(self) -> bool:
         """Whether callers must say who they are."""
         return self.local_user is None
+
+    def _check_keys(self) -> None:
+        if self.trusted_key in self.keys:
+            raise ConfigurationError("the trusted front end's key is also a user's: expected a key of its own")
+        for key in (*self.keys, self.trusted_key):
+            if key is not None and len(key) < KEY_LENGTH:
+                raise ConfigurationError(f"an API key is too short: expected at least {KEY_LENGTH} characters")
+        for user in self.keys.values():
+            check_user_id(user)
 
     def _check_local_user(self, user: str) -> None:
         check_user_id(user)

@@ -1,6 +1,6 @@
 """Threads in memory, lost when the process ends."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,16 +40,23 @@ class MemoryTables:
     async def prune(self, thread_id: str) -> None:
         """Delete every checkpoint but the newest, with its writes and values."""
         for namespace, checkpoints in self._saver.storage.get(thread_id, {}).items():
-            if not checkpoints:
-                continue
-            newest = max(checkpoints)
-            for checkpoint_id in [checkpoint for checkpoint in checkpoints if checkpoint != newest]:
-                del checkpoints[checkpoint_id]
-                self._saver.writes.pop((thread_id, namespace, checkpoint_id), None)
-            checkpoint = self._saver.serde.loads_typed(checkpoints[newest][0])
-            current = set(checkpoint["channel_versions"].items())
-            stored = [key for key in self._saver.blobs if key[:2] == (thread_id, namespace)]
-            for key in [key for key in stored if key[2:] not in current]:
+            if checkpoints:
+                newest = max(checkpoints)
+                self._delete_checkpoints(thread_id, namespace, set(checkpoints) - {newest})
+                self._delete_values_beyond(thread_id, namespace, newest)
+
+    def _delete_checkpoints(self, thread_id: str, namespace: str, checkpoint_ids: Set[str]) -> None:
+        for checkpoint_id in checkpoint_ids:
+            del self._saver.storage[thread_id][namespace][checkpoint_id]
+            self._saver.writes.pop((thread_id, namespace, checkpoint_id), None)
+
+    def _delete_values_beyond(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
+        """Delete the values of a namespace that a checkpoint does not hold."""
+        checkpoint = self._saver.serde.loads_typed(self._saver.storage[thread_id][namespace][checkpoint_id][0])
+        current = set(checkpoint["channel_versions"].items())
+        stored = [key for key in self._saver.blobs if key[:2] == (thread_id, namespace)]
+        for key in stored:
+            if key[2:] not in current:
                 del self._saver.blobs[key]
 
     async def forget(self, thread_id: str) -> None:

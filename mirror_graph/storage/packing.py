@@ -62,18 +62,29 @@ def _answered_turns(turns: list[int], counts: list[int], ids: list[bytes | str])
 
 def _row(message: AnyMessage) -> tuple[Any, Any, Any]:
     """Return the words, the id and the notes of a message; one that holds more stands whole in their place."""
-    if (
-        isinstance(message.content, str)
-        and message.name is None
-        and not (message.additional_kwargs or message.model_extra)
-    ):
-        if type(message) is HumanMessage and not message.response_metadata:
-            return message.content, _packed_id(message.id), None
-        if type(message) is AIMessage and not (
-            message.usage_metadata or message.tool_calls or message.invalid_tool_calls
-        ):
-            return message.content, _packed_id(message.id), message.response_metadata
+    if _is_bare_question(message):
+        return message.content, _packed_id(message.id), None
+    if _is_bare_reply(message):
+        return message.content, _packed_id(message.id), message.response_metadata
     return message, None, None
+
+
+def _is_bare_question(message: AnyMessage) -> bool:
+    """Say whether a message is the user's and has nothing but words and an id."""
+    return type(message) is HumanMessage and not message.response_metadata and _has_bare_text(message)
+
+
+def _is_bare_reply(message: AnyMessage) -> bool:
+    """Say whether a message is a reply and has nothing but words, an id and notes."""
+    if type(message) is not AIMessage or message.usage_metadata or message.tool_calls or message.invalid_tool_calls:
+        return False
+    return _has_bare_text(message)
+
+
+def _has_bare_text(message: AnyMessage) -> bool:
+    if not isinstance(message.content, str) or message.name is not None:
+        return False
+    return not (message.additional_kwargs or message.model_extra)
 
 
 def _message(words: Any, identity: bytes | str | None, notes: dict[str, Any] | None) -> AnyMessage:

@@ -313,6 +313,7 @@ def _refuse_messages(call: Call) -> Answer | None:
 
 
 def _problem_of(messages: list[dict[str, Any]]) -> str | None:
+    """Return what is wrong with the order of the messages, or with one of them."""
     open_calls: set[str] = set()
     for message in messages:
         role = message["role"]
@@ -325,11 +326,19 @@ def _problem_of(messages: list[dict[str, Any]]) -> str | None:
             return "an assistant message with 'tool_calls' must be followed by tool messages for each 'tool_call_id'"
         if role == "assistant":
             open_calls = {tool_call["id"] for tool_call in message.get("tool_calls") or []}
-            if message.get("content") is None and not open_calls and not message.get("refusal"):
-                return "an assistant message has neither 'content' nor 'tool_calls'"
-        if re.search(r"[\s<|\\/>]", str(message.get("name") or "")):
-            return "'messages.name' does not match '^[^\\s<|\\\\/>]+$'"
+        if problem := _problem_in(message):
+            return problem
     return "the last 'tool_calls' have no results" if open_calls else None
+
+
+def _problem_in(message: dict[str, Any]) -> str | None:
+    """Return what is wrong with one message, wherever it stands."""
+    has_content = message.get("content") is not None or message.get("tool_calls") or message.get("refusal")
+    if message["role"] == "assistant" and not has_content:
+        return "an assistant message has neither 'content' nor 'tool_calls'"
+    if re.search(r"[\s<|\\/>]", str(message.get("name") or "")):
+        return "'messages.name' does not match '^[^\\s<|\\\\/>]+$'"
+    return None
 
 
 def _write_error(answer: Answer) -> bytes:
