@@ -88,7 +88,7 @@ def demo(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Run all stages with a tiny model made on the spot: one CPU thread, about a minute, under 1 GB."""
+    """Run all stages with a tiny model made on the spot: one CPU thread, about two minutes on two cores, under 1 GB."""
     from tempfile import TemporaryDirectory
 
     from mirror_graph.training.demo import EXPECTED_RISE, demo
