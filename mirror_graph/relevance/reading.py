@@ -101,8 +101,13 @@ def bounded(text: str) -> str:
 
 
 def wanted_part(text: str) -> str:
-    """Leave out what is named to be avoided or given up: "peanut-free", "without alcohol", "how do I quit smoking"."""
+    """Return what a text wants, with the height that a figure names spelled out.
+
+    What it names to avoid or to give up is left out: "peanut-free", "without alcohol", "how do I quit smoking".
+    """
     wanted = pattern("left_out").sub(" . ", pattern("little_salt").sub(" lowsalt ", text))
+    # A figure names no height that the relations know, so its height is written behind it.
+    wanted = pattern("high_up").sub(r"\g<0> high altitude ", wanted)
     # Whoever watches a sport meets its crowd, and none of its strain.
     is_watched = pattern("watched").search(wanted) and not pattern("played").search(wanted)
     return pattern("sport").sub(" stadium ", wanted) if is_watched else wanted

@@ -17,8 +17,8 @@ name; and with `like`, of which other kinds a constraint that names it can be as
 stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
-`common.toml` holds the words that say nothing about what is asked. `idioms.toml` holds the phrases that are not to be
-taken by their words.
+`apart.toml` holds the words that only begin like one of a concept. `common.toml` holds the words that say nothing about
+what is asked. `idioms.toml` holds the phrases that are not to be taken by their words.
 """
 
 import tomllib
@@ -89,6 +89,8 @@ class Relations(NamedTuple):
     """Words that do not speak for themselves behind certain others: "milk" behind "coconut"."""
     before: Mapping[str, Names]
     """The same in front of others: "oyster" in front of "mushroom"."""
+    apart: Mapping[str, tuple[str, ...]]
+    """How words begin that a beginning does not stand for: "watermelon" under "water"."""
 
     def gathered(self, names: Iterable[str], read: Callable[[Concept], Names]) -> Names:
         """Return together what `read` returns for each of the concepts `names`."""
@@ -161,8 +163,9 @@ class Relations(NamedTuple):
         """Find the phrases whose last word is only begun: "altitude sick*"."""
         shortest = BEGINNING if last == start else SHORT_BEGINNING
         for length in range(shortest, min(len(words[last]), LONGEST_WORD) + 1):
-            names = begun.get(words[last][:length])
-            if names:
+            beginning = words[last][:length]
+            names = begun.get(beginning)
+            if names and not words[last].startswith(self.apart.get(beginning, ())):
                 yield " ".join(words[start : last + 1]), names
 
     def _is_substitute(self, words: list[str], place: int) -> bool:
@@ -200,6 +203,7 @@ def relations() -> Relations:
     common = frozenset(split(fields.pop("common")["words"]))
     idioms = _idioms(fields.pop("idioms")["phrases"])
     substitutes = fields.pop("substitutes")["substitutes"]
+    apart = fields.pop("apart")
     direct: dict[str, Concept] = {}
     spelled = _Spelled()
     for field in fields.values():
@@ -221,6 +225,7 @@ def relations() -> Relations:
         idioms=idioms,
         behind=_neighbours(substitutes, "of"),
         before=_neighbours(substitutes, "with"),
+        apart={beginning: tuple(split(words)) for beginning, words in apart.items()},
     )
 
 
