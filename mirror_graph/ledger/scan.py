@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import Folded, fold
@@ -34,6 +34,8 @@ OPENINGS = 32
 """How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
 
 _SHORT_QUESTION = 40
+_SHORT_NOTE = 60
+_BEHIND_NOTE = 240
 _NEXT_TO = 12
 _NEAR = 120
 _FAR = 400
@@ -164,8 +166,9 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
         folded = corrected(fold(own[start:end], text, start))
         yield
         previous: _Sentence | None = None
-        for sentence in _sentences(folded):
-            if previous is not None:
+        note = _note_with_next(folded) if start == 0 else ()
+        for sentence in chain(_sentences(folded), note):
+            if previous is not None and previous.start <= sentence.start:
                 for constraint in _pointed_at(previous, sentence):
                     found.setdefault(constraint["id"], constraint)
             previous = sentence
@@ -216,6 +219,22 @@ def _sentences(folded: Folded) -> Iterator[_Sentence]:
             start = first_of_pair
         for first, last in _cut(folded.text[start:end], LONGEST_SENTENCE):
             yield _Sentence(folded, start + first, folded.text[start + first : start + last])
+
+
+def _note_with_next(folded: Folded) -> Iterator[_Sentence]:
+    """Yield a note that opens a message with the sentence behind it: "Osteoporosis. I broke a wrist last year."
+
+    The note names a condition and no person. Only the next sentence says whose it is.
+    """
+    sentences = list(islice(SENTENCE.finditer(folded.text), 2))
+    if len(sentences) < 2:
+        return
+    first, following = sentences
+    if first[0].endswith("?") or has_mark(first[0], "cue"):
+        return
+    if first.end() - first.start() <= _SHORT_NOTE:
+        end = min(following.end(), first.start() + _BEHIND_NOTE)
+        yield _Sentence(folded, first.start(), folded.text[first.start() : end])
 
 
 def _cut(text: str, longest: int) -> Iterator[Span]:
