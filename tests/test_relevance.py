@@ -648,6 +648,61 @@ def test_characters_are_counted_and_words_are_found_again(text: str) -> None:
     assert count_words(text) >= len(split(text))
 
 
+@pytest.mark.parametrize(
+    ("request_", "is_thin"),
+    [
+        ("The hut lies at three and a half thousand metres, shall we sleep there?", True),
+        ("Shall we sleep at 3,800 m on the way?", True),
+        ("The lodge is at twelve thousand feet, should we book it?", True),
+        ("Shall we stay at the refuge, 4000 metres above sea level?", True),
+        ("Sollen wir in der Hütte auf 3.100 Metern übernachten?", True),
+        ("¿Dormimos en el albergue a 3.500 metros?", True),
+        ("On dort au gîte à trois mille mètres ?", True),
+        ("我们去海拔4500米的湖边好吗?", True),
+        ("Shall I buy 3000 metres of cable?", False),
+        ("Is the car park 3,000 m away from the museum?", False),
+        ("Is a flat at 300 metres from the sea a good choice?", False),
+        ("Should I read a book about tranquility?", False),
+    ],
+)
+def test_a_height_in_figures_or_words_is_thin_air_to_a_weak_lung(request_: str, is_thin: bool) -> None:
+    assert bool(relevant(scan("I have severe COPD and need oxygen at night."), request_)) is is_thin
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "The balcony table on the fortieth floor is free, should we book it?",
+        "There is a seat left in the glass gondola, shall I book?",
+        "Is it smart to book the cabin on the cliff edge?",
+    ],
+)
+def test_to_book_something_is_to_meet_it_in_person(request_: str) -> None:
+    assert relevant(scan("I have vertigo and fall at heights."), request_)
+
+
+def test_every_word_that_only_begins_like_another_is_kept_apart_from_a_beginning_in_use() -> None:
+    known = relations()
+    without = known._replace(apart={})
+    for beginning, words in known.apart.items():
+        for word in words:
+            assert word.startswith(beginning)
+            assert len(list(known.found([word]))) < len(list(without.found([word]))), (beginning, word)
+
+
+@pytest.mark.parametrize(
+    ("statement", "request_"),
+    [
+        ("I'm allergic to watermelon.", "Shall I have the watermelon salad?"),
+        ("I'm scared of deep water.", "Shall I swim in the water park?"),
+        ("I have a liver disease.", "Should I eat liver pâté every day?"),
+        ("I have a fear of birds.", "Shall I buy the feather boa?"),
+    ],
+)
+def test_a_word_that_is_kept_apart_leaves_the_others_in(statement: str, request_: str) -> None:
+    assert relevant(scan(statement), request_)
+
+
 def test_every_relation_leads_somewhere_and_is_listed_once() -> None:
     known = relations()
     for concept in known.concepts.values():
