@@ -720,6 +720,13 @@ class Counted:
     def __init__(self, pattern: Pattern) -> None:
         self._pattern = pattern
 
+    def __hash__(self) -> int:
+        return hash(self._pattern)
+
+    def __eq__(self, other: object) -> bool:
+        """Be admitted when the pattern is."""
+        return self._pattern is other
+
     def match(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
         Counted.looked_at += 1
         return self._pattern.match(text, start, end)

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from mirror_graph.ledger.depictions import CLAUSE_END, Named, load_depictions, sensitivities_in, sensitivities_named
-from mirror_graph.ledger.lexicon import Pattern, Rule
+from mirror_graph.ledger.gates import Gates, words_of
+from mirror_graph.ledger.lexicon import Pattern, Rule, Words
 
 ABOUT_WORDS = 12
 """Words of the longest stretch that one constraint is about."""
@@ -76,6 +77,7 @@ class _Grammar(NamedTuple):
     compound: Pattern
     pointing: Pattern
     frames: list[_Frame]
+    gates: Gates[Pattern]
 
 
 def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
@@ -84,13 +86,15 @@ def refusals_in(sentence: str, known: str = "") -> Iterator[Refusal]:
     Only what `depictions.toml` names as a sensitivity is found. What `known` names already is left out.
     """
     grammar = _grammar()
-    if not grammar.hint.search(sentence) or grammar.calm.search(sentence):
+    admitted = grammar.gates.admitted(words_of(sentence))
+    frames = [frame for frame in grammar.frames if frame.rule.pattern in admitted]
+    if not frames or not grammar.hint.search(sentence) or grammar.calm.search(sentence):
         return
     # "Is there no blood in it?" refuses nothing. "Can we skip anything with blood?" does.
     if "?" in sentence and not grammar.request.search(sentence):
         return
     found = set(sensitivities_named(known))
-    for frame in grammar.frames:
+    for frame in frames:
         # "I can't stand blood" may be a phobia. Only next to a film or a book is it about what is shown.
         if frame.on_screen and not grammar.screen.search(sentence):
             continue
@@ -155,6 +159,7 @@ def warm_up() -> None:
     """Compile the patterns and read the vocabulary."""
     load_depictions()
     grammar = _grammar()
+    grammar.gates.admitted([])
     for name in _MARKS:
         getattr(grammar, name).search("")
     for frame in grammar.frames:
@@ -251,15 +256,15 @@ def _spelled(token: str) -> list[str]:
 @cache
 def _grammar() -> _Grammar:
     table = tomllib.loads(files("mirror_graph.ledger").joinpath("refusals.toml").read_text("utf-8"))
-    words = {name: f"(?:{text})" for name, text in table["words"].items()}
+    words = Words({name: f"(?:{text})" for name, text in table["words"].items()})
     frames: list[_Frame] = []
     for entry in table["refusals"]:
         frames += _frames(entry, words)
     patterns = {name: Pattern(table[name]) for name in _MARKS}
-    return _Grammar(**patterns, frames=frames)
+    return _Grammar(**patterns, frames=frames, gates=Gates(frame.rule.pattern for frame in frames))
 
 
-def _frames(entry: dict[str, Any], words: dict[str, str]) -> list[_Frame]:
+def _frames(entry: dict[str, Any], words: Words) -> list[_Frame]:
     severity = entry["severity"]
     frames: list[_Frame] = []
     for source in entry["says"]:

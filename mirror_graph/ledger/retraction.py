@@ -2,15 +2,16 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
 from mirror_graph.ledger.folding import fold
+from mirror_graph.ledger.gates import Gates, words_of
 from mirror_graph.ledger.identity import normalised
-from mirror_graph.ledger.lexicon import Pattern, has_mark
+from mirror_graph.ledger.lexicon import Pattern, Words, has_mark
 from mirror_graph.ledger.own_words import own_words
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.scan import scan
@@ -35,6 +36,7 @@ class _Language(NamedTuple):
     over: list[Pattern]
     proven: list[Pattern]
     bearable: list[Pattern]
+    gates: Gates[Pattern]
 
     def ways(self) -> Iterator[tuple[Way, Pattern]]:
         """Yield every pattern, the plainest way first."""
@@ -76,6 +78,8 @@ def denied(constraints: Sequence[SafetyConstraint], message: str) -> list[str]:
     """
     # Only the person whom a constraint concerns can deny it.
     own = of_subject(active(list(constraints)), "user")
+    if not own:
+        return []
     denied_constraints: dict[str, SafetyConstraint] = {}
     for sentence in plain_denials(message):
         for constraint in _retracted_by(sentence, own):
@@ -183,10 +187,9 @@ def _possibly_meant(
 
 
 def warm_up() -> None:
-    """Compile the patterns of every language. Otherwise the first message with a word such as "over" waits for them."""
+    """Read what each pattern requires. The few that a message may match are compiled when the first such one comes."""
     for language in _grammar().languages:
-        for _, pattern in language.ways():
-            pattern.match("")
+        language.gates.admitted([])
 
 
 def _statements(sentence: str) -> Iterator[_Statement]:
@@ -198,8 +201,9 @@ def _statements(sentence: str) -> Iterator[_Statement]:
     for language in _grammar().languages:
         if not language.hint.search(folded):
             continue
+        admitted = language.gates.admitted(words_of(folded))
         for way, pattern in language.ways():
-            match = pattern.match(folded)
+            match = pattern.match(folded) if pattern in admitted else None
             if match:
                 yield _statement(match, way)
 
@@ -338,20 +342,22 @@ def _grammar() -> _Grammar:
 
 
 def _compile_language(table: dict[str, Any]) -> _Language:
-    words = {name: f"(?:{text})" for name, text in table["words"].items()}
-    words |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
-    lead = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"
-    tail = f"(?:{_BETWEEN}{{0,3}}(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])})){{0,4}}"
-    evidence = "".join(f"|{text}" for text in table.get("evidence", ()))
-    longer_tail = f"{tail}(?:{_BETWEEN}{{1,3}}(?:{evidence.removeprefix('|')}))?{tail}" if evidence else tail
+    alternatives = {name: f"(?:{text})" for name, text in table["words"].items()}
+    alternatives |= {"object": f"(?P<object>{_OBJECT})", "about": f"(?P<about>{_OBJECT})"}
+    alternatives["lead"] = f"(?:(?:{'|'.join(table['lead'])}){_BETWEEN}+){{0,4}}"
+    alternatives["tail"] = f"(?:{_BETWEEN}{{0,3}}(?:and |so |und |y |et |e )?(?:{'|'.join(table['tail'])})){{0,4}}"
+    evidence = "|".join(table.get("evidence", ()))
+    alternatives["longer_tail"] = f"{{tail}}(?:{_BETWEEN}{{1,3}}(?:{evidence}))?{{tail}}" if evidence else "{tail}"
+    words = Words(alternatives)
 
-    def compiled(source: str, end: str) -> Pattern:
-        return Pattern(rf"{lead}(?:{source}){end}{_BETWEEN}*\Z", words)
+    def patterns(sources: Iterable[str], end: str) -> list[Pattern]:
+        return [Pattern(rf"{{lead}}(?:{source}){end}{_BETWEEN}*\Z", words) for source in sources]
 
-    over = [compiled(source, tail) for source in table["over"]]
-    proven = [compiled(source, longer_tail) for source in table["over"]] if evidence else []
-    bearable = [compiled(source, longer_tail) for source in table.get("bearable", ())]
-    return _Language(re.compile(table["hint"]), over, proven, bearable)
+    over = patterns(table["over"], "{tail}")
+    proven = patterns(table["over"], "{longer_tail}") if evidence else []
+    bearable = patterns(table.get("bearable", ()), "{longer_tail}")
+    gates = Gates([*over, *proven, *bearable])
+    return _Language(re.compile(table["hint"]), over, proven, bearable, gates)
 
 
 def _either(words: str) -> re.Pattern[str]:

@@ -11,8 +11,9 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import Folded, fold
+from mirror_graph.ledger.gates import words_of
 from mirror_graph.ledger.identity import constraint_id
-from mirror_graph.ledger.lexicon import Language, Rule, has_mark, lexicon
+from mirror_graph.ledger.lexicon import Language, Pattern, Rule, has_mark, lexicon
 from mirror_graph.ledger.own_words import STEPS
 from mirror_graph.ledger.quotes import SENTENCE
 from mirror_graph.ledger.refusals import refusals_in, refused_by_pointing
@@ -112,13 +113,14 @@ async def scan_in_slices(text: str) -> list[SafetyConstraint]:
 
 
 def warm_up() -> None:
-    """Compile every pattern, those for what is over included: more than a second of work, to be done off the loop."""
+    """Compile what a scan needs, and read what each pattern requires: a second of work, to be done off the loop."""
     from mirror_graph.ledger.retraction import warm_up as warm_up_retractions  # it stands above this module
 
     warm_up_retractions()
     corrected(fold("allergic", "allergic"))
     warm_up_refusals()
     for language in lexicon().languages:
+        language.gates.admitted([])
         for pattern in language.patterns():
             pattern.search("")
 
@@ -299,8 +301,10 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
     """Yield what a sentence claims; of two readings that overlap, the first one counts."""
     taken = bytearray(len(sentence.words))
     things: list[str] = []
-    for language in _languages_of(sentence.words):
-        for claim in [*_framed(language, sentence), *_unframed(language, sentence)]:
+    words = words_of(sentence.words)
+    for language in _languages_of(words):
+        admitted = language.gates.admitted(words)
+        for claim in [*_framed(language, sentence, admitted), *_unframed(language, sentence, admitted)]:
             start, end = claim.span
             # The same words are no second danger, in whichever language they are read.
             if any(taken[start:end]):
@@ -333,19 +337,16 @@ def _pointed_at(previous: _Sentence, sentence: _Sentence) -> Iterator[SafetyCons
         yield _constraint(both, claim, thing)
 
 
-def _languages_of(words: str) -> list[Language]:
+def _languages_of(words: list[str]) -> list[Language]:
     """Return the languages a sentence may be in, the one with the most cues first."""
     languages = lexicon().languages
     counts = [0] * len(languages)
-    for word in _WORD.findall(words):
+    for word in words:
         for number in _languages_cued_by(word):
             counts[number] += 1
     # Of two languages with as many cues, the one that the lexicon lists first is tried first.
     order = sorted(range(len(languages)), key=lambda number: -counts[number])
     return [languages[number] for number in order if counts[number]]
-
-
-_WORD = re.compile(r"[\w']+")
 
 
 @lru_cache(maxsize=8192)
@@ -354,13 +355,16 @@ def _languages_cued_by(word: str) -> tuple[int, ...]:
     return tuple(number for number, language in enumerate(lexicon().languages) if language.cue.search(word))
 
 
-def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
+def _framed(language: Language, sentence: _Sentence, admitted: set[Pattern]) -> Iterator[_Claim]:
     """Yield what is stated of a person, and what is joined to it: "I'm blind | and allergic to nuts"."""
     for frame in language.frames:
+        predicates = _admitted(frame.predicates, admitted)
+        if not predicates or frame.pattern not in admitted:
+            continue
         for opening in islice(frame.pattern.finditer(sentence.words), OPENINGS):
             start, place = opening.span()
             for _ in range(LIMIT):
-                found = _predicate(language, frame.predicates, sentence.words, place)
+                found = _predicate(language, predicates, sentence.words, place)
                 if found is None:
                     break
                 subject = _subject(language, sentence, opening)
@@ -373,18 +377,25 @@ def _framed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
                 start, place = found.end, joined.end()
 
 
-def _unframed(language: Language, sentence: _Sentence) -> Iterator[_Claim]:
+def _admitted(rules: list[Rule], patterns: set[Pattern]) -> list[Rule]:
+    return [rule for rule in rules if rule.pattern in patterns]
+
+
+def _unframed(language: Language, sentence: _Sentence, admitted: set[Pattern]) -> Iterator[_Claim]:
     """Yield what is stated without a frame: "heights terrify me"."""
     words, statements = sentence.words, language.statements
     if not language.unframed.search(words):
         return
+    at_clause, anywhere = _admitted(statements.at_clause, admitted), _admitted(statements.anywhere, admitted)
+    if not at_clause and not anywhere:
+        return
     clauses = [opening.end() for opening in islice(statements.opening.finditer(words), OPENINGS)]
-    for rule in statements.at_clause:
+    for rule in at_clause:
         for place in clauses:
             match = rule.pattern.match(words, place)
             if match:
                 yield from _stated(language, sentence, rule, match)
-    for rule in statements.anywhere:
+    for rule in anywhere:
         for match in islice(rule.pattern.finditer(words), OPENINGS):
             yield from _stated(language, sentence, rule, match)
 

@@ -13,23 +13,53 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from mirror_graph.ledger.folding import fold_character
+from mirror_graph.ledger.gates import Gates, Reading, read
 from mirror_graph.state.values import Kind, Severity
 
 _BETWEEN = re.compile(r" [|] |\n")
 
 
+class Words:
+    """Alternatives by name: `{name}` stands for them in a pattern, and in other alternatives."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._words = words
+        self._marks = {name: chr(_FIRST_MARK + number) for number, name in enumerate(words)}
+        self._readings: dict[str, Reading] = {}
+
+    def fill(self, source: str) -> str:
+        """Put in the alternatives that a pattern names, and those that they name."""
+        while (filled := _NAME.sub(lambda name: self._words[name[1]], source)) != source:
+            source = filled
+        return source
+
+    def read(self, source: str) -> Reading:
+        """Find out what a pattern requires. What stands for a name is read once, however many patterns name it."""
+        return read(_plain(_NAME.sub(self._mark, source)), self._readings)
+
+    def _mark(self, name: re.Match[str]) -> str:
+        """Return the character that stands for a name while patterns are read."""
+        mark = self._marks[name[1]]
+        if mark not in self._readings:
+            self._readings[mark] = self.read(self._words[name[1]])
+        return mark
+
+
+_NAME = re.compile(r"\{([a-z_]+)\}")
+_FIRST_MARK = 0xE000  # no text has characters from here on a meaning of their own
+_NO_WORDS = Words({})
+
+
 class Pattern:
-    """A regular expression that is compiled when it is first asked for: a message needs few of the 700.
+    """A regular expression that is compiled when it is first asked for: a message needs few of the 700."""
 
-    `words` are what stands for `{name}` in it, and in them.
-    """
-
-    def __init__(self, source: str, words: Mapping[str, str] | None = None) -> None:
+    def __init__(self, source: str, words: Words = _NO_WORDS) -> None:
         self._source = source
-        self._words = words or {}
+        self._words = words
 
     def match(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
         """Match at `start`."""
@@ -43,13 +73,13 @@ class Pattern:
         """Find every match between `start` and `end`."""
         return self._compiled.finditer(text, start, end)
 
+    def read(self) -> Reading:
+        """Find out what a text must have for the pattern to match somewhere in it."""
+        return self._words.read(self._source)
+
     @cached_property
     def _compiled(self) -> re.Pattern[str]:
-        """Put in the words that the source names, and those that they name, spelt as folded text is."""
-        source = self._source
-        while (filled := re.sub(r"\{([a-z_]+)\}", lambda name: self._words[name[1]], source)) != source:
-            source = filled
-        return re.compile(_folded(_joined(source)))
+        return re.compile(_plain(self._words.fill(self._source)))
 
 
 class Rule(NamedTuple):
@@ -94,7 +124,8 @@ class Language(NamedTuple):
     hospital", "afraid of snakes and freeze". `harm` are the words of a danger, and `harmless` those of its contrary.
     `figure` are figures of speech that only sound like a danger ("allergic to Mondays"). `bearers` are other people
     who have a condition ("somebody with a nut allergy"). `refers` points at what a question before the sentence names:
-    "Peanuts? I'm allergic to them." No sentence without `unframed` fits a statement.
+    "Peanuts? I'm allergic to them." No sentence without `unframed` fits a statement. `gates` say which frames and rules
+    may fit a sentence.
     """
 
     code: str
@@ -108,6 +139,7 @@ class Language(NamedTuple):
     undone: Pattern
     intense: Pattern
     deadly: Pattern
+    gates: Gates[Pattern]
     first: Pattern = Pattern("(?!)")
     aside: Pattern = Pattern("(?!)")
     harm: Pattern = Pattern("(?!)")
@@ -212,29 +244,33 @@ def _words(tables: list[dict[str, Any]], name: str) -> frozenset[str]:
 
 
 def _language(table: dict[str, Any]) -> Language:
-    words = {name: _alternatives(text) for name, text in table["words"].items()}
+    words = Words({name: _alternatives(text) for name, text in table["words"].items()})
     dangers = _patterns(table["dangers"], words)
     rules: defaultdict[str, list[Rule]] = defaultdict(list)
     for entry in table["predicates"]:
+        meant = _rules(entry, entry["says"], words, dangers)
         for name in entry["after"]:
-            rules[name] += _rules(entry, entry["says"], words, dangers)
+            rules[name] += meant
     frames: list[Frame] = []
     for name, frame in table["frames"].items():
         frames.append(Frame(Pattern(_subject(frame), words), rules[name]))
+    statements = _statements(table, words, dangers)
+    every = [rule.pattern for rule in chain(statements.at_clause, statements.anywhere, *rules.values())]
     return Language(
         code=table["code"],
         frames=frames,
-        statements=_statements(table, words, dangers),
+        statements=statements,
+        gates=Gates([*(frame.pattern for frame in frames), *every]),
         others=Pattern("{relation}", words),
         **_patterns(table["marks"], words),
     )
 
 
-def _patterns(sources: dict[str, str], words: dict[str, str]) -> dict[str, Any]:
+def _patterns(sources: dict[str, str], words: Words) -> dict[str, Any]:
     return {name: Pattern(source, words) for name, source in sources.items()}
 
 
-def _statements(table: dict[str, Any], words: dict[str, str], dangers: dict[str, Pattern]) -> Statements:
+def _statements(table: dict[str, Any], words: Words, dangers: dict[str, Pattern]) -> Statements:
     at_clause: list[Rule] = []
     anywhere: list[Rule] = []
     for entry in table["statements"]:
@@ -243,7 +279,7 @@ def _statements(table: dict[str, Any], words: dict[str, str], dangers: dict[str,
                 at_clause += _rules(entry, [_ADVERBS + source.removeprefix(_CLAUSE)], words, dangers)
             else:
                 anywhere += _rules(entry, [source], words, dangers)
-    return Statements(Pattern("{clause}" if "clause" in words else "(?!)", words), at_clause, anywhere)
+    return Statements(Pattern("{clause}" if "clause" in table["words"] else "(?!)", words), at_clause, anywhere)
 
 
 _CLAUSE = "{clause}"
@@ -256,7 +292,7 @@ def _subject(frame: dict[str, str]) -> str:
     return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}{{0,5}}+\s?"
 
 
-def _rules(entry: dict[str, Any], sources: list[str], words: dict[str, str], dangers: dict[str, Pattern]) -> list[Rule]:
+def _rules(entry: dict[str, Any], sources: list[str], words: Words, dangers: dict[str, Pattern]) -> list[Rule]:
     """Return a rule for each of these ways of saying what an entry means."""
     severity = entry["severity"]
     danger = dangers[entry["danger"]] if "danger" in entry else None
@@ -264,9 +300,14 @@ def _rules(entry: dict[str, Any], sources: list[str], words: dict[str, str], dan
     return [Rule(entry["kind"], severity, intense, Pattern(source, words), danger, is_sign) for source in sources]
 
 
-def _folded(pattern: str) -> str:
-    """Spell a pattern as folded text is spelled: its letters without accents, its signs as they are."""
-    return "".join(letter if letter.isascii() else fold_character(letter) for letter in pattern)
+def _plain(source: str) -> str:
+    """Spell a pattern in one line as folded text is spelled: its letters without accents, its signs as they are."""
+    line = _joined(source)
+    return line if line.isascii() else "".join(map(_plain_letter, line))
+
+
+def _plain_letter(letter: str) -> str:
+    return letter if letter.isascii() else fold_character(letter)
 
 
 def _alternatives(text: str) -> str:
