@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from mirror_graph import Conversation, Mirror, MirrorContext, open_mirror
 from mirror_graph.errors import ConfigurationError, HostClosedError, ReplyError, StorageError
 from mirror_graph.host import turn as turn_module
+from mirror_graph.host.thread import Thread
 from mirror_graph.scheduling import ThinkingPass, mind_thread
 from mirror_graph.testing.endpoint import Answer, Endpoint
 from tests.replies import Replies, prompts_of
@@ -181,6 +182,26 @@ async def test_a_message_whose_turn_failed_after_its_reply_is_answered_once(
         assert texts(await conversation.messages()) == ["hello", "I hear you."]
         assert (await conversation.say("hello")).turn == 2  # that is a new message
     assert len(prompts_of(endpoint.calls, "talker")) == 2
+
+
+async def test_a_message_is_answered_once_however_often_its_turn_fails_after_the_reply(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "LOOK_SECONDS", 0)
+
+    async def lose_the_lease(thread: Thread) -> None:
+        raise StorageError("lost the lease")
+
+    async with open_mirror(tmp_path / "mirror.db", context=CONTEXT) as mirror:
+        conversation = mirror.conversation("t")
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(Thread, "record", lose_the_lease)
+                with pytest.raises(StorageError, match="lost the lease"):
+                    await conversation.say("hello")
+        assert (await conversation.say("hello")).turn == 1
+        assert texts(await conversation.messages()) == ["hello", "I hear you."]
+    assert len(prompts_of(endpoint.calls, "talker")) == 1
 
 
 async def test_a_message_that_was_stored_without_a_reply_is_answered_when_sent_again(
