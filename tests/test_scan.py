@@ -682,6 +682,13 @@ def test_a_hostile_message_of_any_length_is_scanned(piece: str) -> None:
     assert len(scan(piece * (whole_or_share(200_000, 4) // len(piece)))) <= LIMIT
 
 
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_a_long_run_of_blanks_before_a_colon_is_scanned(blank: str) -> None:
+    """The blanks of a speaker's time are read once: if they were read from each of them on, this would take minutes."""
+    [constraint] = scan(f"{blank * whole_or_share(200_000, 4)}:\nI'm allergic to figs.")
+    assert constraint["about"] == "figs"
+
+
 @given(MESSAGES)
 @settings(deadline=None)
 def test_a_scan_in_slices_finds_what_a_scan_finds_and_remembers_it(text: str) -> None:
