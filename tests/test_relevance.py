@@ -562,6 +562,22 @@ def test_what_is_dangerous_to_a_person_touches_and_what_is_harmless_does_not(
     assert touched["harmless"][0] / touched["harmless"][1] <= harmless
 
 
+@pytest.mark.parametrize("file", ["everyday", "everyday_later", "everyday_third"])
+def test_what_people_say_in_everyday_words_is_scanned_and_touched(file: str) -> None:
+    conditions = tomllib.loads((PROBES / f"{file}.toml").read_text("utf-8"))["condition"]
+    pairs = [(condition, scan(condition["says"])) for condition in conditions]
+    scanned = [(condition, constraints) for condition, constraints in pairs if constraints]
+    assert len(scanned) >= 0.90 * len(conditions)
+    touched = {"dangerous": 0, "harmless": 0}
+    asked = {"dangerous": 0, "harmless": 0}
+    for condition, constraints in scanned:
+        for name in touched:
+            asked[name] += len(condition[name])
+            touched[name] += sum(bool(relevant(constraints, request_)) for request_ in condition[name])
+    assert touched["dangerous"] >= 0.80 * asked["dangerous"]
+    assert touched["harmless"] <= 0.08 * asked["harmless"]
+
+
 @pytest.mark.parametrize("half", HALVES)
 def test_a_word_of_danger_in_another_sense_touches_nothing(half: str) -> None:
     requests = tomllib.loads((PROBES / "figurative.toml").read_text("utf-8"))["requests"]

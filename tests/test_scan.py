@@ -480,6 +480,38 @@ def test_what_a_user_states_is_found(language: str, text: str, kind: str, danger
     assert {constraint["source"]["language"] for constraint in found} == {language}
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "about"),
+    [
+        ("Prawns, of all things. Two bites and I was in resus, carry an EpiPen now.", "allergy", "Prawns"),
+        ("Celery salt on a drink. My throat was closing before the ambulance came.", "allergy", "Celery"),
+        ("Geese and me... one came at the pram when I was small. I still scream and run.", "phobia", "Geese"),
+        ("The landslide took our street. Heavy rain and I'm gone.", "trauma", "landslide"),
+        ("Scoliosis. The surgeon said no lifting for a year, my back goes at nothing.", "medical", "Scoliosis"),
+    ],
+)
+def test_a_short_message_is_read_by_what_it_names_and_what_that_does(text: str, kind: str, about: str) -> None:
+    found = scan(text)
+    assert [constraint["kind"] for constraint in found] == [kind]
+    assert about.casefold() in found[0]["about"].casefold()
+    assert found[0]["source"]["quote"] in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Prawns, of all things. My neighbour ended up in resus and carries an EpiPen now.",
+        "In that film a man's throat was closing after celery salt.",
+        "The landslide took a whole street in Peru, the news said, and I'm gone for the weekend.",
+        "Geese and me, best friends. One came at the pram when I was small and I laughed.",
+        "Scoliosis: what do surgeons say about lifting?",
+        "I had shrimp, my throat was closing, but it was a false alarm.",
+    ],
+)
+def test_a_sign_of_somebody_else_or_of_nothing_is_not_the_users(text: str) -> None:
+    assert scan(text) == []
+
+
 @pytest.mark.parametrize("text", [pytest.param(text, id=text) for texts in UNSTATED.values() for text in texts])
 def test_what_only_sounds_like_it_is_not_found(text: str) -> None:
     assert scan(text) == []

@@ -4,10 +4,10 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 from mirror_graph.ledger.folding import Folded, fold
@@ -33,6 +33,9 @@ LONGEST_SENTENCE = 1_200
 
 OPENINGS = 32
 """How often a frame is tried in one part of a sentence: more "I am" than that are no speech."""
+
+SHORT_MESSAGE = 500
+"""Characters of a message in which a danger and what it does to the user belong together, wherever each stands."""
 
 _SHORT_QUESTION = 40
 _SHORT_NOTE = 60
@@ -162,47 +165,81 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
     for step in STEPS:
         own = step(own)
         yield
-    found: dict[str, SafetyConstraint] = {}
-    signs: set[str] = set()
+    findings = _Findings({}, set())
     for start, end in _cut(own, BLOCK):
         folded = corrected(fold(own[start:end], text, start))
         yield
-        previous: _Sentence | None = None
-        note = _note_with_next(folded) if start == 0 else ()
-        for sentence in chain(_sentences(folded), note):
-            if previous is not None and previous.start <= sentence.start:
-                for constraint in _pointed_at(previous, sentence):
-                    found.setdefault(constraint["id"], constraint)
-            previous = sentence
+        for sentence, previous in _in_order(folded, opens_message=start == 0):
+            if previous is not None:
+                findings.add_all(_pointed_at(previous, sentence))
             for claim in _claims(sentence):
-                for constraint in _constraints(sentence, claim):
-                    found.setdefault(constraint["id"], constraint)
-                    if claim.rule.is_sign:
-                        signs.add(constraint["id"])
+                findings.add(sentence, claim)
                 yield
-            if len(found) >= LIMIT:
-                return _without_signs(found, signs)[:LIMIT]
+            if len(findings.constraints) >= LIMIT:
+                return findings.without_signs()[:LIMIT]
             yield
-    return _without_signs(found, signs)
+        if findings.is_nothing_but_signs() and end - start <= SHORT_MESSAGE:
+            whole = _Sentence(folded, 0, folded.text)
+            for claim in _with_reaction(whole):
+                findings.add(whole, claim)
+            yield
+    return findings.without_signs()
 
 
-def _without_signs(found: dict[str, SafetyConstraint], signs: set[str]) -> list[SafetyConstraint]:
-    """Return what was found, without what a person only carries against a danger that the text names.
+class _Findings(NamedTuple):
+    """The constraints found in a text by their ids, and the ids of those that only stand for a danger."""
 
-    An adrenaline pen says that an allergy of its owner's may kill. Which one is not said, so all that are named may.
-    """
-    marked: dict[tuple[str, str], Severity] = {
-        (found[key]["kind"], found[key]["subject"]): found[key]["severity"] for key in signs
-    }
-    named = {(constraint["kind"], constraint["subject"]) for key, constraint in found.items() if key not in signs}
-    staying: list[SafetyConstraint] = []
-    for key, constraint in found.items():
-        owner = constraint["kind"], constraint["subject"]
-        if key not in signs:
-            staying.append({**constraint, "severity": marked.get(owner, constraint["severity"])})
-        elif owner not in named:
-            staying.append(constraint)
-    return staying
+    constraints: dict[str, SafetyConstraint]
+    signs: set[str]
+
+    def add(self, sentence: _Sentence, claim: _Claim) -> None:
+        """Add what a claim names."""
+        constraints = _constraints(sentence, claim)
+        self.add_all(constraints)
+        if claim.rule.is_sign:
+            self.signs.update(constraint["id"] for constraint in constraints)
+
+    def add_all(self, constraints: Iterable[SafetyConstraint]) -> None:
+        """Add constraints, of two with one id the first."""
+        for constraint in constraints:
+            self.constraints.setdefault(constraint["id"], constraint)
+
+    def is_nothing_but_signs(self) -> bool:
+        """Say whether no danger itself was found."""
+        return self.constraints.keys() <= self.signs
+
+    def without_signs(self) -> list[SafetyConstraint]:
+        """Return what was found, without what a person only carries against a danger that the text names.
+
+        An adrenaline pen says that an allergy of its owner's may kill. It does not say which, so any that is named may.
+        """
+        marked: dict[tuple[str, str], Severity] = {}
+        named: set[tuple[str, str]] = set()
+        for key, constraint in self.constraints.items():
+            owner = constraint["kind"], constraint["subject"]
+            if key in self.signs:
+                marked[owner] = constraint["severity"]
+            else:
+                named.add(owner)
+        staying: list[SafetyConstraint] = []
+        for key, constraint in self.constraints.items():
+            owner = constraint["kind"], constraint["subject"]
+            if key not in self.signs:
+                staying.append({**constraint, "severity": marked.get(owner, constraint["severity"])})
+            elif owner not in named:
+                staying.append(constraint)
+        return staying
+
+
+def _in_order(folded: Folded, *, opens_message: bool) -> Iterator[tuple[_Sentence, _Sentence | None]]:
+    """Yield each sentence with the one in front of it, and last the note that opens a message."""
+    previous: _Sentence | None = None
+    for sentence in _sentences(folded):
+        yield sentence, previous
+        previous = sentence
+    if opens_message:
+        for sentence in _note_with_next(folded):
+            yield sentence, None
 
 
 def _sentences(folded: Folded) -> Iterator[_Sentence]:
@@ -314,6 +351,22 @@ def _claims(sentence: _Sentence) -> Iterator[_Claim]:
                 things.append(sentence.verbatim(*thing))
             yield claim
     yield from _refused(sentence, ", ".join(things))
+
+
+def _with_reaction(message: _Sentence) -> Iterator[_Claim]:
+    """Yield what a short message names next to what it does to the user: "Eggs, my kryptonite. I was in hospital"."""
+    words = words_of(message.words)
+    for language in _languages_of(words):
+        if not language.reactions or language.not_own.search(message.words):
+            continue
+        admitted = language.gates.admitted(words)
+        for reaction in language.reactions:
+            if not {reaction.felt, reaction.named.pattern} <= admitted or not reaction.felt.search(message.words):
+                continue
+            named = reaction.named.pattern.search(message.words)
+            if named:
+                yield _Claim(language, reaction.named, "user", [named.span("about")], named.span())
+                return
 
 
 def _refused(sentence: _Sentence, known: str) -> Iterator[_Claim]:

@@ -39,6 +39,9 @@ def triggers_of(constraint: SafetyConstraint) -> Triggers:
 @lru_cache(maxsize=4096)
 def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> Triggers:
     fitting = _concepts_named(kind, f"{about}\n{quote}")
+    if fitting and relations().named(split(about)).isdisjoint(fitting):
+        # What the quote says next to it fits the kind, but the danger itself is known for another kind only.
+        fitting += _concepts_named(kind, about)
     minds = frozenset(fitting) | relations().gathered(fitting, lambda concept: concept.minds) | _threats_of(kind)
     also = relations().gathered(fitting, lambda concept: concept.also) - minds
     words = content(about) or content(quote)

@@ -113,6 +113,13 @@ class Statements(NamedTuple):
     anywhere: list[Rule]
 
 
+class Reaction(NamedTuple):
+    """What a person names, and what they say that it does to them, in any order and without any frame."""
+
+    named: Rule
+    felt: Pattern
+
+
 Mark = Literal["cue", "deadly", "harm", "harmless", "refers"]
 """A pattern of `Language` that is looked for in every language at once."""
 
@@ -120,18 +127,20 @@ Mark = Literal["cue", "deadly", "harm", "harmless", "refers"]
 class Language(NamedTuple):
     """One language's ways of stating a constraint, and of not meaning it; no sentence without its `cue` can.
 
-    A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish, one prawn put me in
-    hospital", "afraid of snakes and freeze". `harm` are the words of a danger, and `harmless` those of its contrary.
-    `figure` are figures of speech that only sound like a danger ("allergic to Mondays"). `bearers` are other people
-    who have a condition ("somebody with a nut allergy"). `refers` points at what a question before the sentence names:
-    "Peanuts? I'm allergic to them." No sentence without `unframed` fits a statement. `gates` say which frames and rules
-    may fit a sentence.
+    `reactions` are for a short message that no rule fits, unless `not_own` says that it is about somebody else or
+    asks for something. A list ends at an `aside`, a comma or an "and" that opens a clause: "allergic to shellfish,
+    one prawn put me in hospital", "afraid of snakes and freeze". `harm` are the words of a danger, and `harmless`
+    those of its contrary. `figure` are figures of speech that only sound like a danger ("allergic to Mondays").
+    `bearers` are other people who have a condition ("somebody with a nut allergy"). `refers` points at what a
+    question before the sentence names: "Peanuts? I'm allergic to them." No sentence without `unframed` fits a
+    statement. `gates` say which frames, rules and reactions may fit a sentence.
     """
 
     code: str
     frames: list[Frame]
     statements: Statements
     others: Pattern
+    reactions: list[Reaction]
     cue: Pattern
     separators: Pattern
     joins: Pattern
@@ -147,6 +156,7 @@ class Language(NamedTuple):
     bearers: Pattern = Pattern("(?!)")
     refers: Pattern = Pattern("(?!)")
     figure: Pattern = Pattern("(?!)")
+    not_own: Pattern = Pattern("")
     unframed: Pattern = Pattern("")
 
     def patterns(self) -> Iterator[Pattern]:
@@ -163,6 +173,9 @@ class Language(NamedTuple):
             yield rule.pattern
             if rule.danger:
                 yield rule.danger
+        for reaction in self.reactions:
+            yield reaction.named.pattern
+            yield reaction.felt
 
 
 class Lexicon(NamedTuple):
@@ -256,10 +269,14 @@ def _language(table: dict[str, Any]) -> Language:
         frames.append(Frame(Pattern(_subject(frame), words), rules[name]))
     statements = _statements(table, words, dangers)
     every = [rule.pattern for rule in chain(statements.at_clause, statements.anywhere, *rules.values())]
+    reactions = _reactions(table.get("reactions", []), words)
+    for reaction in reactions:
+        every += [reaction.named.pattern, reaction.felt]
     return Language(
         code=table["code"],
         frames=frames,
         statements=statements,
+        reactions=reactions,
         gates=Gates([*(frame.pattern for frame in frames), *every]),
         others=Pattern("{relation}", words),
         **_patterns(table["marks"], words),
@@ -280,6 +297,14 @@ def _statements(table: dict[str, Any], words: Words, dangers: dict[str, Pattern]
             else:
                 anywhere += _rules(entry, [source], words, dangers)
     return Statements(Pattern("{clause}" if "clause" in table["words"] else "(?!)", words), at_clause, anywhere)
+
+
+def _reactions(entries: list[dict[str, Any]], words: Words) -> list[Reaction]:
+    reactions: list[Reaction] = []
+    for entry in entries:
+        (named,) = _rules(entry, [_joined(entry["named"])], words, {})
+        reactions.append(Reaction(named, Pattern(_joined(entry["felt"]), words)))
+    return reactions
 
 
 _CLAUSE = "{clause}"
