@@ -1,5 +1,6 @@
 """Gates: a pattern that matches a text is never held back, and most of those that do not match are."""
 
+import gc
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mirror_graph.guard.warming import warm_up
 from mirror_graph.ledger.folding import fold
 from mirror_graph.ledger.gates import Gates, words_of
 from mirror_graph.ledger.lexicon import Pattern, Words, lexicon
@@ -108,3 +110,15 @@ def test_few_rules_are_tried_on_a_sentence_without_a_danger(text: str) -> None:
     patterns_of_rules = set(english.patterns())
     assert len(patterns_of_rules) > 300
     assert len(english.gates.admitted(words_of(text))) < 0.1 * len(patterns_of_rules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_warming_up_leaves_the_collector_as_it_was(is_enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        warm_up()
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()

@@ -506,11 +506,11 @@ def _subject(language: Language, sentence: _Sentence, opening: re.Match[str]) ->
     """Say whom a frame is about: `"user"`, the person it names, or `""` for a person not introduced."""
     groups = opening.groupdict()
     # "My sister is allergic".
-    if groups["whose"]:
+    if groups.get("whose"):
         return _named(sentence.verbatim(*opening.span("whose")))
     before = sentence.start + opening.start()
     # "My sister is coming. She is allergic": a pronoun stands for the person who was named last.
-    if groups["pronoun"] is not None:
+    if groups.get("pronoun") is not None:
         named = list(language.others.finditer(sentence.folded.text, max(0, before - _FAR), before))
         return _named(sentence.folded.verbatim(*named[-1].span())) if named else ""
     # A verb without a subject, inside a sentence, is the user's only if the user's "I" stands before it.

@@ -312,9 +312,12 @@ _ADVERBS = "(?:{adverb},? ){0,4}"
 
 
 def _subject(frame: dict[str, str]) -> str:
-    """Let the user, or somebody they name, stand before the verb."""
-    other = rf"(?:(?P<whose>{{relation}})|(?P<pronoun>{{pronoun}}))(?:{_joined(frame['other'])})"
-    return rf"(?<!\w)(?:{other}|{_joined(frame['user'])}){{filler}}{{0,5}}+\s?"
+    """Let the user, or somebody they name if the frame has words for `other` people, stand before the verb."""
+    subject = _joined(frame["user"])
+    if "other" in frame:
+        other = rf"(?:(?P<whose>{{relation}})|(?P<pronoun>{{pronoun}}))(?:{_joined(frame['other'])})"
+        subject = f"{other}|{subject}"
+    return rf"(?<!\w)(?:{subject}){{filler}}{{0,5}}+\s?"
 
 
 def _rules(entry: dict[str, Any], sources: list[str], words: Words, dangers: dict[str, Pattern]) -> list[Rule]:
