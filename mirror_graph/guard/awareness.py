@@ -103,6 +103,9 @@ def advises_against(sentences: Sequence[Sentence]) -> bool:
 
 
 def _names(constraint: SafetyConstraint, text_words: Sequence[str], text: str, request: Request) -> bool:
+    if words().others.is_in(text_words) and not words().addressed.is_in(text_words):
+        # "Some people are afraid of spiders" says nothing about this user.
+        return False
     if words().conditions[constraint["kind"]].is_in(text_words):
         return True
     triggers = triggers_of(constraint)

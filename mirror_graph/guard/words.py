@@ -33,6 +33,8 @@ class Words(NamedTuple):
     regard: Phrases
     decline: Phrases
     acknowledges: Phrases
+    others: Phrases
+    addressed: Phrases
     knows: Phrases
     condition: Phrases
     conditions: Mapping[Kind, Phrases]
@@ -58,6 +60,8 @@ def words() -> Words:
         regard=Phrases(table["regard"] for table in tables),
         decline=Phrases(table["decline"] for table in tables),
         acknowledges=Phrases(table["acknowledges"] for table in tables),
+        others=Phrases(table["others"] for table in tables),
+        addressed=Phrases(table["addressed"] for table in tables),
         knows=Phrases(table["knows"] for table in tables),
         condition=Phrases(table["conditions"][kind] for table in tables for kind in kinds),
         conditions={kind: Phrases(table["conditions"][kind] for table in tables) for kind in kinds},
