@@ -882,7 +882,7 @@ def test_a_note_quotes_what_the_user_stated_without_the_words_that_announce_it(s
 
 
 def test_a_note_quotes_no_article_that_a_relation_ends_with() -> None:
-    note = reply_to("I must not lift anything after my back surgery.", "Shall I carry the piano?", "Yes, do it!").text
+    note = reply_to("I must not lift anything after my back surgery.", "Shall I carry the harp?", "Yes, do it!").text
 
     assert "“carry”" in note
     assert "“carry the”" not in note
