@@ -101,7 +101,9 @@ class UnknownConstraintError(MirrorError):
     """The user has no constraint with this id."""
 
     def __init__(self, constraint_id: str) -> None:
-        super().__init__(f"no constraint {constraint_id!r}: `constraints()` lists the ids")
+        super().__init__(
+            f"no constraint {constraint_id!r} of this user: `mirror user list` and `User.constraints()` show the ids"
+        )
         self.constraint_id = constraint_id
 
 

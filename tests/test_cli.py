@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -419,14 +420,93 @@ def test_what_a_user_may_choose_is_what_the_ledger_knows() -> None:
         (["model", "path"], "is not downloaded"),
         (["prune"], "no database at "),
         (["user", "list", "ana"], "no database at "),
+        (
+            ["chat", "--model", "scripted:demo", "--database", "mysql://u:pw@host/x"],
+            "expected the path of a SQLite file",
+        ),
+        (["serve", "--model", "scripted:demo", "--keys", "missing.toml"], "Expected a TOML file of lines like"),
+        (["serve", "--model", "scripted:demo", "--user-header", "X-User"], "MIRROR_TRUSTED_KEY"),
+        (["forget", "dinner", "--yes", "--server", "not-a-url"], "in --server"),
+        (["eval", "relevance", "--inputs", "missing.csv"], "expected a CSV, JSONL or XLSX file"),
+        (["eval", "curate", "--model", "gpt", "--form", "none", "--dry-run"], "expected openai:NAME"),
+        (["train", "rows", "rows", "--traces", "missing.jsonl"], "expected a file of JSON lines"),
     ],
 )
-def test_an_error_is_one_line(mirror: Mirror, arguments: list[str], problem: str) -> None:
+def test_an_error_is_one_line(
+    mirror: Mirror, arguments: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     ended = mirror(*arguments)
     assert ended.code == 1
     assert problem in ended.err
     assert ended.err.startswith("✗ ")
     assert ended.err.count("\n") == 1
+    assert "pw@" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["user", "export", "ana", "--output"],
+        ["eval", "guard", "--ratings", __file__, "--json"],
+        ["eval", "relevance", "--json"],
+        ["eval", "relevance", "--touches"],
+        ["eval", "ledger", "--json"],
+        ["eval", "saferec", "--json"],
+        ["eval", "saferec", "--report"],
+        ["eval", "curate", "--model", "openai:any", "--json"],
+        ["eval", "curate", "--model", "openai:any", "--report"],
+        ["eval", "judge", "--ratings", __file__, "--judge", "openai:any", "--json"],
+        ["eval", "report", __file__, "--out"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_is_an_error_before_a_run_starts(
+    mirror: Mirror, command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "out.json", tmp_path):
+        ended = mirror(*command, str(path))
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith("✗ cannot ")
+        assert "out.json" in ended.err or "expected the path of a file" in ended.err
+        assert ended.err.count("\n") == 1
+
+
+def test_a_file_that_cannot_be_read_is_one_line(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "of-another-user"))
+
+    monkeypatch.setattr("mirror_graph.cli.database.open_mirror", broken)
+    (tmp_path / "mirror.db").touch()
+    ended = mirror("prune")
+    assert ended.code == 1
+    assert (
+        ended.err
+        == f"✗ cannot use '{tmp_path / 'of-another-user'}': Permission denied. Check the path and its permissions\n"
+    )
+
+
+def test_an_unknown_constraint_names_the_command_that_lists_them(mirror: Mirror) -> None:
+    mirror("user", "add", "ana", "shellfish")
+    for arguments in (["edit", "ana", "no-such-id", "--about", "prawns"], ["forget", "ana", "no-such-id", "--yes"]):
+        ended = mirror("user", *arguments)
+        assert ended.code == 1
+        assert "`mirror user list`" in ended.err
+
+
+@pytest.mark.slow
+def test_a_database_server_that_is_away_is_one_line_with_the_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ended = run("chat", "--model", "scripted:demo", "--database", f"postgresql://ana:pw@127.0.0.1:{port}/mirror")
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert f"port {port}" in ended.err
+    assert "Check that PostgreSQL runs there" in ended.err
+    assert ":pw@" not in ended.err
 
 
 def test_reading_a_thread_makes_no_database(mirror: Mirror, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ async def test_what_a_user_erases_stays_erased(endpoint: Endpoint, database: str
         assert abouts((await conversation.mind()).constraints) == ["spiders"]
         await ana.forget()
         assert await ana.constraints() == []
-        with pytest.raises(UnknownConstraintError, match="lists the ids"):
+        with pytest.raises(UnknownConstraintError, match="mirror user list"):
             await ana.edit(peanuts["id"], severity="serious")
 
 

@@ -186,7 +186,7 @@ def load_rows(folder: Path) -> RowSet:
 def read_lines(path: Path, adapter: TypeAdapter[Any]) -> list[Any]:
     """Read a file of JSON lines, each checked against a type."""
     if not path.is_file():
-        raise TrainingError(f"{path} is missing")
+        raise TrainingError(f"{path} is missing: expected a file of JSON lines, as docs/training.md describes it")
     read = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         if not line.strip():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
+from mirror_graph.evals.outputs import check_output
+
 if TYPE_CHECKING:
     from mirror_graph.evals.curate.results import Row
 
@@ -16,7 +18,9 @@ app = typer.Typer()
 Form = Literal["questions", "rubric", "none"]
 
 Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
-Json = Annotated[Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.")]
+Json = Annotated[
+    Path | None, Option("--json", metavar="OUT", help="Write the figures to this file as well.", callback=check_output)
+]
 Folder = Annotated[
     Path,
     Option(
@@ -89,7 +93,8 @@ def curate(
     logs: Folder = Path("logs/curate"),
     json_out: Json = None,
     report_out: Annotated[
-        Path | None, Option("--report", metavar="OUT", help="Write the full report to this file, as text.")
+        Path | None,
+        Option("--report", metavar="OUT", help="Write the full report to this file, as text.", callback=check_output),
     ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print how many calls the run would make and what they would cost.")
@@ -97,8 +102,9 @@ def curate(
     prices: Prices = None,
     yes_from: YesFrom = 0.5,
 ) -> None:
-    """Measure safety gain, cost and over-caution on CURATe."""
+    """Measure safety gain, over-caution and cost of a model, in conversations built as CURATe builds them."""
     from mirror_graph.evals.curate.conversations import CONTROLS, SCENARIOS
+    from mirror_graph.evals.curate.models import check_name
     from mirror_graph.evals.curate.run import Plan, run
     from mirror_graph.evals.curate.solvers import ARMS, Setup
 
@@ -127,6 +133,7 @@ def curate(
             canned=canned,
         ),
     )
+    check_name(model)
     if dry_run:
         _forecast(plan, prices)
         return
@@ -182,7 +189,9 @@ def judge(
 @app.command()
 def report(
     logs: Logs,
-    out: Annotated[Path | None, Option(help="Write the full report to this file, as text.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Write the full report to this file, as text.", callback=check_output)
+    ] = None,
     baseline: Baseline = None,
     json_out: Json = None,
     prices: Prices = None,

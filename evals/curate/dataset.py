@@ -163,8 +163,8 @@ def _curate_copy() -> Path:
         if found := sorted(folder.glob("inputs*")):
             return found[0]
     raise ConfigurationError(
-        f"no copy of CURATe in {str(folders[0])!r}: set MIRROR_CURATE_DIR to where inputs.xlsx is, "
-        "or fetch it with `mirror eval fetch`"
+        f"no CURATe cases{f' in {named!r}' if named else ''}: download them with `mirror eval fetch`, set "
+        "MIRROR_CURATE_DIR to the folder of your copy's inputs.xlsx, or name your own cases with --inputs"
     )
 
 

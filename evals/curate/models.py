@@ -49,7 +49,18 @@ def inspect_model(name: str, config: GenerateConfig | None = None) -> Model:
             return get_model(name, config=config, memoize=False)
         except (ValueError, PrerequisiteError) as error:
             raise ConfigurationError(f"unknown model {name!r}: {getattr(error, 'message', error)}") from error
-    raise ConfigurationError(f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME")
+    raise ConfigurationError(_unknown(name))
+
+
+def check_name(name: str) -> None:
+    """Raise `ConfigurationError` for a name that `inspect_model` cannot know, without a key or a call."""
+    provider, _, model = name.partition(":")
+    if "/" not in name and not (provider in ("openai", "local", "scripted") and model):
+        raise ConfigurationError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    return f"unknown model {name!r}: expected openai:NAME, local:NAME or Inspect's PROVIDER/NAME"
 
 
 @modelapi(name="mirror-endpoint")

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from mirror_graph.evals.outputs import check_output
+
 app = typer.Typer()
 
 SHOWN = ("caught_described", "caught_recorded", "lost", "undecided", "svr@5", "fill@5", "ndcg@10")
@@ -47,10 +49,12 @@ def saferec(
         Option(metavar="DIR", help="Keep Inspect's logs and the calls here; the same again resumes the run."),
     ] = None,
     json_out: Annotated[
-        Path | None, Option("--json", metavar="OUT", help="Write the figures to this file too.")
+        Path | None,
+        Option("--json", metavar="OUT", help="Write the figures to this file too.", callback=check_output),
     ] = None,
     report_out: Annotated[
-        Path | None, Option("--report", metavar="OUT", help="Write a report in Markdown to this file.")
+        Path | None,
+        Option("--report", metavar="OUT", help="Write a report in Markdown to this file.", callback=check_output),
     ] = None,
 ) -> None:
     """Measure whether recommendations respect what a user cannot bear. Without `--model`, none is called."""

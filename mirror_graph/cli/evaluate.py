@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from mirror_graph.evals.curate.cli import app as curate
+from mirror_graph.evals.outputs import check_output
 from mirror_graph.evals.saferec.cli import app as saferec
 
 app = typer.Typer(name="eval", help="Measure MIRROR and its rules, on data of your own.", no_args_is_help=True)
 app.add_typer(curate)
 app.add_typer(saferec)
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.", dir_okay=False)]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.", callback=check_output)]
 Seed = Annotated[int, typer.Option(help="Seed for every random choice.")]
 
 
@@ -26,7 +27,8 @@ def relevance(
     strategies: Annotated[str, typer.Option(help="Comma-separated strategies.")] = "relations,anticipate,check",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure a sample of this many constraints.")] = None,
     touches: Annotated[
-        Path | None, typer.Option(help="Save the generated triggers in this file, and reuse them.", dir_okay=False)
+        Path | None,
+        typer.Option(help="Save the generated triggers in this file, and reuse them.", callback=check_output),
     ] = None,
     embeddings: Annotated[str, typer.Option(help="The embeddings model, such as openai:NAME.")] = "",
     seed: Seed = 1,

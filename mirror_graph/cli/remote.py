@@ -42,8 +42,11 @@ async def _forget(url: str, thread_id: str, token: str | None, user: str | None)
             f"{url} refused to forget {thread_id} ({error}): check --token and the thread's id"
         ) from error
     except APIConnectionError as error:
-        raise ServerError(f"{url} cannot be reached ({error}): check --server") from error
+        raise ServerError(f"{url} cannot be reached ({error}): check --server, and that the server runs") from error
     except Exception as error:  # a run that failed is an error of no class of its own
-        raise ServerError(f"{url} could not forget the mind of {thread_id}: {error}") from error
+        raise ServerError(
+            f"{url} could not forget the mind of {thread_id} ({error}): expected the URL of a running LangGraph server "
+            "in --server, such as http://127.0.0.1:2024; a running server's log says more"
+        ) from error
     finally:
         await client.aclose()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mirror_graph.cli.options import Database, Yes
+from mirror_graph.evals.outputs import check_output
 
 if TYPE_CHECKING:
     from mirror_graph.state import SafetyConstraint
@@ -113,7 +114,7 @@ def edit(
 def export(
     user_id: UserId,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the JSON to this file.", dir_okay=False)
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON to this file.", callback=check_output)
     ] = None,
     database: Database = None,
 ) -> None:

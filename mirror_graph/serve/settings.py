@@ -41,7 +41,8 @@ class ServeSettings:
     def __post_init__(self) -> None:
         if (self.trusted_key is None) != (self.user_header is None):
             raise ConfigurationError(
-                "half a trusted front end: expected its key and the header in which it names users"
+                "half a trusted front end: expected both its key (MIRROR_TRUSTED_KEY) and the header in which it names "
+                "users (--user-header)"
             )
         self._check_keys()
         if self.local_user is not None:
@@ -57,9 +58,12 @@ class ServeSettings:
     def _check_keys(self) -> None:
         if self.trusted_key in self.keys:
             raise ConfigurationError("the trusted front end's key is also a user's: expected a key of its own")
-        for key in (*self.keys, self.trusted_key):
-            if key is not None and len(key) < KEY_LENGTH:
-                raise ConfigurationError(f"an API key is too short: expected at least {KEY_LENGTH} characters")
+        owners = {key: f"the API key of {user!r}" for key, user in self.keys.items()}
+        if self.trusted_key is not None:
+            owners[self.trusted_key] = "the key of the trusted front end (MIRROR_TRUSTED_KEY)"
+        for key, what in owners.items():
+            if len(key) < KEY_LENGTH:
+                raise ConfigurationError(f"{what} is too short: expected at least {KEY_LENGTH} characters")
         for user in self.keys.values():
             check_user_id(user)
 
@@ -92,7 +96,9 @@ def read_keys(file: Path) -> dict[str, str]:
     try:
         users = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"cannot read the API keys in {file}: {error}") from error
+        raise ConfigurationError(
+            f'cannot read the API keys in {file}: {error}. Expected a TOML file of lines like ana = "..."'
+        ) from error
     keys: dict[str, str] = {}
     for user, key in users.items():
         if not isinstance(key, str):

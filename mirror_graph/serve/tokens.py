@@ -52,9 +52,14 @@ class TokenSettings:
 
     def __post_init__(self) -> None:
         if not self.audience:
-            raise ConfigurationError("the tokens' audience is empty: expected the name of this server, as in `aud`")
+            raise ConfigurationError(
+                "the tokens' audience is empty: set MIRROR_JWT_AUDIENCE to the name of this server, as in `aud`"
+            )
         if (self.keys_url is None) == (self.secret is None):
-            raise ConfigurationError("expected either the URL of the issuer's keys (JWKS) or a secret, to check tokens")
+            raise ConfigurationError(
+                "tokens are checked with one kind of key: set either MIRROR_JWT_KEYS_URL (the issuer's JWKS) or "
+                "MIRROR_JWT_SECRET"
+            )
         if self.secret is not None and len(self.secret.encode()) < SECRET_BYTES:
             raise ConfigurationError(f"the secret for tokens is too short: expected at least {SECRET_BYTES} bytes")
         if self.keys_url is not None and not _is_safe(self.keys_url):

@@ -104,7 +104,10 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
         await pool.open(wait=True, timeout=10)
     except (OperationalError, PoolTimeout) as error:
         await pool.close()
-        raise ConfigurationError(f"cannot reach the database: {error}") from error
+        raise ConfigurationError(
+            f"cannot reach the database: {await _reason(url) or error}. Check that PostgreSQL runs there, and the "
+            "address, name, user and password in the URL"
+        ) from error
     async with pool:
         saver = AsyncPostgresSaver(pool, serde=CompressedSerializer())
         # The saver's own lock is for a single connection; with a pool it would make all turns wait for each other.
@@ -127,6 +130,17 @@ async def open_postgres(url: str, keyring: Keyring) -> AsyncIterator[Storage]:
             await storage.items.finish()
             await leases.close()
             await end_background_task(store)
+
+
+async def _reason(url: str) -> str:
+    """Return why one connection to a server fails, or `""` if it does not fail. A pool knows that it waited, only."""
+    from psycopg import AsyncConnection, OperationalError
+
+    try:
+        await (await AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)).close()
+    except OperationalError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 class PostgresLeaseTable:

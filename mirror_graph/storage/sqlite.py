@@ -115,7 +115,9 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
         # In a thread: a LangGraph server, which a host may share a process with, refuses calls that block.
         file = await asyncio.to_thread(_placed, path)
     except (sqlite3.Error, OSError) as error:
-        raise ConfigurationError(f"cannot open the database {path!r}: {error}") from error
+        raise ConfigurationError(
+            f"cannot open the database {path!r}: {error}. Name a file in a folder that you can write to"
+        ) from error
     async with AsyncExitStack() as stack:
         connection, other = [await stack.enter_async_context(_connected(file)) for _ in range(2)]
         saver = OneStepSaver(connection, serde=CompressedSerializer())
@@ -131,7 +133,9 @@ async def open_sqlite(path: str, keyring: Keyring) -> AsyncIterator[Storage]:
             await store.setup()
             await connection.executescript(SETUP)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"cannot store threads in {path!r}: {error}") from error
+            raise ConfigurationError(
+                f"cannot store threads in {path!r}: {error}. Expected a database of MIRROR's, or a path without a file"
+            ) from error
         tables = SqliteTables(other, file)
         signals = PollingSignals(tables.version, tables.stamps)
         leases = Leases(tables)
