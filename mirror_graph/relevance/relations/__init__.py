@@ -17,6 +17,7 @@ name; and with `like`, of which other kinds a constraint that names it can be as
 stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
+`by_language` holds more words of the concepts, one file per language.
 `apart.toml` holds the words that only begin like one of a concept. `common.toml` holds the words that say nothing about
 what is asked. `idioms.toml` holds the phrases that are not to be taken by their words.
 """
@@ -214,6 +215,9 @@ def relations() -> Relations:
             direct[name] = _concept(defaults | entry)
             for spelling in _phrases(entry["words"]):
                 spelled.add(spelling, name)
+    for name, spellings in _words_by_language():
+        for spelling in _phrases(spellings):
+            spelled.add(spelling, name)
     return Relations(
         concepts={name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
         phrases=_frozen(spelled.phrases),
@@ -236,6 +240,12 @@ def _load_fields() -> dict[str, dict[str, Any]]:
         if file.name.endswith(".toml"):
             fields[file.name.removesuffix(".toml")] = tomllib.loads(file.read_text("utf-8"))
     return fields
+
+
+def _words_by_language() -> Iterator[tuple[str, str]]:
+    """Yield the names of concepts with more words that speak of them, which stand apart by language."""
+    for file in _ROOM.joinpath("by_language").iterdir():
+        yield from tomllib.loads(file.read_text("utf-8")).items()
 
 
 def _neighbours(substitutes: Iterable[Mapping[str, str]], side: str) -> dict[str, Names]:
