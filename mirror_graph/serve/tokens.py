@@ -53,11 +53,11 @@ class TokenSettings:
     def __post_init__(self) -> None:
         if not self.audience:
             raise ConfigurationError(
-                "the tokens' audience is empty: set MIRROR_JWT_AUDIENCE to the name of this server, as in `aud`"
+                "the tokens' audience is empty: expected the name of this server, as in `aud`, in MIRROR_JWT_AUDIENCE"
             )
         if (self.keys_url is None) == (self.secret is None):
             raise ConfigurationError(
-                "tokens are checked with one kind of key: set either MIRROR_JWT_KEYS_URL (the issuer's JWKS) or "
+                "tokens are checked with one kind of key: expected either MIRROR_JWT_KEYS_URL (the issuer's JWKS) or "
                 "MIRROR_JWT_SECRET"
             )
         if self.secret is not None and len(self.secret.encode()) < SECRET_BYTES:
