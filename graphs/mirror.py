@@ -20,7 +20,8 @@ def build_mirror(
     """Build `talker -> goals | reasoning | memory -> synthesis`, uncompiled.
 
     The reply is saved before the thinkers run, so a failing thinker costs a thought and not a turn. The run
-    ends when the thinking does: use it for batch work, in Studio and as a subgraph, and `build_talker` for chat.
+    ends when the thinking does: use it for batch work and in Studio, `mirror_node` in a graph of your own, and
+    `build_talker` for live chat.
 
     `context` applies to a run whose caller passes none, and to one in a parent graph whose context is of another type.
     `retry` replaces the policy for model calls that failed: three attempts at a transient error. `guard` is as in

@@ -67,8 +67,8 @@ class Conversation:
         """Send a message that asks for recommendations, and return what is offered: `k` items at most.
 
         `source` proposes the items: a function of the request, how many are wanted, and the titles to leave out.
-        Without one the talker's model does. No item that touches a constraint of the user's is offered, whoever
-        proposed it. An offer of fewer items, or of none, is no error. `message` and `config` are as in `say`.
+        Without a source, the talker's model proposes them. No item that touches a constraint of the user's is offered,
+        whoever proposed it. An offer of fewer items, or of none, is no error. `message` and `config` are as in `say`.
 
         Raises `InvalidItemError` for a `k` that is no whole number from 1 to 50, and for a wrong item of the source's;
         `ReplyError` if nothing was proposed or the source failed; and the other errors of `say`.
@@ -83,8 +83,8 @@ class Conversation:
     async def retake(self, *, config: RunnableConfig | None = None) -> Reply:
         """Answer the user's last message again, and return the new reply.
 
-        The last reply goes, and with it what was thought about it. What the user stated stays. If the last message
-        has no reply yet, because its turn failed, it is answered now.
+        The last reply is removed, together with what was thought about it. What the user stated stays. If the last
+        message has no reply yet, because its turn failed, it is answered now.
 
         Raises `UnknownMessageError` if the user has sent nothing yet, and the errors of `say`.
         """
@@ -99,8 +99,9 @@ class Conversation:
     ) -> Reply:
         """Replace the user's last message, or the one with `message_id`, and return the reply to the new words.
 
-        All that followed the old message goes, and the mind is taken back to what it was before it. A constraint that
-        was stated in nothing but the old message is withdrawn; what was stated earlier stays. The message keeps its id.
+        Everything after the old message is removed, and the mind goes back to what it was before that message. A
+        constraint that only the old message stated is withdrawn; what was stated earlier stays. The message keeps its
+        id.
 
         Raises `UnknownMessageError` if the window holds no such message of the user's, and the errors of `say`.
         """
@@ -115,10 +116,10 @@ class Conversation:
     def watch(self) -> AsyncGenerator[MindEvent]:
         """Watch the mind: iterate over the present one, and then over what becomes of it, until the host closes.
 
-        A `"mind"` event comes whenever a turn was answered, a thinking pass was committed, a constraint of the user's
-        was edited or the conversation was forgotten, and the mind is another than before. A `"thought"` event comes
-        when a thinker of this host has finished, before its pass is committed. A reader that is slow gets the newest
-        mind instead of each.
+        A `"mind"` event comes if the mind has changed after a turn was answered, a thinking pass was committed, a
+        constraint of the user's was edited or the conversation was forgotten. A `"thought"` event comes when a thinker
+        has finished, before its pass is committed; only on PostgreSQL also for the thinkers of other hosts. A slow
+        reader gets the newest mind and not every one.
 
         Raises `StorageError` if the mind cannot be read.
         """
@@ -143,15 +144,15 @@ class Conversation:
         return (await self.mind()).lag == 0
 
     async def mind(self) -> Mind:
-        """Return what is thought about the conversation so far."""
+        """Return what is thought about the conversation so far. Raises `StorageError` if it cannot be read."""
         return await load_mind(self._thread)
 
     async def history(self) -> list[Narrative]:
-        """Return the last narratives of the conversation, oldest first, the newest 20 at most."""
+        """Return the last narratives of the conversation, at most 20, oldest first. Raises `StorageError`."""
         return await load_narratives(self._thread)
 
     async def messages(self) -> list[AnyMessage]:
-        """Return the window: the messages a reply starts from, oldest first."""
+        """Return the window: the messages that a reply starts from, oldest first. Raises `StorageError`."""
         return await self._thread.messages()
 
     async def transcript(self, limit: int = 1_000) -> list[AnyMessage]:
@@ -185,7 +186,7 @@ class Conversation:
         return len(history.messages)
 
     async def forget(self) -> None:
-        """Erase the thread and its mind from the database and, with SQLite, from its files."""
+        """Erase the thread and its mind from the database and, with SQLite, from its files. Raises `StorageError`."""
         await self._engine.forget(self.thread_id)
         if self._thread.user_id is not None:
             await forget_heads(self._engine.storage.store, self._thread.user_id, self._thread.name)

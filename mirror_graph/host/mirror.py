@@ -133,7 +133,9 @@ class Mirror:
         """Return the conversation named `thread`, of `user_id` if one is given.
 
         A name is any string. The same name of two users is two conversations. `instructions` replace the context's
-        for what this object says; they are not stored. Raises `ConfigurationError` for anything else.
+        for what this object says; they are not stored.
+
+        Raises `ConfigurationError` for a name that is no string, and for a wrong user id or wrong instructions.
         """
         if not isinstance(thread, str):
             raise ConfigurationError(f"the conversation's name is {thread!r}: expected a string")

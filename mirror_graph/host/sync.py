@@ -107,7 +107,7 @@ class SyncMirror:
         return self._loop.run(self._mirror.conversations(user_id))
 
     def user(self, user_id: str) -> "SyncUser":
-        """Return what follows a user into every conversation, as `Mirror.user` does."""
+        """Return a user, whose constraints can be edited, as `Mirror.user` does."""
         return SyncUser(self._loop, self._mirror.user(user_id))
 
     def prune(self) -> int:
@@ -133,7 +133,7 @@ class SyncConversation:
         """The thread's id in the database and in traces."""
 
     def say(self, message: Message, *, config: RunnableConfig | None = None) -> Reply:
-        """Say something and return the whole reply. Raises as `Conversation.say` does."""
+        """Send a message and return the whole reply. Raises as `Conversation.say` does."""
         return self._loop.run(self._conversation.say(message, config=config))
 
     def stream(self, message: Message, *, config: RunnableConfig | None = None) -> "SyncReplyStream":
@@ -183,7 +183,7 @@ class SyncConversation:
         return self._loop.iterate(self._conversation.watch())
 
     def settle(self, timeout: float | None = None) -> bool:
-        """Wait until thinking has caught up, `timeout` seconds at most; say whether it has."""
+        """Wait at most `timeout` seconds until thinking has caught up, as `Conversation.settle` does."""
         return self._loop.run(self._conversation.settle(timeout))
 
     def mind(self) -> Mind:
@@ -199,7 +199,7 @@ class SyncConversation:
         return self._loop.run(self._conversation.messages())
 
     def forget(self) -> None:
-        """Erase the thread and its mind from the database."""
+        """Erase the thread and its mind, as `Conversation.forget` does."""
         self._loop.run(self._conversation.forget())
 
 
@@ -231,15 +231,15 @@ class SyncUser:
         self._user = user
 
     def constraints(self) -> list[SafetyConstraint]:
-        """Return all that is stored about the user, the retracted too."""
+        """Return all constraints of the user, as `User.constraints` does."""
         return self._loop.run(self._user.constraints())
 
     def evicted(self) -> int:
-        """Return how many constraints had to leave a full list."""
+        """Return how many constraints were evicted because the list was full."""
         return self._loop.run(self._user.evicted())
 
     def export(self) -> str:
-        """Return all of it as JSON, for the user to take away."""
+        """Return all constraints as JSON, as `User.export` does."""
         return self._loop.run(self._user.export())
 
     def add(
@@ -253,7 +253,7 @@ class SyncUser:
         return self._loop.run(self._user.edit(constraint_id, **changes))
 
     def forget(self, constraint_id: str | None = None) -> None:
-        """Erase a constraint, or everything that is stored about the user."""
+        """Erase one constraint, or all of the user's constraints, as `User.forget` does."""
         self._loop.run(self._user.forget(constraint_id))
 
 

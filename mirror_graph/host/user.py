@@ -70,7 +70,7 @@ class User:
         return [entry for entry in listed if not is_erased(entry)]
 
     async def evicted(self) -> int:
-        """Return how many constraints were evicted from a full list, least important first."""
+        """Return how many constraints were evicted because the list was full; the least important ones go first."""
         return await evicted(self._store, self._user_id)
 
     async def export(self) -> str:

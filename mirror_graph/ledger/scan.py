@@ -80,7 +80,7 @@ class _Claim(NamedTuple):
 def scan(text: str) -> list[SafetyConstraint]:
     """Find the safety constraints that a user states in `text`, in the order of the text.
 
-    They are provisional: the memory thinker confirms or drops them. There are at most `LIMIT`. The time is linear in
+    They are provisional: the memory thinker confirms or drops them. There are at most 16. The time is linear in
     the length of `text`, and what was found in a text is remembered, so that scanning it again costs nothing.
     """
     remembered = _remembered.get(text)

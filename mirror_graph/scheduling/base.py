@@ -23,9 +23,9 @@ THREAD_NAMES = UUID("2f5d3c0e-7a44-5c55-8a53-0f6f3c1d9b61")
 class ThinkingPass:
     """One pass of thinking to be made: every exchange after the last turn that was thought about.
 
-    `behind` says how many turns the mind is behind with this one, 1 when it is up to date but for it.
-    `trace` names the LangSmith run of the turn, where it is traced. `unread` are dangers the scanner caught in
-    words that left the window before anybody thought about them. `branch` is the conversation's, up to this turn.
+    `behind` says how many turns the mind has not read, this one included: at least 1.
+    `trace` names the LangSmith run of the turn, if it is traced. `unread` are constraints that the scanner found in
+    messages that left the window before a pass read them. `branch` is the conversation's, up to this turn.
     `named_messages` are the messages of the thread that the stored monologue may name.
     """
 
@@ -65,7 +65,7 @@ class Scheduler(Protocol):
         ...
 
     async def schedule(self, work: ThinkingPass) -> None:
-        """Take over a pass: it starts `think_after` seconds from now unless a newer one comes first."""
+        """Take over a pass, which starts `think_after` seconds from now unless a newer one comes first."""
         ...
 
 
