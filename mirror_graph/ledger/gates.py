@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib import import_module
-from itertools import product
+from itertools import chain, product
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 _parser: Any = import_module("re._parser")
@@ -55,6 +55,7 @@ class Readable(Hashable, Protocol):
 
     def read(self) -> Reading:
         """Find out what a text must have for the pattern to match somewhere in it."""
+        ...
 
 
 P = TypeVar("P", bound=Readable)
@@ -184,17 +185,14 @@ def _character(code: int, names: Mapping[str, Reading]) -> Reading:
 
 
 def _branches(branches: list[Reading]) -> Reading:
-    texts: set[str] = set()
-    one_of_each: set[str] = set()
-    are_known = requires = True
-    for branch in branches:
-        texts.update(branch.texts or ())
-        are_known = are_known and branch.texts is not None
-        fewest = min(requirements(branch), key=_commonness, default=None)
-        one_of_each.update(fewest or ())
-        requires = requires and fewest is not None
-    required = (frozenset(one_of_each),) if requires else ()
-    return Reading(frozenset(texts) if are_known else None, required)
+    texts = [branch.texts for branch in branches if branch.texts is not None]
+    if len(texts) == len(branches):
+        return Reading(frozenset().union(*texts))
+    required = [requirements(branch)[:1] for branch in branches]
+    # One branch may match anything, and so the whole may.
+    if [] in required:
+        return UNKNOWN
+    return Reading(None, (frozenset().union(*chain(*required)),))
 
 
 def _repeated(least: int, most: int, part: Reading) -> Reading:

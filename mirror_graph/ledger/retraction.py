@@ -187,9 +187,11 @@ def _possibly_meant(
 
 
 def warm_up() -> None:
-    """Read what each pattern requires. The few that a message may match are compiled when the first such one comes."""
+    """Compile the patterns of every language. Otherwise the first message with a word such as "over" waits for them."""
     for language in _grammar().languages:
         language.gates.admitted([])
+        for _, pattern in language.ways():
+            pattern.match("")
 
 
 def _statements(sentence: str) -> Iterator[_Statement]:

@@ -116,7 +116,7 @@ async def scan_in_slices(text: str) -> list[SafetyConstraint]:
 
 
 def warm_up() -> None:
-    """Compile what a scan needs, and read what each pattern requires: a second of work, to be done off the loop."""
+    """Compile every pattern, those for what is over included: more than a second of work, to be done off the loop."""
     from mirror_graph.ledger.retraction import warm_up as warm_up_retractions  # it stands above this module
 
     warm_up_retractions()
