@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from importlib import import_module
-from itertools import chain, product
+from itertools import product
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 _parser: Any = import_module("re._parser")
@@ -185,14 +185,18 @@ def _character(code: int, names: Mapping[str, Reading]) -> Reading:
 
 
 def _branches(branches: list[Reading]) -> Reading:
-    texts = [branch.texts for branch in branches if branch.texts is not None]
-    if len(texts) == len(branches):
-        return Reading(frozenset().union(*texts))
-    required = [requirements(branch)[:1] for branch in branches]
-    # One branch may match anything, and so the whole may.
-    if [] in required:
-        return UNKNOWN
-    return Reading(None, (frozenset().union(*chain(*required)),))
+    """Read alternatives: they match what any of them matches, and require the rarest requirement of one of them."""
+    texts: set[str] = set()
+    one_of_each: set[str] = set()
+    are_known = requires = True
+    for branch in branches:
+        texts.update(branch.texts or ())
+        are_known = are_known and branch.texts is not None
+        fewest = min(requirements(branch), key=_commonness, default=None)
+        one_of_each.update(fewest or ())
+        requires = requires and fewest is not None
+    required = (frozenset(one_of_each),) if requires else ()
+    return Reading(frozenset(texts) if are_known else None, required)
 
 
 def _repeated(least: int, most: int, part: Reading) -> Reading:
