@@ -430,6 +430,8 @@ def test_what_a_user_may_choose_is_what_the_ledger_knows() -> None:
         (["eval", "relevance", "--inputs", "missing.csv"], "expected a CSV, JSONL or XLSX file"),
         (["eval", "curate", "--model", "gpt", "--form", "none", "--dry-run"], "expected openai:NAME"),
         (["train", "rows", "rows", "--traces", "missing.jsonl"], "expected a file of JSON lines"),
+        (["user", "add", "ana", ""], "about is ''"),
+        (["user", "add", "ana", "shellfish", "--subject", ""], "subject is ''"),
     ],
 )
 def test_an_error_is_one_line(
@@ -495,6 +497,24 @@ def test_an_unknown_constraint_names_the_command_that_lists_them(mirror: Mirror)
         ended = mirror("user", *arguments)
         assert ended.code == 1
         assert "`mirror user list`" in ended.err
+
+
+@pytest.mark.parametrize("option", ["--about", "--subject"])
+def test_an_empty_value_is_refused_and_not_left_out(mirror: Mirror, option: str) -> None:
+    mirror("user", "add", "ana", "shellfish")
+    shown = mirror("user", "list", "ana").out
+    known = re.findall(r"\(active, (\w+)\)", shown)
+    assert len(known) == 1
+    ended = mirror("user", "edit", "ana", *known, option, "", "--severity", "life-threatening")
+    assert ended.code == 1
+    assert f"{option.removeprefix('--')} is ''" in ended.err
+    assert mirror("user", "list", "ana").out == shown
+
+
+def test_a_judge_is_measured_only_in_a_form_in_which_it_judges(mirror: Mirror) -> None:
+    ended = mirror("eval", "judge", "--ratings", __file__, "--judge", "openai:any", "--form", "none")
+    assert ended.code == 2
+    assert "'questions', 'rubric'" in " ".join(ended.err.replace("│", " ").split())
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+JudgeForm = Literal["questions", "rubric"]
 Form = Literal["questions", "rubric", "none"]
 
 Logs = Annotated[list[Path], Argument(help="Folders of logs, or single logs.", exists=True)]
@@ -160,7 +161,9 @@ def fetch() -> None:
 def judge(
     ratings: Annotated[Path, Option(help="Rated replies: constraint, question, reply, human_1, human_2.", exists=True)],
     model: Annotated[str, Option("--judge", help="The judge to measure.")],
-    form: Forms = "questions",
+    form: Annotated[
+        JudgeForm, Option(help="Two yes-or-no questions with probabilities, or one rating from 0 to 2.")
+    ] = "questions",
     logprobs: LogProbs = True,
     connections: Annotated[int, Option(min=1, help="The number of simultaneous calls.")] = 4,
     logs: Folder = Path("logs/judge"),

@@ -80,7 +80,7 @@ def add(
         with_user(
             user_id,
             database,
-            lambda user: user.add(about, kind=kind, severity=severity, subject=subject or "user"),
+            lambda user: user.add(about, kind=kind, severity=severity, subject="user" if subject is None else subject),
             creates=True,
         )
     )
@@ -102,7 +102,7 @@ def edit(
     from mirror_graph.host import ConstraintChanges
 
     given = {"about": about, "kind": kind, "severity": severity, "subject": subject, "status": status}
-    changes: ConstraintChanges = {name: value for name, value in given.items() if value}  # type: ignore[assignment]  # by name
+    changes: ConstraintChanges = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]  # by name
     if not changes:
         raise typer.BadParameter(
             "nothing to change: expected one or more of --about, --kind, --severity, --subject and --status"
