@@ -16,6 +16,7 @@ from importlib.resources import files
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+from mirror_graph.ledger.chinese import in_both_scripts
 from mirror_graph.ledger.folding import fold_character
 from mirror_graph.ledger.gates import Gates, Reading, read
 from mirror_graph.state.values import Kind, Severity
@@ -233,8 +234,15 @@ def _load_languages() -> list[dict[str, Any]]:
     tables: list[dict[str, Any]] = []
     for file in files("mirror_graph.ledger.lexicon").iterdir():
         if file.name.endswith(".toml"):
-            tables.append(tomllib.loads(file.read_text(encoding="utf-8")))
+            table = tomllib.loads(file.read_text(encoding="utf-8"))
+            if table["code"] == "zh":
+                table |= {name: in_both_scripts(table[name]) for name in _PATTERNS & table.keys()}
+            tables.append(table)
     return sorted(tables, key=lambda table: table["order"])
+
+
+_PATTERNS = frozenset({"introductions", "marks", "statements", "reactions", "words"})
+"""What a language's file holds patterns under."""
 
 
 def _listed(tables: list[dict[str, Any]], name: str) -> list[str]:

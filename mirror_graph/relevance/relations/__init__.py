@@ -30,6 +30,7 @@ from importlib.resources import files
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
+from mirror_graph.ledger.chinese import simplified
 from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 
 LONGEST_WORD = 32
@@ -144,7 +145,9 @@ class Relations(NamedTuple):
         stems = tuple(map(stem, words))
         for start, word in enumerate(words):
             if is_unspaced(word):
-                yield from self._inside(word)
+                # Words of Chinese are listed in simplified characters, those of Japanese in its own.
+                for run in dict.fromkeys((word, simplified(word))):
+                    yield from self._inside(run)
                 continue
             # A common word says nothing alone. It may still open a phrase, as the "milk" of coconut milk may.
             counts_alone = word not in self.common and not self._is_substitute(words, start)
