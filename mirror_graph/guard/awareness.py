@@ -18,9 +18,13 @@ from mirror_graph.guard.words import words
 from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.match import NAMED_BY_STATE
 from mirror_graph.relevance.reading import read
-from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.relations import content, relations
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state.values import SafetyConstraint
+
+
+SHORTEST_RECALLED = 5
+"""Letters of a word by which a reply recalls what the user said. Shorter ones stand in too many sentences."""
 
 
 class Sentence(NamedTuple):
@@ -113,8 +117,16 @@ def _names(constraint: SafetyConstraint, text_words: Sequence[str], text: str, r
         return True
     if any(term in text and term not in request.runs for term in triggers.terms):
         return True
+    if words().addressed.is_in(text_words) and _recalls(constraint, text_words, request):
+        return True
     # "Blood thinners" names warfarin. Of what is eaten, the relations do not tell the thing from the dish.
     return constraint["kind"] in NAMED_BY_STATE and _names_by_relation(constraint, text_words, request)
+
+
+def _recalls(constraint: SafetyConstraint, text_words: Sequence[str], request: Request) -> bool:
+    """Say whether a sentence speaks of what the user said along with the constraint, such as where it happened."""
+    recalled = frozenset(content(constraint["source"]["quote"])) - request.stems
+    return any(len(word) >= SHORTEST_RECALLED and stem(word) in recalled for word in text_words)
 
 
 def _names_by_relation(constraint: SafetyConstraint, text_words: Sequence[str], request: Request) -> bool:
