@@ -22,7 +22,6 @@ from mirror_graph.relevance.relations import content, relations
 from mirror_graph.relevance.triggers import triggers_of
 from mirror_graph.state.values import SafetyConstraint
 
-
 SHORTEST_RECALLED = 5
 """Letters of a word by which a reply recalls what the user said. Shorter ones stand in too many sentences."""
 
