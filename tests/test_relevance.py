@@ -726,7 +726,8 @@ def test_every_relation_leads_somewhere_and_is_listed_once() -> None:
         assert concept.kinds <= set(get_args(Kind))
         assert concept.fields | concept.own <= FIELDS
     room = files("mirror_graph.relevance.relations")
-    for file in room.joinpath("by_language").iterdir():
+    languages = [file for file in room.joinpath("by_language").iterdir() if file.name.endswith(".toml")]
+    for file in languages:
         assert tomllib.loads(file.read_text("utf-8")).keys() <= known.concepts.keys(), file.name
     fields = [file.read_text("utf-8") for file in room.iterdir() if ".toml" in str(file)]
     assert sum(len(re.findall(r"^\[(?!\[)", field, re.MULTILINE)) for field in fields) == len(known.concepts)

@@ -248,7 +248,8 @@ def _load_fields() -> dict[str, dict[str, Any]]:
 def _words_by_language() -> Iterator[tuple[str, str]]:
     """Yield the names of concepts with more words that speak of them, which stand apart by language."""
     for file in _ROOM.joinpath("by_language").iterdir():
-        yield from tomllib.loads(file.read_text("utf-8")).items()
+        if file.name.endswith(".toml"):
+            yield from tomllib.loads(file.read_text("utf-8")).items()
 
 
 def _neighbours(substitutes: Iterable[Mapping[str, str]], side: str) -> dict[str, Names]:

@@ -1,0 +1,1 @@
+"""More words of the concepts, one TOML file per language."""
