@@ -11,15 +11,14 @@ from mirror_graph.calls.reply_prompt import reply_prompt
 from mirror_graph.calls.reply_stream import REPLY_TOKENS, stream_reply
 from mirror_graph.errors import ReplyError
 from mirror_graph.guard import Rule
-from mirror_graph.guard.talker import ONE_ADDITION, added_by_guard, failure_of_guard, guarded_talker
+from mirror_graph.guard.talker import added_by_guard, failure_of_guard, guarded_talker
 from mirror_graph.ledger.access import ledger_for_reply
 from mirror_graph.models import ending, visible_model
 from mirror_graph.nodes.turn import Turn, begin_turn, end_turn, mark_of
 from mirror_graph.prompts import is_all_tags, render, strip_leading_tags
 from mirror_graph.relevance.choose import Relevant, find_relevant, near_bounds, request_text
 from mirror_graph.state import MirrorContext, MirrorState, MirrorUpdate, SafetyConstraint
-from mirror_graph.state.usage import add_usage, usage_of
-from mirror_graph.state.values import ComponentUsage
+from mirror_graph.state.usage import usage_of, usage_of_turn
 
 
 async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule | None = None) -> MirrorUpdate:
@@ -79,19 +78,9 @@ async def talk(state: MirrorState, runtime: Runtime[MirrorContext], guard: Rule 
         usage_metadata=whole.usage_metadata,
         response_metadata={**whole.response_metadata, "mirror": {**noted, "guarded": added} if added else noted},
     )
-    usage = _usage_of_turn(state, turn.number, reply, seen)
+    usage = usage_of_turn(state, turn.number, usage_of(reply), seen.tokens, additions=int(bool(added)))
     failed = {**seen.failures, "recall": away, "guard": failure_of_guard(whole)}
     return end_turn(state, turn, reply, usage, failed, runtime)
-
-
-def _usage_of_turn(state: MirrorState, turn: int, reply: AIMessage, seen: Relevant) -> dict[str, ComponentUsage]:
-    """Return what the calls of a turn took, by component."""
-    usage = add_usage(state, "talker", turn, usage_of(reply))
-    if seen.tokens:
-        usage |= add_usage(state, "check", turn, seen.tokens)
-    if reply.response_metadata["mirror"].get("guarded"):
-        usage |= add_usage(state, "guard", turn, ONE_ADDITION)
-    return usage
 
 
 def _opened_prompt(

@@ -40,6 +40,21 @@ def thinking_tokens(usage: Mapping[str, ComponentUsage]) -> int:
     return tokens
 
 
+def usage_of_turn(
+    state: MindState, turn: int, reply: Tokens, check: Tokens | None, additions: int
+) -> dict[str, ComponentUsage]:
+    """Return what the calls of a turn took, by component: the reply, a check of relevance and the guard.
+
+    An addition of the guard's counts as a call that takes no tokens.
+    """
+    usage = add_usage(state, "talker", turn, reply)
+    if check:
+        usage |= add_usage(state, "check", turn, check)
+    if additions:
+        usage |= add_usage(state, "guard", turn, {**NO_TOKENS, "calls": additions})
+    return usage
+
+
 def add_usage(state: MindState, component: str, turn: int, tokens: Tokens) -> dict[str, ComponentUsage]:
     """Return `component`'s usage with `tokens` more, spent in `turn`."""
     before: ComponentUsage = state["usage"].get(component, {"total": NO_TOKENS, "turn": 0, "latest": NO_TOKENS})

@@ -43,8 +43,8 @@ from mirror_graph.state.constraints import merge_constraints, unconfirmed
 from mirror_graph.state.content import readable
 from mirror_graph.state.reducers import MESSAGE_LIMIT, merge_failures, merge_usage
 from mirror_graph.state.tokens import count_tokens, truncate_middle
-from mirror_graph.state.usage import NO_TOKENS, add_tokens, add_usage, usage_of
-from mirror_graph.state.values import ComponentUsage, Failure
+from mirror_graph.state.usage import NO_TOKENS, add_tokens, usage_of, usage_of_turn
+from mirror_graph.state.values import Failure
 from mirror_graph.state.window import HARD_WINDOW, pending_messages
 
 
@@ -128,6 +128,8 @@ def end_turn(
     leaving = conversation_in(pending[: len(pending) - len(staying)])
     branch = extend_branch(record["branch"], turn, answered["reply"])
     caught = scan_messages(user_messages(leaving, branch, turn, user_id), time.time())
+    check = found.tokens if found else None
+    usage = usage_of_turn(_counted(record), turn, reply.tokens, check, reply.additions)
     return {
         **record,
         "turns": turn,
@@ -137,19 +139,8 @@ def end_turn(
         "pending": staying,
         "unread": merge_constraints(record["unread"], caught),
         "failures": _failures_after(record, reply, found),
-        "usage": merge_usage(record["usage"], _usage_of_turn(record, reply, found)),
+        "usage": merge_usage(record["usage"], usage),
     }
-
-
-def _usage_of_turn(record: AgentRecord, reply: "AgentReply", found: Relevant | None) -> dict[str, ComponentUsage]:
-    """Return what the calls of a turn took, by component."""
-    counted, turn = _counted(record), record["turn"]
-    usage = add_usage(counted, "talker", turn, reply.tokens)
-    if reply.additions:
-        usage |= add_usage(counted, "guard", turn, {**NO_TOKENS, "calls": reply.additions})
-    if found and found.tokens:
-        usage |= add_usage(counted, "check", turn, found.tokens)
-    return usage
 
 
 def _failures_after(record: AgentRecord, reply: "AgentReply", found: Relevant | None) -> dict[str, Failure]:

@@ -18,8 +18,8 @@ from mirror_graph.guard.words import words
 from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.match import NAMED_BY_STATE
 from mirror_graph.relevance.reading import read
-from mirror_graph.relevance.relations import content, relations
-from mirror_graph.relevance.triggers import triggers_of
+from mirror_graph.relevance.relations import relations
+from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
 
 SHORTEST_RECALLED = 5
@@ -47,6 +47,9 @@ def read_sentence(text: str, request: Request) -> Sentence:
     text_words = split(text)
     listed = words()
     reading = read(text)
+    addresses_user = listed.addressed.is_in(text_words)
+    # "Some people are afraid of spiders" says nothing about this user, so it names none of their constraints.
+    nameable = request.constraints if addresses_user or not listed.others.is_in(text_words) else ()
     touched = {entry["id"]: touch for entry in request.constraints if (touch := touch_of(entry, text, reading))}
     return Sentence(
         is_cautious=listed.caution.is_in(text_words),
@@ -54,7 +57,9 @@ def read_sentence(text: str, request: Request) -> Sentence:
         opens_with_no=listed.decline.opens(text),
         names_condition=listed.condition.is_in(text_words),
         acknowledges=listed.acknowledges.is_in(text_words),
-        named=frozenset(entry["id"] for entry in request.constraints if _names(entry, text_words, text, request)),
+        named=frozenset(
+            entry["id"] for entry in nameable if _names(entry, text_words, text, request, addresses_user=addresses_user)
+        ),
         touched=touched,
     )
 
@@ -105,10 +110,9 @@ def advises_against(sentences: Sequence[Sentence]) -> bool:
     )
 
 
-def _names(constraint: SafetyConstraint, text_words: Sequence[str], text: str, request: Request) -> bool:
-    if words().others.is_in(text_words) and not words().addressed.is_in(text_words):
-        # "Some people are afraid of spiders" says nothing about this user.
-        return False
+def _names(
+    constraint: SafetyConstraint, text_words: Sequence[str], text: str, request: Request, *, addresses_user: bool
+) -> bool:
     if words().conditions[constraint["kind"]].is_in(text_words):
         return True
     triggers = triggers_of(constraint)
@@ -116,15 +120,15 @@ def _names(constraint: SafetyConstraint, text_words: Sequence[str], text: str, r
         return True
     if any(term in text and term not in request.runs for term in triggers.terms):
         return True
-    if words().addressed.is_in(text_words) and _recalls(constraint, text_words, request):
+    if addresses_user and _recalls(triggers, text_words, request):
         return True
     # "Blood thinners" names warfarin. Of what is eaten, the relations do not tell the thing from the dish.
     return constraint["kind"] in NAMED_BY_STATE and _names_by_relation(constraint, text_words, request)
 
 
-def _recalls(constraint: SafetyConstraint, text_words: Sequence[str], request: Request) -> bool:
+def _recalls(triggers: Triggers, text_words: Sequence[str], request: Request) -> bool:
     """Say whether a sentence speaks of what the user said along with the constraint, such as where it happened."""
-    recalled = frozenset(content(constraint["source"]["quote"])) - request.stems
+    recalled = triggers.quoted - request.stems
     return any(len(word) >= SHORTEST_RECALLED and stem(word) in recalled for word in text_words)
 
 

@@ -9,11 +9,7 @@ from mirror_graph.guard import GuardedModel, Rule
 from mirror_graph.relevance.choose import Relevant, request_text
 from mirror_graph.state import MirrorContext, SafetyConstraint
 from mirror_graph.state.content import keep_newest_media
-from mirror_graph.state.usage import NO_TOKENS
-from mirror_graph.state.values import AnsweredTurn, Guarded, Tokens
-
-ONE_ADDITION: Tokens = {**NO_TOKENS, "calls": 1}
-"""How an addition counts among the components: as a call that takes no tokens."""
+from mirror_graph.state.values import AnsweredTurn, Guarded
 
 
 def guarded_talker(

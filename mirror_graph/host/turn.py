@@ -1,7 +1,6 @@
 """One turn: a message is given, and its reply is passed on and stored, or the turn fails as a whole."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Sequence
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -11,10 +10,8 @@ from mirror_graph.host.answering import TurnRun
 from mirror_graph.host.message import Message, accepted_message
 from mirror_graph.host.replacing import replace_message
 from mirror_graph.host.reply import Reply
-from mirror_graph.host.thread import Thread
+from mirror_graph.host.thread import Thread, log
 from mirror_graph.state.branch import turn_of
-
-log = logging.getLogger("mirror_graph.host.conversation")  # one name for all that a conversation logs
 
 LOOK_SECONDS = 5.0
 """How long to look, after the database failed, whether a reply was stored."""

@@ -13,15 +13,16 @@ from mirror_graph.state.values import Kind, SafetyConstraint
 class Triggers(NamedTuple):
     """What a constraint is touched by: concepts, more of them that matter less (`also`), its own words.
 
-    `words` are stems, and `terms` the names of things in scripts without spaces. `distinctive` are the words that say
-    what it is about even on their own: "park" does not, in "theme park". `phrases` are triggers that a model generated.
-    `own` holds the fields that the concepts it names put it in. `is_known` says whether the relations know it, and
-    `by_sight` whether seeing is enough to bring it on.
+    `words` are stems, `quoted` those of the quote as a whole, and `terms` the names of things in scripts without
+    spaces. `distinctive` are the words that say what it is about even on their own: "park" does not, in "theme park".
+    `phrases` are triggers that a model generated. `own` holds the fields that the concepts it names put it in.
+    `is_known` says whether the relations know it, and `by_sight` whether seeing is enough to bring it on.
     """
 
     concepts: Names
     also: Names
     words: Names
+    quoted: Names
     distinctive: Names
     terms: tuple[str, ...]
     phrases: frozenset[Phrase]
@@ -51,6 +52,7 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
         concepts=minds,
         also=also,
         words=spaced,
+        quoted=frozenset(content(quote)),
         distinctive=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)) - _names_of_diets(kind, spaced),
         terms=_terms(about) or _terms(quote),
         phrases=_new_phrases(touches, words),

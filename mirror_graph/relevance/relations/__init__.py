@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
@@ -238,18 +239,20 @@ def relations() -> Relations:
 
 def _load_fields() -> dict[str, dict[str, Any]]:
     """Return what each TOML file of this folder holds, by the file's name."""
-    fields: dict[str, dict[str, Any]] = {}
-    for file in _ROOM.iterdir():
-        if file.name.endswith(".toml"):
-            fields[file.name.removesuffix(".toml")] = tomllib.loads(file.read_text("utf-8"))
-    return fields
+    return {name.removesuffix(".toml"): table for name, table in _tables(_ROOM)}
 
 
 def _words_by_language() -> Iterator[tuple[str, str]]:
     """Yield the names of concepts with more words that speak of them, which stand apart by language."""
-    for file in _ROOM.joinpath("by_language").iterdir():
+    for _, table in _tables(_ROOM.joinpath("by_language")):
+        yield from table.items()
+
+
+def _tables(folder: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each TOML file of a folder, and what it holds."""
+    for file in folder.iterdir():
         if file.name.endswith(".toml"):
-            yield from tomllib.loads(file.read_text("utf-8")).items()
+            yield file.name, tomllib.loads(file.read_text("utf-8"))
 
 
 def _neighbours(substitutes: Iterable[Mapping[str, str]], side: str) -> dict[str, Names]:
