@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mirror_graph.ledger import constraint_id, scan
 from mirror_graph.ledger.lexicon import Pattern, lexicon
-from mirror_graph.ledger.scan import LIMIT, QUOTE_LIMIT, scan_afresh, scan_in_slices
+from mirror_graph.ledger.scan import BLOCK, LIMIT, QUOTE_LIMIT, scan_afresh, scan_in_slices
 from mirror_graph.state import SafetyConstraint
 from mirror_graph.state.values import Kind, Severity
 from tests.builders import whole_or_share
@@ -835,7 +835,7 @@ def test_no_pattern_of_the_lexicon_repeats_a_group_without_a_bound() -> None:
 def test_every_rule_of_the_lexicon_is_of_a_kind_and_a_severity_that_exist() -> None:
     for text in lexicon_files():
         table = tomllib.loads(text)
-        for rule in (*table["predicates"], *table["statements"]):
+        for rule in (*table.get("predicates", []), *table.get("statements", []), *table.get("reactions", [])):
             assert rule["kind"] in get_args(Kind)
             assert {rule["severity"], rule.get("intense", "serious")} <= set(get_args(Severity))
 
@@ -1017,3 +1017,21 @@ def test_what_is_carried_against_an_allergy_is_no_allergen_and_says_that_it_may_
 )
 def test_words_that_only_announce_a_statement_hide_nothing(words: str) -> None:
     assert scan(words)
+
+
+def test_a_reaction_is_read_with_a_danger_elsewhere_in_a_short_message_only() -> None:
+    named = "We had peanut butter for dinner. My throat closed up and I could hardly breathe."
+    assert [constraint["kind"] for constraint in scan(named)] == ["allergy"]
+    # Long enough that the last block, which names the danger and the reaction, is short by itself.
+    story = "The walk along the river was long. " * (BLOCK // 35 + 1)
+    assert scan(story + named) == []
+
+
+def test_no_two_files_of_a_language_hold_the_same_table() -> None:
+    tables: dict[str, list[str]] = {}
+    for entry in files("mirror_graph.ledger.lexicon").iterdir():
+        if entry.name.endswith(".toml"):
+            code = entry.name.split(".")[0]
+            tables.setdefault(code, []).extend(tomllib.loads(entry.read_text(encoding="utf-8")))
+    for code, names in tables.items():
+        assert len(names) == len(set(names)), f"a table of {code!r} stands in two files, so one of them is lost"

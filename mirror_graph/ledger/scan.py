@@ -178,7 +178,7 @@ def _slices(text: str) -> Generator[None, None, list[SafetyConstraint]]:
             if len(findings.constraints) >= LIMIT:
                 return findings.without_signs()[:LIMIT]
             yield
-        if findings.is_nothing_but_signs() and end - start <= SHORT_MESSAGE:
+        if findings.is_nothing_but_signs() and len(own) <= SHORT_MESSAGE:
             whole = _Sentence(folded, 0, folded.text)
             for claim in _with_reaction(whole):
                 findings.add(whole, claim)

@@ -1,4 +1,6 @@
-"""How people state a safety fact, as data: one TOML file a language, read once at the first message.
+"""How people state a safety fact, as data: TOML files by language, read once at the first message.
+
+A language has one file, or several that hold a kind of rule each (`en.toml`, `en.frames.toml`).
 
 A frame is who speaks and the verb ("I suffer from"), for the user and for somebody the user names. A
 predicate is what may follow it ("a severe {things} allergy"); a statement needs no frame ("heights terrify
@@ -230,15 +232,14 @@ def has_mark(text: str, mark: Mark) -> bool:
 
 
 def _load_languages() -> list[dict[str, Any]]:
-    """Return what each TOML file of this folder holds, in the order in which the languages are tried."""
-    tables: list[dict[str, Any]] = []
+    """Return what the TOML files of each language hold, in the order in which the languages are tried."""
+    tables: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for file in files("mirror_graph.ledger.lexicon").iterdir():
         if file.name.endswith(".toml"):
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-            if table["code"] == "zh":
-                table |= {name: in_both_scripts(table[name]) for name in _PATTERNS & table.keys()}
-            tables.append(table)
-    return sorted(tables, key=lambda table: table["order"])
+            code = file.name.split(".")[0]
+            tables[code] |= tomllib.loads(file.read_text(encoding="utf-8"))
+    tables["zh"] |= {name: in_both_scripts(tables["zh"][name]) for name in _PATTERNS & tables["zh"].keys()}
+    return sorted(tables.values(), key=lambda table: table["order"])
 
 
 _PATTERNS = frozenset({"introductions", "marks", "statements", "reactions", "words"})
