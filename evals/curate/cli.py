@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from mirror_graph.evals.outputs import check_output
+from mirror_graph.output_file import check_output
 
 if TYPE_CHECKING:
     from mirror_graph.evals.curate.results import Row

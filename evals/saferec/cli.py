@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from mirror_graph.evals.outputs import check_output
+from mirror_graph.output_file import check_output
 
 app = typer.Typer()
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from mirror_graph.evals.curate.cli import app as curate
-from mirror_graph.evals.outputs import check_output
 from mirror_graph.evals.saferec.cli import app as saferec
+from mirror_graph.output_file import check_output
 
 app = typer.Typer(name="eval", help="Measure MIRROR and its rules, on data of your own.", no_args_is_help=True)
 app.add_typer(curate)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mirror_graph.cli.options import Database, Yes
-from mirror_graph.evals.outputs import check_output
+from mirror_graph.output_file import check_output
 
 if TYPE_CHECKING:
     from mirror_graph.state import SafetyConstraint

@@ -1,4 +1,4 @@
-"""Files that a command writes at its end, checked before it starts."""
+"""A file that a command writes at its end, checked before the command starts."""
 
 from pathlib import Path
 
