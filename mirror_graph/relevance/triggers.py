@@ -111,6 +111,7 @@ def _names_of_diets(kind: Kind, stems: Names) -> Names:
 # What stands between the names of things, and says nothing about what is feared.
 _BETWEEN = re.compile(
     "[\u3041-\u309f]*(?:アレルギー|恐怖症|中毒|不耐症|過敏症)[\u3041-\u309f]*|过敏症?|過敏症?|恐惧症?|恐懼症?|不耐受?"
+    "|友人|友達|親友|息子|子供|祖母|祖父|両親|恋人|彼氏|彼女|同僚|家族"
     "|对|對|我|的|了|是|有|不|会|會|能|很|在|和|与|與|及|吃|喝|怕|私|僕"
 )
 _HIRAGANA_ONLY = re.compile("[\u3041-\u309fー]+")
@@ -122,6 +123,9 @@ def _terms(text: str) -> tuple[str, ...]:
     for run in filter(is_unspaced, split(text)):
         for part in _BETWEEN.split(run):
             # Japanese writes endings and particles in hiragana: what stands between them are the words.
-            whole = [part] if _HIRAGANA_ONLY.fullmatch(part) else re.split("[\u3041-\u309f]+", part)
-            terms += [term for term in whole if term]
+            if _HIRAGANA_ONLY.fullmatch(part):
+                terms.append(part)
+                continue
+            # One character cut out of a phrase is no name: "高い" is in "最高".
+            terms += [term for term in re.split("[\u3041-\u309f]+", part) if len(term) > 1 or term == part != ""]
     return tuple(dict.fromkeys(terms))
