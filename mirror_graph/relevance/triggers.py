@@ -54,7 +54,8 @@ def _triggers(kind: Kind, about: str, quote: str, touches: tuple[str, ...]) -> T
         words=spaced,
         quoted=frozenset(content(quote)),
         distinctive=spaced - _in_known_phrases(f"{about}\n{quote}", frozenset(fitting)) - _names_of_diets(kind, spaced),
-        terms=_terms(about) or _terms(quote),
+        # The rest of the quote says what is meant only if the danger itself is not known.
+        terms=_terms(about) or (() if fitting else _terms(quote)),
         phrases=_new_phrases(touches, words),
         own=relations().gathered(fitting, lambda concept: concept.own),
         is_known=bool(fitting),
