@@ -4,7 +4,6 @@ What is read in a reply or a request is looked for in all languages at once, sin
 of its request. What is written is in one language: the user's, or English where that is none of these.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,15 +11,10 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from mirror_graph.guard.phrases import Phrases
-from mirror_graph.ledger.words import split
+from mirror_graph.ledger.languages import language_of
 from mirror_graph.state.values import Kind
 
 FALLBACK = "en"
-
-_KANA = re.compile("[\u3041-\u30ff]")
-_HAN = re.compile("[\u3400-\u9fff]")
-_KNOWN_SHARE = 0.1
-"""Which share of a text's words a language has to know, so that the text counts as being in it."""
 
 
 class Words(NamedTuple):
@@ -44,7 +38,6 @@ class Wording(NamedTuple):
     """How the guard writes in one language: sentences, and why and what to do by kind or severity."""
 
     code: str
-    marks: frozenset[str]
     writes: Mapping[str, str]
     why: Mapping[str, str]
     advice: Mapping[str, str]
@@ -72,10 +65,7 @@ def words() -> Words:
 def wordings() -> Mapping[str, Wording]:
     """Return how the guard writes, by the ISO 639-1 code of the language."""
     return {
-        table["code"]: Wording(
-            table["code"], frozenset(split(table["marks"])), table["writes"], table["why"], table["advice"]
-        )
-        for table in _tables()
+        table["code"]: Wording(table["code"], table["writes"], table["why"], table["advice"]) for table in _tables()
     }
 
 
@@ -86,18 +76,6 @@ def wording_for(texts: Sequence[str], codes: Sequence[str] = ()) -> Wording:
         if code in known:
             return known[code]
     return known[FALLBACK]
-
-
-def language_of(text: str) -> str:
-    """Return the ISO 639-1 code of a text's language; `""` if it is none of those the guard writes in."""
-    if _KANA.search(text):
-        return "ja"
-    if _HAN.search(text):
-        return "zh"
-    text_words = split(text)
-    counts = {code: sum(word in wording.marks for word in text_words) for code, wording in wordings().items()}
-    code = max(counts, key=lambda name: counts[name])
-    return code if counts[code] > _KNOWN_SHARE * len(text_words) else ""
 
 
 @cache
