@@ -719,6 +719,31 @@ def test_a_word_that_is_kept_apart_leaves_the_others_in(statement: str, request_
     assert relevant(scan(statement), request_)
 
 
+@pytest.mark.parametrize(
+    ("statement", "request_", "is_touched"),
+    [
+        ("I have epilepsy.", "How do I file a patent for my kettle?", False),
+        ("Soffro di epilessia.", "Come prendo la patente in fretta?", True),
+        ("I have severe social anxiety.", "Is there a discount on these shoes?", False),
+        ("Ich habe eine starke Sozialphobie.", "In welche Disco gehen wir am Samstag?", True),
+        ("I have arachnophobia.", "Who is Helen Keller?", False),
+        ("Ich habe panische Angst vor Spinnen.", "Wie räume ich den alten Keller auf?", True),
+    ],
+)
+def test_a_word_means_what_it_means_in_the_language_of_the_request(
+    statement: str, request_: str, is_touched: bool
+) -> None:
+    assert bool(relevant(scan(statement), request_)) is is_touched
+
+
+def test_every_lookalike_is_one_and_speaks_of_less_in_its_language() -> None:
+    known = relations()
+    for word, by_language in known.lookalikes.items():
+        everywhere = frozenset[str]().union(*(names for _, names in known._replace(lookalikes={}).found([word])))
+        for code, names in by_language.items():
+            assert names < everywhere, f"{word!r} stands in lookalikes.toml under {code!r} for nothing"
+
+
 def test_every_relation_leads_somewhere_and_is_listed_once() -> None:
     known = relations()
     for concept in known.concepts.values():

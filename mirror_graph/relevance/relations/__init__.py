@@ -17,7 +17,8 @@ name; and with `like`, of which other kinds a constraint that names it can be as
 stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
-`by_language` holds more words of the concepts, one file per language.
+`by_language` holds more words of the concepts, one file per language. `lookalikes.toml` holds, by language, the words
+that only another language's file lists, in a sense of its own: the Italian "patente" is no English patent.
 `apart.toml` holds the words that only begin like one of a concept. `common.toml` holds the words that say nothing about
 what is asked. `idioms.toml` holds the phrases that are not to be taken by their words.
 """
@@ -32,6 +33,7 @@ from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
 from mirror_graph.ledger.chinese import simplified
+from mirror_graph.ledger.languages import language_of_words
 from mirror_graph.ledger.words import is_unspaced, split, stem, without_umlaut
 
 LONGEST_WORD = 32
@@ -94,6 +96,8 @@ class Relations(NamedTuple):
     """The same in front of others: "oyster" in front of "mushroom"."""
     apart: Mapping[str, tuple[str, ...]]
     """How words begin that a beginning does not stand for: "watermelon" under "water"."""
+    lookalikes: Mapping[str, Mapping[str, Names]]
+    """What a word speaks of, by the language of its text, where other languages know it in another sense."""
 
     def gathered(self, names: Iterable[str], read: Callable[[Concept], Names]) -> Names:
         """Return together what `read` returns for each of the concepts `names`."""
@@ -129,7 +133,15 @@ class Relations(NamedTuple):
 
     def found(self, words: Iterable[str]) -> Iterator[tuple[str, Names]]:
         """Find the phrases in words from `split`, each with the concepts it speaks of."""
-        return self._found(list(map(self.spelled, words)))
+        spelled = list(map(self.spelled, words))
+        for phrase, names in self._found(spelled):
+            if phrase not in self.lookalikes:
+                yield phrase, names
+                continue
+            # The language is looked up for such a word only, because most texts have none.
+            in_this_language = self.lookalikes[phrase].get(language_of_words(spelled), names)
+            if meant := names & in_this_language:
+                yield phrase, meant
 
     def spelled(self, word: str) -> str:
         """Return `word` with "ue" for "ü" undone, unless it is a word as it stands."""
@@ -203,15 +215,24 @@ class Relations(NamedTuple):
 
 @cache
 def relations() -> Relations:
-    """Read every field."""
+    """Read every field, and the words by language."""
     fields = _load_fields()
-    common = frozenset(split(fields.pop("common")["words"]))
-    idioms = _idioms(fields.pop("idioms")["phrases"])
-    substitutes = fields.pop("substitutes")["substitutes"]
-    apart = fields.pop("apart")
-    direct: dict[str, Concept] = {}
     spelled = _Spelled()
-    for field in fields.values():
+    concepts = _concepts(fields, spelled)
+    in_every_language = _relations(fields, concepts, spelled)
+    for name, spellings in _words_by_language():
+        for spelling in _phrases(spellings):
+            spelled.add(spelling, name)
+    lookalikes = _lookalikes(fields["lookalikes"], in_every_language)
+    return _relations(fields, concepts, spelled)._replace(lookalikes=lookalikes)
+
+
+def _concepts(fields: Mapping[str, dict[str, Any]], spelled: "_Spelled") -> dict[str, Concept]:
+    """Return the concepts of every field by name, and add their words to `spelled`."""
+    direct: dict[str, Concept] = {}
+    for file, field in fields.items():
+        if file in _NO_CONCEPTS:
+            continue
         defaults = {key: value for key, value in field.items() if not isinstance(value, dict)}
         for name, entry in field.items():
             if name in defaults:
@@ -219,22 +240,39 @@ def relations() -> Relations:
             direct[name] = _concept(defaults | entry)
             for spelling in _phrases(entry["words"]):
                 spelled.add(spelling, name)
-    for name, spellings in _words_by_language():
-        for spelling in _phrases(spellings):
-            spelled.add(spelling, name)
+    return {name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()}
+
+
+def _relations(fields: Mapping[str, dict[str, Any]], concepts: Mapping[str, Concept], spelled: "_Spelled") -> Relations:
+    """Build the relations of these concepts as they are spelled up to now."""
+    substitutes = fields["substitutes"]["substitutes"]
     return Relations(
-        concepts={name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()},
+        concepts=concepts,
         phrases=_frozen(spelled.phrases),
         beginnings={leading: _frozen(begun) for leading, begun in spelled.beginnings.items()},
         endings=_frozen(spelled.endings),
         characters={first: _frozen(begun) for first, begun in spelled.characters.items()},
-        common=common,
+        common=frozenset(split(fields["common"]["words"])),
         vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings, *spelled.beginnings.values()),
-        idioms=idioms,
+        idioms=_idioms(fields["idioms"]["phrases"]),
         behind=_neighbours(substitutes, "of"),
         before=_neighbours(substitutes, "with"),
-        apart={beginning: tuple(split(words)) for beginning, words in apart.items()},
+        apart={beginning: tuple(split(words)) for beginning, words in fields["apart"].items()},
+        lookalikes={},
     )
+
+
+_NO_CONCEPTS = frozenset({"apart", "common", "idioms", "lookalikes", "substitutes"})
+"""Files that hold no concepts."""
+
+
+def _lookalikes(listed: Mapping[str, str], in_every_language: Relations) -> Mapping[str, Mapping[str, Names]]:
+    """Return what each lookalike speaks of in its own language: what the words for every language say, and no more."""
+    found: defaultdict[str, dict[str, Names]] = defaultdict(dict)
+    for code, words in listed.items():
+        for word in split(words):
+            found[word][code] = in_every_language.named([word])
+    return found
 
 
 def _load_fields() -> dict[str, dict[str, Any]]:
