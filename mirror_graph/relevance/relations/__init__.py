@@ -220,11 +220,15 @@ def relations() -> Relations:
     spelled = _Spelled()
     concepts = _concepts(fields, spelled)
     in_every_language = _relations(fields, concepts, spelled)
-    for name, spellings in _words_by_language():
-        for spelling in _phrases(spellings):
-            spelled.add(spelling, name)
-    lookalikes = _lookalikes(fields["lookalikes"], in_every_language)
-    return _relations(fields, concepts, spelled)._replace(lookalikes=lookalikes)
+    by_language: dict[str, Relations] = {}
+    for code, words in _words_by_language():
+        in_this_language = _Spelled()
+        for name, spellings in words.items():
+            in_this_language.add_all(spellings, name)
+        by_language[code] = _spelled_as(in_every_language, in_this_language)
+        spelled.add_those_of(in_this_language)
+    lookalikes = _lookalikes(fields["lookalikes"], in_every_language, by_language)
+    return _spelled_as(in_every_language, spelled)._replace(lookalikes=lookalikes)
 
 
 def _concepts(fields: Mapping[str, dict[str, Any]], spelled: "_Spelled") -> dict[str, Concept]:
@@ -238,27 +242,37 @@ def _concepts(fields: Mapping[str, dict[str, Any]], spelled: "_Spelled") -> dict
             if name in defaults:
                 continue
             direct[name] = _concept(defaults | entry)
-            for spelling in _phrases(entry["words"]):
-                spelled.add(spelling, name)
+            spelled.add_all(entry["words"], name)
     return {name: concept._replace(brings=_closure(name, direct)) for name, concept in direct.items()}
 
 
 def _relations(fields: Mapping[str, dict[str, Any]], concepts: Mapping[str, Concept], spelled: "_Spelled") -> Relations:
-    """Build the relations of these concepts as they are spelled up to now."""
     substitutes = fields["substitutes"]["substitutes"]
-    return Relations(
+    without_words = Relations(
         concepts=concepts,
-        phrases=_frozen(spelled.phrases),
-        beginnings={leading: _frozen(begun) for leading, begun in spelled.beginnings.items()},
-        endings=_frozen(spelled.endings),
-        characters={first: _frozen(begun) for first, begun in spelled.characters.items()},
+        phrases={},
+        beginnings={},
+        endings={},
+        characters={},
+        vocabulary=frozenset(),
         common=frozenset(split(fields["common"]["words"])),
-        vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings, *spelled.beginnings.values()),
         idioms=_idioms(fields["idioms"]["phrases"]),
         behind=_neighbours(substitutes, "of"),
         before=_neighbours(substitutes, "with"),
         apart={beginning: tuple(split(words)) for beginning, words in fields["apart"].items()},
         lookalikes={},
+    )
+    return _spelled_as(without_words, spelled)
+
+
+def _spelled_as(known: Relations, spelled: "_Spelled") -> Relations:
+    """Return the same relations with their concepts spelled so, and not as before."""
+    return known._replace(
+        phrases=_frozen(spelled.phrases),
+        beginnings={leading: _frozen(begun) for leading, begun in spelled.beginnings.items()},
+        endings=_frozen(spelled.endings),
+        characters={first: _frozen(begun) for first, begun in spelled.characters.items()},
+        vocabulary=frozenset[str]().union(*spelled.phrases, *spelled.beginnings, *spelled.beginnings.values()),
     )
 
 
@@ -266,12 +280,18 @@ _NO_CONCEPTS = frozenset({"apart", "common", "idioms", "lookalikes", "substitute
 """Files that hold no concepts."""
 
 
-def _lookalikes(listed: Mapping[str, str], in_every_language: Relations) -> Mapping[str, Mapping[str, Names]]:
-    """Return what each lookalike speaks of in its own language: what the words for every language say, and no more."""
+def _lookalikes(
+    listed: Mapping[str, str], in_every_language: Relations, by_language: Mapping[str, Relations]
+) -> Mapping[str, Mapping[str, Names]]:
+    """Return what each lookalike speaks of in a text of its own language, whatever it is in others."""
     found: defaultdict[str, dict[str, Names]] = defaultdict(dict)
     for code, words in listed.items():
         for word in split(words):
-            found[word][code] = in_every_language.named([word])
+            names = in_every_language.named([word])
+            # English words stand with the fields, so English has no file of its own.
+            if code in by_language:
+                names |= by_language[code].named([word])
+            found[word][code] = names
     return found
 
 
@@ -280,10 +300,10 @@ def _load_fields() -> dict[str, dict[str, Any]]:
     return {name.removesuffix(".toml"): table for name, table in _tables(_ROOM)}
 
 
-def _words_by_language() -> Iterator[tuple[str, str]]:
-    """Yield the names of concepts with more words that speak of them, which stand apart by language."""
-    for _, table in _tables(_ROOM.joinpath("by_language")):
-        yield from table.items()
+def _words_by_language() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the code of each language, and the words that its file adds to concepts."""
+    for name, table in _tables(_ROOM.joinpath("by_language")):
+        yield name.removesuffix(".toml"), table
 
 
 def _tables(folder: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -332,7 +352,21 @@ class _Spelled:
         self.endings: defaultdict[str, set[str]] = defaultdict(set)
         self.characters: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
-    def add(self, spelling: str, name: str) -> None:
+    def add_all(self, spellings: str, name: str) -> None:
+        """Add the spellings of the concept `name`, which stand between commas."""
+        for spelling in _phrases(spellings):
+            self._add(spelling, name)
+
+    def add_those_of(self, other: "_Spelled") -> None:
+        """Add all that `other` holds."""
+        _add_names(self.phrases, other.phrases)
+        _add_names(self.endings, other.endings)
+        for leading, begun in other.beginnings.items():
+            _add_names(self.beginnings[leading], begun)
+        for first, runs in other.characters.items():
+            _add_names(self.characters[first], runs)
+
+    def _add(self, spelling: str, name: str) -> None:
         """Add one spelling of the concept `name`: words, with a star where any ending or any beginning may stand."""
         words = split(spelling)
         if not words:
@@ -356,6 +390,11 @@ class _Spelled:
         # A short word begins too many others, so only these endings count.
         for ending in ENDINGS:
             self.phrases[*leading, stem(last + ending)].add(name)
+
+
+def _add_names(names: defaultdict[_Key, set[str]], others: Mapping[_Key, set[str]]) -> None:
+    for key, more in others.items():
+        names[key] |= more
 
 
 def content(text: str) -> list[str]:
