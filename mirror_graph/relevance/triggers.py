@@ -122,11 +122,11 @@ def _terms(text: str) -> tuple[str, ...]:
     """Return the names of things in the parts of a text that are in scripts without spaces."""
     terms: list[str] = []
     for run in filter(is_unspaced, split(text)):
-        for part in _BETWEEN.split(run):
+        for part in filter(None, _BETWEEN.split(run)):
             # Japanese writes endings and particles in hiragana: what stands between them are the words.
             if _HIRAGANA_ONLY.fullmatch(part):
                 terms.append(part)
                 continue
             # One character cut out of a phrase is no name: "高い" is in "最高".
-            terms += [term for term in re.split("[\u3041-\u309f]+", part) if len(term) > 1 or term == part != ""]
+            terms += [term for term in re.split("[\u3041-\u309f]+", part) if len(term) > 1 or term == part]
     return tuple(dict.fromkeys(terms))
