@@ -37,9 +37,11 @@ def peanuts_after_a_retraction_of(text: str) -> list[SafetyConstraint]:
     return [constraint for constraint in after if (constraint["kind"], constraint["about"]) == ("allergy", "peanuts")]
 
 
-@pytest.mark.parametrize("text", probes("not_the_users"))
-def test_what_is_no_danger_of_the_users_own_is_not_found(text: str) -> None:
-    assert own(text) == []
+@pytest.mark.parametrize("first", range(0, len(probes("not_the_users")), 200))
+def test_what_is_no_danger_of_the_users_own_is_not_found(first: int) -> None:
+    """Two hundred messages per test, because a test each would take longer to set up than to run."""
+    found = {text: own(text) for text in probes("not_the_users")[first : first + 200]}
+    assert {text: constraints for text, constraints in found.items() if constraints} == {}
 
 
 def test_messages_about_dangers_that_state_no_constraint_are_hardly_ever_scanned() -> None:
