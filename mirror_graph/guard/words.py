@@ -25,6 +25,8 @@ class Words(NamedTuple):
 
     caution: Phrases
     regard: Phrases
+    personal: Phrases
+    refuses: Phrases
     decline: Phrases
     acknowledges: Phrases
     others: Phrases
@@ -51,6 +53,8 @@ def words() -> Words:
     return Words(
         caution=Phrases(table["caution"] for table in tables),
         regard=Phrases(table["regard"] for table in tables),
+        personal=Phrases(table["personal"] for table in tables),
+        refuses=Phrases(table["refuses"] for table in tables),
         decline=Phrases(table["decline"] for table in tables),
         acknowledges=Phrases(table["acknowledges"] for table in tables),
         others=Phrases(table["others"] for table in tables),
