@@ -28,9 +28,9 @@ from mirror_graph.agents.record import KEY, AgentRecord, MirrorAgentState, empty
 from mirror_graph.agents.rights import rights_tools, without_erased
 from mirror_graph.agents.thinking import AgentThread
 from mirror_graph.agents.turn import begin_turn, end_turn, reply_to, share_unread
-from mirror_graph.agents.warming import start_warm_up
 from mirror_graph.calls.reply_stream import REPLY_TOKENS
 from mirror_graph.errors import ConfigurationError
+from mirror_graph.guard.warming import start_warm_up
 from mirror_graph.ledger.access import user_of
 from mirror_graph.models import chat_model
 from mirror_graph.relevance.choose import Relevant

@@ -1,21 +1,36 @@
 """Reading the data and compiling the patterns that a turn needs, before a reply waits for them."""
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from mirror_graph import relevance
 from mirror_graph.guard.words import wordings, words
 from mirror_graph.ledger.scan import warm_up as warm_up_scanner
+from mirror_graph.ledger.scan import warm_up_other_languages
 
 
 def warm_up() -> None:
-    """Read and compile what the scanner, the relations and the guard need. It is done once per process."""
+    """Read and compile what a turn in English needs. It is done once per process."""
     with _collector_paused():
         relevance.warm_up()
         warm_up_scanner()
         words()
         wordings()
+
+
+@cache
+def start_warm_up() -> None:
+    """Read and compile what a turn in any language needs, in a thread that nothing waits for, once per process."""
+    threading.Thread(target=_warm_up_every_language, name="mirror-warm-up", daemon=True).start()
+
+
+def _warm_up_every_language() -> None:
+    warm_up()
+    with _collector_paused():
+        warm_up_other_languages()
 
 
 @contextmanager

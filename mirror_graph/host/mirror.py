@@ -19,7 +19,7 @@ from langgraph.store.base import BaseStore
 from mirror_graph.encryption import Keyring
 from mirror_graph.errors import ConfigurationError
 from mirror_graph.guard import Rule
-from mirror_graph.guard.warming import warm_up
+from mirror_graph.guard.warming import start_warm_up, warm_up
 from mirror_graph.host.conversation import Conversation
 from mirror_graph.host.runtime import HostRuntime
 from mirror_graph.host.settings import check_settings
@@ -77,6 +77,7 @@ async def open_mirror(
     """
     check_settings(context=context, max_thinking=max_thinking, daily_tokens=daily_tokens, drain=drain, guard=guard)
     await asyncio.to_thread(warm_up)
+    start_warm_up()
     labels = Labels(metadata or {}, tags)
     async with _open_storage(database, checkpointer, store, Keyring.chosen(key)) as storage:
         await storage.check_key()

@@ -116,16 +116,32 @@ async def scan_in_slices(text: str) -> list[SafetyConstraint]:
 
 
 def warm_up() -> None:
-    """Compile every pattern, those for what is over included: more than a second of work, to be done off the loop."""
+    """Compile what every message needs, and what one in English needs: two seconds of work, to be done off the loop."""
+    corrected(fold("allergic", "allergic"))
+    warm_up_refusals()
+    languages = lexicon().languages
+    for language in languages:
+        _compile(language.marks())
+    _warm_up_rules(languages[0])
+
+
+def warm_up_other_languages() -> None:
+    """Compile what a message in any other language needs, and every pattern for what is over: five seconds of work."""
     from mirror_graph.ledger.retraction import warm_up as warm_up_retractions  # it stands above this module
 
     warm_up_retractions()
-    corrected(fold("allergic", "allergic"))
-    warm_up_refusals()
-    for language in lexicon().languages:
-        language.gates.admitted([])
-        for pattern in language.patterns():
-            pattern.search("")
+    for language in lexicon().languages[1:]:
+        _warm_up_rules(language)
+
+
+def _warm_up_rules(language: Language) -> None:
+    language.gates.admitted([])
+    _compile(language.rules())
+
+
+def _compile(patterns: Iterable[Pattern]) -> None:
+    for pattern in patterns:
+        pattern.search("")
 
 
 class _Remembered:

@@ -164,9 +164,17 @@ class Language(NamedTuple):
 
     def patterns(self) -> Iterator[Pattern]:
         """Yield every pattern of the language."""
+        yield from self.marks()
+        yield from self.rules()
+
+    def marks(self) -> Iterator[Pattern]:
+        """Yield the patterns that may be looked for in a text of any language."""
         for value in self:
             if isinstance(value, Pattern):
                 yield value
+
+    def rules(self) -> Iterator[Pattern]:
+        """Yield the patterns that are tried only on a sentence with a cue of this language."""
         yield self.statements.opening
         rules = [*self.statements.at_clause, *self.statements.anywhere]
         for frame in self.frames:
