@@ -27,6 +27,7 @@ class Words(NamedTuple):
     regard: Phrases
     personal: Phrases
     refuses: Phrases
+    supposes: Phrases
     decline: Phrases
     acknowledges: Phrases
     others: Phrases
@@ -55,6 +56,7 @@ def words() -> Words:
         regard=Phrases(table["regard"] for table in tables),
         personal=Phrases(table["personal"] for table in tables),
         refuses=Phrases(table["refuses"] for table in tables),
+        supposes=Phrases(table["supposes"] for table in tables),
         decline=Phrases(table["decline"] for table in tables),
         acknowledges=Phrases(table["acknowledges"] for table in tables),
         others=Phrases(table["others"] for table in tables),
