@@ -64,11 +64,10 @@ def read_sentence(text: str, request: Request) -> Sentence:
     listed = words()
     reading = read(text)
     addresses_user = listed.addressed.is_in(text_words)
-    takes_into_account = listed.regard.is_in(text_words)
     # "Some people are afraid of spiders" says nothing about this user, so it names none of their constraints.
     is_general = not addresses_user and listed.others.is_in(text_words)
     # "Consult your doctor if you have any health conditions" asks what a writer who knew the user would know.
-    is_supposed = not takes_into_account and listed.supposes.is_in(text_words)
+    is_supposed = listed.supposes.is_in(text_words)
     nameable = () if is_general or is_supposed else request.constraints
     touched = {entry["id"]: touch for entry in request.constraints if (touch := touch_of(entry, text, reading))}
     referred = frozenset(
@@ -79,9 +78,9 @@ def read_sentence(text: str, request: Request) -> Sentence:
     return Sentence(
         is_cautious=listed.caution.is_in(text_words),
         refuses=listed.refuses.is_in(text_words),
-        takes_into_account=takes_into_account,
+        takes_into_account=listed.regard.is_in(text_words),
         opens_with_no=listed.decline.opens(text),
-        names_condition=listed.condition.is_in(text_words),
+        names_condition=not is_supposed and listed.condition.is_in(text_words),
         acknowledges=listed.acknowledges.is_in(text_words),
         named=named,
         referred=referred,
