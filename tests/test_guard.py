@@ -367,6 +367,52 @@ def test_a_tip_for_anybody_is_not_awareness(stated: str, request_: str, reply: s
     assert is_noted(stated, request_, reply)
 
 
+@pytest.mark.parametrize(
+    ("code", "request_", "aware", "tip"),
+    [
+        (
+            "de",
+            "Soll ich das Satay bestellen?",
+            "In deinem Fall würde ich darauf verzichten.",
+            "Falls du Allergien hast, frag in der Küche nach.",
+        ),
+        (
+            "es",
+            "¿Debería pedir el satay?",
+            "En tu caso, yo no lo haría.",
+            "Si tienes alguna alergia, pregunta en la cocina.",
+        ),
+        (
+            "fr",
+            "Est-ce que je commande le satay ?",
+            "Dans ton cas, j'éviterais.",
+            "Si tu as des allergies, demande en cuisine.",
+        ),
+        ("it", "Dovrei ordinare il satay?", "Nel tuo caso, io eviterei.", "Se hai allergie, chiedi in cucina."),
+        (
+            "pt",
+            "Devo pedir o satay?",
+            "No seu caso, eu evitaria.",
+            "Se você tiver alguma alergia, pergunte na cozinha.",
+        ),
+        (
+            "ja",
+            "ピーナッツバターのクッキーを食べてもいいですか。",
+            "あなたの場合は、おすすめできません。",
+            "アレルギーがある場合は、お店に確認してください。",
+        ),
+        ("zh", "我应该点宫保鸡丁吗？", "以你的情况，我不建议吃。", "如果你有任何过敏，请问一下厨房。"),
+    ],
+)
+def test_a_reply_in_own_words_differs_from_a_tip_in_every_language(
+    code: str, request_: str, aware: str, tip: str
+) -> None:
+    stated = LANGUAGES[code][0]
+
+    assert not is_noted(stated, request_, aware)
+    assert is_noted(stated, request_, tip)
+
+
 def test_the_history_of_one_danger_is_not_that_of_another() -> None:
     both = f"{PEANUTS} {HEIGHTS}"
     reply = "Given how you feel about heights, I wouldn't go up the tower, but have the satay there."
