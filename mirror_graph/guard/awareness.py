@@ -25,7 +25,7 @@ from mirror_graph.guard.touching import Touch, is_by_name, touch_of
 from mirror_graph.guard.words import words
 from mirror_graph.ledger.words import split, stem
 from mirror_graph.relevance.match import NAMED_BY_STATE
-from mirror_graph.relevance.reading import read
+from mirror_graph.relevance.reading import left_out_part, read
 from mirror_graph.relevance.relations import relations
 from mirror_graph.relevance.triggers import Triggers, triggers_of
 from mirror_graph.state.values import SafetyConstraint
@@ -55,6 +55,7 @@ class Sentence(NamedTuple):
     named: frozenset[str]
     referred: frozenset[str]
     personal: frozenset[str]
+    left_out: frozenset[str]
     touched: Mapping[str, Touch]
 
 
@@ -72,9 +73,10 @@ def read_sentence(text: str, request: Request) -> Sentence:
     )
     others = (entry for entry in request.constraints if entry["id"] not in referred)
     named = referred | {entry["id"] for entry in others if _names(entry, text_words, text, request)}
+    left_out = _left_out(text_words, text, request)
     can_name_condition = bool(named) or takes_into_account
-    if can_name_condition and _is_general(text_words, addresses_user=addresses_user):
-        named = referred = frozenset()
+    if (can_name_condition or left_out) and _is_general(text_words, addresses_user=addresses_user):
+        named = referred = left_out = frozenset()
         can_name_condition = False
     return Sentence(
         is_cautious=listed.caution.is_in(text_words),
@@ -87,6 +89,7 @@ def read_sentence(text: str, request: Request) -> Sentence:
         named=named,
         referred=referred,
         personal=_meant(text_words, named, request),
+        left_out=left_out,
         touched={entry["id"]: touch for entry in request.constraints if (touch := touch_of(entry, text, reading))},
     )
 
@@ -107,6 +110,12 @@ def is_aware(constraint: SafetyConstraint, sentences: Sequence[Sentence]) -> boo
         near = sentences[max(0, place - 1) : place + 2]
         # Who speaks of the user's own history knows it. A general tip next to it would not be about that.
         if name in sentence.personal and any(other.refuses for other in near):
+            return True
+        # "Given what you shared": only who remembers it can take it into account.
+        if name in sentence.personal and sentence.acknowledges:
+            return True
+        # Who leaves the danger out of what they suggest has thought of it.
+        if name in sentence.left_out:
             return True
         if name not in sentence.named:
             continue
@@ -165,6 +174,16 @@ def _meant(text_words: Sequence[str], named: frozenset[str], request: Request) -
         return frozenset(request.touched)
     kinds = {entry["kind"] for entry in request.constraints if entry["id"] in named}
     return frozenset(entry["id"] for entry in request.constraints if entry["kind"] in kinds)
+
+
+def _left_out(text_words: Sequence[str], text: str, request: Request) -> frozenset[str]:
+    """Return the constraints whose danger a sentence leaves out, by a word of theirs."""
+    stems = set(map(stem, text_words))
+    named = [entry for entry in request.constraints if not stems.isdisjoint(triggers_of(entry).words)]
+    if not named:
+        return frozenset()
+    left_out = set(map(stem, split(left_out_part(text))))
+    return frozenset(entry["id"] for entry in named if not left_out.isdisjoint(triggers_of(entry).words))
 
 
 def _refers(

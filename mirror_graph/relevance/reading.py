@@ -113,6 +113,11 @@ def wanted_part(text: str) -> str:
     return pattern("sport").sub(" stadium ", wanted) if is_watched else wanted
 
 
+def left_out_part(text: str) -> str:
+    """Return the words by which a text leaves something out: "egg-free", "without nuts"."""
+    return " ".join(found[0] for found in pattern("left_out").finditer(text))
+
+
 def _shown_part(text: str) -> str:
     """Return the part of a text that says what a film or a book is about, or `""`."""
     # The longer pattern is slow, and most texts name no film and no book.
