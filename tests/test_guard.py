@@ -372,7 +372,7 @@ def test_a_reply_that_speaks_of_the_users_own_history_with_a_no_is_aware(
         ),
         (
             "I have agoraphobia.",
-            "My friends have a ticket for a huge festival. Should I come?",
+            "My friends have a ticket for Glastonbury. Should I come?",
             "It is lovely that they ask! Given what you shared with me, a day trip may be nicer.",
         ),
         (
