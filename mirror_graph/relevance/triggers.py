@@ -125,7 +125,8 @@ def _terms(text: str) -> tuple[str, ...]:
         for part in filter(None, _BETWEEN.split(run)):
             # Japanese writes endings and particles in hiragana: what stands between them are the words.
             if _HIRAGANA_ONLY.fullmatch(part):
-                terms.append(part)
+                # A single character of these is an ending or a particle.
+                terms += [part] if len(part) > 1 else []
                 continue
             # One character cut out of a phrase is no name: "高い" is in "最高".
             terms += [term for term in re.split("[\u3041-\u309f]+", part) if len(term) > 1 or term == part]
