@@ -727,6 +727,9 @@ def test_a_word_that_is_kept_apart_leaves_the_others_in(statement: str, request_
         ("I have severe social anxiety.", "Is there a discount on these shoes?", False),
         ("Ich habe eine starke Sozialphobie.", "In welche Disco gehen wir am Samstag?", True),
         ("I have arachnophobia.", "Who is Helen Keller?", False),
+        ("Soy alérgica a la soja.", "Soy de Madrid, ¿qué museo me recomiendas?", False),
+        ("Soy alérgica a la soja.", "¿Preparo un batido de soja?", True),
+        ("I have a phobia of insects.", "What shall I give my mother for her birthday?", False),
         ("Ich habe panische Angst vor Spinnen.", "Wie räume ich den alten Keller auf?", True),
     ],
 )
@@ -754,7 +757,8 @@ def test_every_relation_leads_somewhere_and_is_listed_once() -> None:
     languages = [file for file in room.joinpath("by_language").iterdir() if file.name.endswith(".toml")]
     for file in languages:
         assert tomllib.loads(file.read_text("utf-8")).keys() <= known.concepts.keys(), file.name
-    fields = [file.read_text("utf-8") for file in room.iterdir() if ".toml" in str(file)]
+    with_concepts = [file for file in room.iterdir() if file.name.endswith(".toml") and file.name != "lookalikes.toml"]
+    fields = [file.read_text("utf-8") for file in with_concepts]
     assert sum(len(re.findall(r"^\[(?!\[)", field, re.MULTILINE)) for field in fields) == len(known.concepts)
 
 

@@ -17,8 +17,8 @@ name; and with `like`, of which other kinds a constraint that names it can be as
 stand in a concept instead.
 
 `substitutes.toml` holds the words that do not speak for themselves next to certain others: "coconut milk".
-`by_language` holds more words of the concepts, one file per language. `lookalikes.toml` holds, by language, the words
-that only another language's file lists, in a sense of its own: the Italian "patente" is no English patent.
+`by_language` holds more words of the concepts, one file per language. `lookalikes.toml` holds, by language, everyday
+words that are a danger in another language only: the English "patent" is no Italian driving licence.
 `apart.toml` holds the words that only begin like one of a concept. `common.toml` holds the words that say nothing about
 what is asked. `idioms.toml` holds the phrases that are not to be taken by their words.
 """
@@ -281,18 +281,22 @@ _NO_CONCEPTS = frozenset({"apart", "common", "idioms", "lookalikes", "substitute
 
 
 def _lookalikes(
-    listed: Mapping[str, str], in_every_language: Relations, by_language: Mapping[str, Relations]
+    listed: Mapping[str, Mapping[str, str]], in_every_language: Relations, by_language: Mapping[str, Relations]
 ) -> Mapping[str, Mapping[str, Names]]:
     """Return what each lookalike speaks of in a text of its own language, whatever it is in others."""
     found: defaultdict[str, dict[str, Names]] = defaultdict(dict)
-    for code, words in listed.items():
+    for code, words in listed["listed_by_other_files"].items():
         for word in split(words):
-            names = in_every_language.named([word])
-            # English words stand with the fields, so English has no file of its own.
-            if code in by_language:
-                names |= by_language[code].named([word])
-            found[word][code] = names
+            found[word][code] = in_every_language.named([word]) | _named_in(code, word, by_language)
+    for code, words in listed["listed_by_fields"].items():
+        for word in split(words):
+            found[word][code] = _named_in(code, word, by_language)
     return found
+
+
+def _named_in(code: str, word: str, by_language: Mapping[str, Relations]) -> Names:
+    """Return what a language's own file says of a word. English has none, because the fields hold its words."""
+    return by_language[code].named([word]) if code in by_language else frozenset()
 
 
 def _load_fields() -> dict[str, dict[str, Any]]:
