@@ -162,3 +162,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres"))
     return str(tmp_path / "mirror.db") if request.param == "sqlite" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_warm_up_behind_a_host() -> Iterator[None]:
+    """Compile the patterns of seven languages as tests need them, because every worker would do it behind its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mirror_graph.host.mirror.start_warm_up", lambda: None)
+        patch.setattr("mirror_graph.agents.middleware.start_warm_up", lambda: None)
+        yield

@@ -310,6 +310,7 @@ async def test_a_client_has_a_mind_erased_while_a_pass_is_under_way(server: Serv
         await chat.client.threads.get(chat.thread_id)
 
 
+@pytest.mark.slow
 async def test_a_server_that_cannot_forget_says_why(server: ServerFixture) -> None:
     run = server.chat().client.runs.wait
     with pytest.raises(Exception, match="nothing to forget"):
