@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,6 +11,9 @@ from mirror_graph import relevance
 from mirror_graph.guard.words import wordings, words
 from mirror_graph.ledger.scan import warm_up as warm_up_scanner
 from mirror_graph.ledger.scan import warm_up_other_languages
+
+PAUSE_SECONDS = 5.0
+"""Seconds between English and the other languages: a first reply, or a short program, has the core to itself."""
 
 
 def warm_up() -> None:
@@ -29,6 +33,7 @@ def start_warm_up() -> None:
 
 def _warm_up_every_language() -> None:
     warm_up()
+    time.sleep(PAUSE_SECONDS)
     with _collector_paused():
         warm_up_other_languages()
 
