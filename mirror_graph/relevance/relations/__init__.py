@@ -134,13 +134,15 @@ class Relations(NamedTuple):
     def found(self, words: Iterable[str]) -> Iterator[tuple[str, Names]]:
         """Find the phrases in words from `split`, each with the concepts it speaks of."""
         spelled = list(map(self.spelled, words))
+        language: str | None = None
         for phrase, names in self._found(spelled):
             if phrase not in self.lookalikes:
                 yield phrase, names
                 continue
-            # The language is looked up for such a word only, because most texts have none.
-            in_this_language = self.lookalikes[phrase].get(language_of_words(spelled), names)
-            if meant := names & in_this_language:
+            # Most texts have no such word. For those that do, the language is counted once.
+            if language is None:
+                language = language_of_words(spelled)
+            if meant := names & self.lookalikes[phrase].get(language, names):
                 yield phrase, meant
 
     def spelled(self, word: str) -> str:
