@@ -150,7 +150,8 @@ async def test_a_pass_that_fails_leaves_the_last_mind_and_the_next_catches_up(ev
     )
 
 
-@pytest.fixture(params=BACKGROUND)
+# On a server these take seconds each. The promises that `everywhere` holds are tested on one by default.
+@pytest.fixture(params=("local", "store", pytest.param("server", marks=pytest.mark.slow)))
 async def background(request: pytest.FixtureRequest, opened: Callable[[SchedulerName], DriverOpener]) -> DriverOpener:
     return opened(request.param)
 
